@@ -1,0 +1,106 @@
+"""What an engine is given and what it gives back.
+
+The specification that every engine meets bit for bit, in IEEE arithmetic of the networks' dtype,
+without fused multiply-add and without reassociation. For each sample (x, target), in order::
+
+    pre = w*x + b;  h = pre if pre > 0 else 0;  residual = (v*h + c) - target
+    gv = residual*h;  gc = residual;  gh = residual*v if pre > 0 else 0;  gw = x*gh;  gb = gh
+
+The sums of gw, gb, gv, gc and 0.5*(residual*residual) start from the first sample's terms and are
+divided by n_samples. An update takes ``w -= rate*gw`` and so on, all from the same old values.
+A parameter that does not train has gradient 0.
+
+State k is the parameters after k updates; before update k it is judged, in this order:
+
+1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
+   (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
+   are looked at.)
+2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
+3. unfinished: k = max_steps.
+
+Independently, death_step is the first k whose state is finite and fires on no sample.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.validation import FloatArray
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When a network's training ends; see the order of judgement in this module's text."""
+
+    max_steps: int = 10_000
+    gradient_tolerance: float = 1e-6
+    divergence_loss: float = 1e30
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """``n_nets`` networks, the data, and when to stop; every float array has one dtype.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (4, n_nets)
+        Initial w, b, v, c.
+    rates : ndarray, shape (2, n_nets)
+        The step sizes: row 0 of the hidden parameters w and b, row 1 of the output's v and c.
+    trained : tuple of four bool
+        Which of w, b, v, c train.
+    x, target : ndarray, shape (n_samples,)
+    """
+
+    parameters: FloatArray
+    rates: FloatArray
+    trained: tuple[bool, bool, bool, bool]
+    x: FloatArray
+    target: FloatArray
+    stopping: StoppingRule
+
+    @property
+    def n_nets(self) -> int:
+        """The number of networks."""
+        return int(self.parameters.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floating-point type of the arithmetic."""
+        return self.parameters.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class FinalStates:
+    """The last state of every network, which engines fill in as the networks finish.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (4, n_nets)
+    loss, gradient_norm : ndarray, shape (n_nets,)
+    steps_taken, death_step : ndarray of int64, shape (n_nets,)
+        ``death_step`` is -1 for never.
+    outcome : ndarray of int8, shape (n_nets,)
+        Codes of ``Outcome``; -1 while the network trains.
+    """
+
+    parameters: FloatArray
+    loss: FloatArray
+    gradient_norm: FloatArray
+    steps_taken: npt.NDArray[np.int64]
+    death_step: npt.NDArray[np.int64]
+    outcome: npt.NDArray[np.int8]
+
+    @classmethod
+    def unfilled(cls, n_nets: int, dtype: npt.DTypeLike) -> Self:
+        """Return outputs in which a forgotten entry reads as NaN or -1, never as plausible."""
+        return cls(
+            parameters=np.full((4, n_nets), np.nan, dtype),
+            loss=np.full(n_nets, np.nan, dtype),
+            gradient_norm=np.full(n_nets, np.nan, dtype),
+            steps_taken=np.full(n_nets, -1, np.int64),
+            death_step=np.full(n_nets, -1, np.int64),
+            outcome=np.full(n_nets, -1, np.int8),
+        )

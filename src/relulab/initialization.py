@@ -1,0 +1,117 @@
+"""Where networks start: distributions of one parameter and the named schemes for all four."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.validation import InputError, finite_number, one_of
+
+
+class Distribution(Protocol):
+    """Something that random values of one parameter are drawn from."""
+
+    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+        """Return n independent values."""
+        ...
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Gaussian with the given mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        finite_number("mean", self.mean)
+        if finite_number("std", self.std) < 0:
+            raise InputError(f"std: expected a number >= 0, got {self.std}")
+
+    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+        """Return n independent values."""
+        return self.mean + self.std * rng.standard_normal(n)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform on [low, high)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        finite_number("high", self.high, above=finite_number("low", self.low))
+
+    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+        """Return n independent values."""
+        return self.low + (self.high - self.low) * rng.random(n)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """Positive values whose logarithm is uniform on [log(low), log(high))."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        finite_number("high", self.high, above=finite_number("low", self.low, above=0.0))
+
+    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+        """Return n independent values."""
+        log_low, log_high = np.log(self.low), np.log(self.high)
+        return np.exp(log_low + (log_high - log_low) * rng.random(n))
+
+
+Scheme = dict[str, float | Distribution]
+
+
+def he_normal() -> Scheme:
+    """Weights N(0, 2/fan_in), biases 0; fan_in is 1 in both layers (He et al. 2015, eq. 10)."""
+    return {"w": Normal(0, 2**0.5), "b": 0.0, "v": Normal(0, 2**0.5), "c": 0.0}
+
+
+def he_uniform() -> Scheme:
+    """Weights U(-sqrt(6/fan_in), +), biases 0: the variance of he_normal."""
+    return {"w": Uniform(-(6**0.5), 6**0.5), "b": 0.0, "v": Uniform(-(6**0.5), 6**0.5), "c": 0.0}
+
+
+def glorot_normal() -> Scheme:
+    """Weights N(0, 2/(fan_in+fan_out)) = N(0, 1), biases 0 (Glorot & Bengio 2010, eq. 12)."""
+    return {"w": Normal(0, 1), "b": 0.0, "v": Normal(0, 1), "c": 0.0}
+
+
+def glorot_uniform() -> Scheme:
+    """Weights U(-sqrt(6/(fan_in+fan_out)), +), biases 0 (Glorot & Bengio 2010, eq. 16)."""
+    return {"w": Uniform(-(3**0.5), 3**0.5), "b": 0.0, "v": Uniform(-(3**0.5), 3**0.5), "c": 0.0}
+
+
+def lecun_normal() -> Scheme:
+    """Weights N(0, 1/fan_in), biases 0 (LeCun et al. 1998); the same as glorot_normal at fan 1."""
+    return {"w": Normal(0, 1), "b": 0.0, "v": Normal(0, 1), "c": 0.0}
+
+
+def torch_default() -> Scheme:
+    """Everything U(-1/sqrt(fan_in), +): what ``torch.nn.Linear(1, 1)`` draws, both layers."""
+    return {name: Uniform(-1, 1) for name in ("w", "b", "v", "c")}
+
+
+SCHEMES: dict[str, Callable[[], Scheme]] = {
+    function.__name__: function
+    for function in (
+        he_normal,
+        he_uniform,
+        glorot_normal,
+        glorot_uniform,
+        lecun_normal,
+        torch_default,
+    )
+}
+
+
+def scheme(name: str) -> Scheme:
+    """Return the scheme of that name, ready for ``Sweep(**scheme(name), ...)``."""
+    return SCHEMES[one_of("scheme", name, tuple(SCHEMES))]()

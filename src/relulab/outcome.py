@@ -1,0 +1,56 @@
+"""What can become of a network: how its training ended, and what became of its unit."""
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+class _Described(IntEnum):
+    """An integer code with a sentence that tells a reader what it means."""
+
+    description: str
+
+    def __new__(cls, code: int, description: str) -> "_Described":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.description = description
+        return member
+
+    @property
+    def label(self) -> str:
+        """The word that stands in tables."""
+        return self.name.lower()
+
+
+class Outcome(_Described):
+    """How training ended. Exactly one holds; says nothing about the unit."""
+
+    CONVERGED = 0, "The gradient norm fell to the tolerance."
+    DIVERGED = 1, "A number stopped being finite, or the loss passed divergence_loss."
+    OSCILLATING = 2, "At max_steps the parameters were on a periodic orbit."
+    UNFINISHED = 3, "At max_steps the network had neither converged nor diverged."
+
+
+class Unit(_Described):
+    """What became of the ReLU unit. Exactly one holds; says nothing about the outcome."""
+
+    ALIVE = 0, "In every state the unit fired on at least one training sample."
+    BORN_DEAD = 1, "The initial parameters fire on no training sample."
+    DIED = 2, "The unit fired at first and later fired on no training sample, for good."
+
+
+OUTCOMES = pd.CategoricalDtype([o.label for o in Outcome])
+UNITS = pd.CategoricalDtype([u.label for u in Unit])
+
+
+def outcome_labels(codes: npt.NDArray[np.int8]) -> pd.Categorical:
+    """Return outcome codes ``(n_nets,)`` as words."""
+    return pd.Categorical.from_codes(codes, dtype=OUTCOMES)
+
+
+def unit_labels(death_step: npt.NDArray[np.integer]) -> pd.Categorical:
+    """Return the unit's fate that death steps ``(n_nets,)`` tell (-1 never, 0 born dead)."""
+    codes = np.where(death_step < 0, Unit.ALIVE, np.where(death_step, Unit.DIED, Unit.BORN_DEAD))
+    return pd.Categorical.from_codes(codes, dtype=UNITS)

@@ -1,0 +1,284 @@
+"""The public trainer: ``train`` for where networks end, ``trace`` for how they get there."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from relulab.data import TrainingSet
+from relulab.engines.contract import FinalStates, Problem, StoppingRule
+from relulab.engines.lockstep import Lanes
+from relulab.network import PARAMETERS, Networks
+from relulab.outcome import outcome_labels, unit_labels
+from relulab.validation import (
+    FloatArray,
+    InputError,
+    finite_number,
+    non_negative_array,
+    one_of,
+    whole_number,
+)
+
+DTYPES = ("float64", "float32")
+ENGINES = ("auto", "lockstep")
+RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Where training left every network.
+
+    Attributes
+    ----------
+    initial, networks : Networks
+        The parameters before and after, ``n_nets`` of them.
+    rates : dict of str to ndarray, each of shape (n_nets,)
+        The learning rates under the names by which they were given.
+    loss, gradient_norm : ndarray, shape (n_nets,)
+        Of the final state. In a diverged state they may be anything, finite or not.
+    steps_taken : ndarray of int64, shape (n_nets,)
+        The number of updates.
+    death_step : ndarray of int64, shape (n_nets,)
+        The first step at which the unit fires on no sample; 0 born dead, -1 never.
+    outcome, unit : pandas.Categorical, shape (n_nets,)
+        The labels of ``relulab.outcome``; independent of each other.
+    """
+
+    initial: Networks
+    rates: dict[str, FloatArray]
+    networks: Networks
+    loss: FloatArray
+    gradient_norm: FloatArray
+    steps_taken: npt.NDArray[np.int64]
+    death_step: npt.NDArray[np.int64]
+    outcome: pd.Categorical
+    unit: pd.Categorical
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per network: run, initial values, rates, final state, labels."""
+        death_step = pd.Series(self.death_step, dtype="Int64")
+        return pd.DataFrame(
+            {
+                "run": np.arange(len(self.initial)),
+                **{f"{p}0": getattr(self.initial, p) for p in PARAMETERS},
+                **self.rates,
+                **{p: getattr(self.networks, p) for p in PARAMETERS},
+                "loss": self.loss,
+                "gradient_norm": self.gradient_norm,
+                "steps_taken": self.steps_taken,
+                "death_step": death_step.mask(death_step < 0),
+                "outcome": self.outcome,
+                "unit": self.unit,
+            }
+        )
+
+
+def train(
+    networks: Networks,
+    data: TrainingSet,
+    learning_rate: Any = None,
+    *,
+    hidden_learning_rate: Any = None,
+    output_learning_rate: Any = None,
+    freeze: Collection[str] = (),
+    max_steps: int = 10_000,
+    gradient_tolerance: float = 1e-6,
+    divergence_loss: float = 1e30,
+    dtype: str = "float64",
+    engine: str = "auto",
+) -> Trained:
+    """Train every network by full-batch gradient descent until it converges, diverges or stops.
+
+    The arithmetic is specified to the bit in ``relulab.engines.contract``; a network's result
+    does not depend on the engine or on the networks beside it.
+
+    Parameters
+    ----------
+    networks : Networks
+        The initial values of ``n_nets`` networks.
+    data : TrainingSet
+    learning_rate : float or array_like, shape (n_nets,), optional
+        The step size, one for all or one for each network.
+    hidden_learning_rate, output_learning_rate : like learning_rate, optional
+        The step size of w and b, and of v and c, where it differs from ``learning_rate``.
+    freeze : collection of str
+        The parameters among "w", "b", "v", "c" that do not train.
+    max_steps : int
+        The largest number of updates.
+    gradient_tolerance : float
+        A network has converged when no gradient is larger in absolute value.
+    divergence_loss : float
+        A network has diverged when its loss is larger. Growth to large finite values can be
+        transient (5e5-fold was seen), so keep this far above what you would call large.
+    dtype : {"float64", "float32"}
+        The arithmetic; initial values, rates and data are rounded to it first.
+    engine : {"auto", "lockstep"}
+
+    Raises
+    ------
+    InputError
+        In one line that names the argument, before any training.
+    """
+    stopping = checked_stopping_rule(max_steps, gradient_tolerance, divergence_loss)
+    run = load_engine(engine)
+    rates = {
+        "learning_rate": learning_rate,
+        "hidden_learning_rate": hidden_learning_rate,
+        "output_learning_rate": output_learning_rate,
+    }
+    given = _checked_rates(rates, len(networks))
+    final: FinalStates = run(_problem(networks, data, given, freeze, dtype, stopping))
+    return Trained(
+        initial=networks,
+        rates=given,
+        networks=Networks.from_stack(final.parameters),
+        loss=final.loss,
+        gradient_norm=final.gradient_norm,
+        steps_taken=final.steps_taken,
+        death_step=final.death_step,
+        outcome=outcome_labels(final.outcome),
+        unit=unit_labels(final.death_step),
+    )
+
+
+def trace(
+    networks: Networks,
+    data: TrainingSet,
+    learning_rate: Any = None,
+    n_steps: int = 100,
+    *,
+    hidden_learning_rate: Any = None,
+    output_learning_rate: Any = None,
+    freeze: Collection[str] = (),
+    dtype: str = "float64",
+) -> pd.DataFrame:
+    """Return the whole history of ``n_steps`` updates of every network, converged or not.
+
+    Returns
+    -------
+    DataFrame
+        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss and,
+        if the data is a single sample, prediction: all of the state before that step's update.
+        From the first state that is not finite on, a run's values are NaN.
+
+    Raises
+    ------
+    InputError
+        As in ``train``.
+    """
+    n_steps = whole_number("n_steps", n_steps, at_least=0)
+    rates = {
+        "learning_rate": learning_rate,
+        "hidden_learning_rate": hidden_learning_rate,
+        "output_learning_rate": output_learning_rate,
+    }
+    given = _checked_rates(rates, len(networks))
+    problem = _problem(networks, data, given, freeze, dtype, StoppingRule(max_steps=n_steps))
+    lanes = Lanes(problem, problem.n_nets)
+    history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
+    finite = np.ones(problem.n_nets, bool)
+    with np.errstate(all="ignore"):
+        for state in history:
+            lanes.evaluate()
+            finite &= lanes.finite
+            np.copyto(state[:4], lanes.parameters, where=finite)
+            np.copyto(state[4], lanes.loss, where=finite)
+            lanes.update()
+    columns = dict(zip((*PARAMETERS, "loss"), history.transpose(1, 2, 0), strict=True))
+    run, step = np.indices((problem.n_nets, n_steps + 1))
+    frame = pd.DataFrame(
+        {"run": run.ravel(), "step": step.ravel(), **{k: v.ravel() for k, v in columns.items()}}
+    )
+    if data.n_samples == 1:
+        activation = np.maximum(frame["w"] * problem.x[0] + frame["b"], 0)
+        frame["prediction"] = frame["v"] * activation + frame["c"]
+    return frame
+
+
+def checked_stopping_rule(
+    max_steps: object, gradient_tolerance: object, divergence_loss: object
+) -> StoppingRule:
+    """Return the stopping rule, or raise InputError that names the bad argument."""
+    tolerance = finite_number("gradient_tolerance", gradient_tolerance)
+    if tolerance < 0:
+        raise InputError(f"gradient_tolerance: expected a number >= 0, got {tolerance}")
+    return StoppingRule(
+        max_steps=whole_number("max_steps", max_steps, at_least=0),
+        gradient_tolerance=tolerance,
+        divergence_loss=finite_number("divergence_loss", divergence_loss, above=0.0),
+    )
+
+
+def load_engine(name: str) -> Any:
+    """Return the ``run`` function of the named engine."""
+    one_of("engine", name, ENGINES)
+    return import_module("relulab.engines.lockstep").run
+
+
+def checked_freeze(freeze: object) -> tuple[str, ...]:
+    """Return the frozen parameters in the order w, b, v, c."""
+    if isinstance(freeze, str) or not isinstance(freeze, Collection):
+        raise InputError(f"freeze: expected a collection such as ('c',), got {freeze!r}")
+    for name in freeze:
+        one_of("freeze", name, PARAMETERS)
+    return tuple(p for p in PARAMETERS if p in freeze)
+
+
+def checked_rate_names(given: Collection[str]) -> None:
+    """Refuse a choice of rates that leaves a parameter without one, or a rate without use."""
+    separate = [name for name in RATES[1:] if name in given]
+    if "learning_rate" in given and len(separate) == 2:
+        raise InputError(
+            "learning_rate: expected none beside both hidden_learning_rate and"
+            " output_learning_rate, which leave it without use"
+        )
+    if "learning_rate" not in given and len(separate) < 2:
+        raise InputError(
+            "learning_rate: expected it, or both hidden_learning_rate and output_learning_rate,"
+            f" got {separate[0] + ' only' if separate else 'none'}"
+        )
+
+
+def _checked_rates(rates: dict[str, Any], n_nets: int) -> dict[str, FloatArray]:
+    """Return the rates that were given, each of shape (n_nets,)."""
+    given = {name: non_negative_array(name, r) for name, r in rates.items() if r is not None}
+    checked_rate_names(given)
+    for name, rate in given.items():
+        if rate.size not in (1, n_nets):
+            raise InputError(f"{name}: expected 1 or {n_nets} values, got {rate.size}")
+    return {name: np.broadcast_to(rate, (n_nets,)) for name, rate in given.items()}
+
+
+def _problem(
+    networks: Networks,
+    data: TrainingSet,
+    rates: dict[str, FloatArray],
+    freeze: Collection[str],
+    dtype: str,
+    stopping: StoppingRule,
+) -> Problem:
+    frozen = checked_freeze(freeze)
+    number = np.dtype(one_of("dtype", dtype, DTYPES))
+    both = [rates.get(name, rates.get("learning_rate")) for name in RATES[1:]]
+    w, b, v, c = (p not in frozen for p in PARAMETERS)
+    return Problem(
+        parameters=_rounded("networks", networks.stack(), number),
+        rates=_rounded("learning_rate", np.array(both), number),
+        trained=(w, b, v, c),
+        x=_rounded("x", data.x, number),
+        target=_rounded("target", data.target, number),
+        stopping=stopping,
+    )
+
+
+def _rounded(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+    """Return the values in the dtype of the arithmetic; refuse those beyond its range."""
+    with np.errstate(over="ignore"):
+        result = values.astype(dtype)
+    if not np.isfinite(result).all():
+        raise InputError(f"{name}: expected values within the range of {dtype}, got larger ones")
+    return result
