@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from relulab.validation import InputError, finite_number, one_of
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Something that random values of one parameter are drawn from."""
 

@@ -10,22 +10,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.data import TrainingSet
-from relulab.engines.contract import FinalStates, Problem, StoppingRule
+from relulab.engines.contract import FinalStates, Problem
 from relulab.engines.lockstep import Lanes
 from relulab.network import PARAMETERS, Networks
 from relulab.outcome import outcome_labels, unit_labels
-from relulab.validation import (
-    FloatArray,
-    InputError,
-    finite_number,
-    non_negative_array,
-    one_of,
-    whole_number,
+from relulab.settings import (
+    DTYPES,
+    ENGINES,
+    RATES,
+    StoppingRule,
+    checked_freeze,
+    checked_rate_names,
 )
-
-DTYPES = ("float64", "float32")
-ENGINES = ("auto", "lockstep")
-RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
+from relulab.validation import FloatArray, InputError, non_negative_array, one_of, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +120,7 @@ def train(
     InputError
         In one line that names the argument, before any training.
     """
-    stopping = checked_stopping_rule(max_steps, gradient_tolerance, divergence_loss)
+    stopping = StoppingRule(max_steps, gradient_tolerance, divergence_loss)
     run = load_engine(engine)
     rates = {
         "learning_rate": learning_rate,
@@ -199,48 +196,10 @@ def trace(
     return frame
 
 
-def checked_stopping_rule(
-    max_steps: object, gradient_tolerance: object, divergence_loss: object
-) -> StoppingRule:
-    """Return the stopping rule, or raise InputError that names the bad argument."""
-    tolerance = finite_number("gradient_tolerance", gradient_tolerance)
-    if tolerance < 0:
-        raise InputError(f"gradient_tolerance: expected a number >= 0, got {tolerance}")
-    return StoppingRule(
-        max_steps=whole_number("max_steps", max_steps, at_least=0),
-        gradient_tolerance=tolerance,
-        divergence_loss=finite_number("divergence_loss", divergence_loss, above=0.0),
-    )
-
-
 def load_engine(name: str) -> Any:
     """Return the ``run`` function of the named engine."""
     one_of("engine", name, ENGINES)
     return import_module("relulab.engines.lockstep").run
-
-
-def checked_freeze(freeze: object) -> tuple[str, ...]:
-    """Return the frozen parameters in the order w, b, v, c."""
-    if isinstance(freeze, str) or not isinstance(freeze, Collection):
-        raise InputError(f"freeze: expected a collection such as ('c',), got {freeze!r}")
-    for name in freeze:
-        one_of("freeze", name, PARAMETERS)
-    return tuple(p for p in PARAMETERS if p in freeze)
-
-
-def checked_rate_names(given: Collection[str]) -> None:
-    """Refuse a choice of rates that leaves a parameter without one, or a rate without use."""
-    separate = [name for name in RATES[1:] if name in given]
-    if "learning_rate" in given and len(separate) == 2:
-        raise InputError(
-            "learning_rate: expected none beside both hidden_learning_rate and"
-            " output_learning_rate, which leave it without use"
-        )
-    if "learning_rate" not in given and len(separate) < 2:
-        raise InputError(
-            "learning_rate: expected it, or both hidden_learning_rate and output_learning_rate,"
-            f" got {separate[0] + ' only' if separate else 'none'}"
-        )
 
 
 def _checked_rates(rates: dict[str, Any], n_nets: int) -> dict[str, FloatArray]:

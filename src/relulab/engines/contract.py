@@ -27,16 +27,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from relulab.settings import StoppingRule
 from relulab.validation import FloatArray
-
-
-@dataclass(frozen=True)
-class StoppingRule:
-    """When a network's training ends; see the order of judgement in this module's text."""
-
-    max_steps: int = 10_000
-    gradient_tolerance: float = 1e-6
-    divergence_loss: float = 1e30
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,8 @@ class Lanes:
     loss : ndarray, shape (n_active,)
     firing, finite : ndarray of bool, shape (n_active,)
         Whether the unit fires on any sample; whether every pre-activation and the loss is finite.
+    dead : ndarray of bool, shape (n_active,)
+        Whether the unit's death was noted; dead units stay dead.
     run : ndarray of int64, shape (n_active,)
         Which network of the problem each lane trains.
     start : ndarray of int64, shape (n_active,)
@@ -38,23 +40,26 @@ class Lanes:
     def __init__(self, problem: Problem, window: int) -> None:
         self.problem = problem
         self.samples = list(zip(problem.x, problem.target, strict=True))
-        self.trained = np.flatnonzero(problem.trained)
+        self.frozen = np.flatnonzero(np.logical_not(problem.trained))
+        self.last_trained = max(np.flatnonzero(problem.trained), default=0)
         self.clock = 0
         # One array per kind, so that moving a lane is one indexing operation per kind.
-        self._floats = np.empty((16, window), problem.dtype)
-        self._masks = np.empty((4, window), bool)
-        self._select = np.empty(window, np.dtype(f"i{problem.dtype.itemsize}"))
+        self._floats = np.empty((18, window), problem.dtype)
+        self._masks = np.empty((5, window), bool)
         self._lanes = np.empty((2, window), np.int64)
+        self._select = np.empty(window, np.dtype(f"i{problem.dtype.itemsize}"))
         self._view(window)
         self.load(np.arange(window), np.arange(window))
 
     def _view(self, n_active: int) -> None:
         """Bind the names to the first ``n_active`` lanes."""
         self.n_active = n_active
-        floats = self._floats[:, :n_active]
-        self.parameters, self.rates, self.gradients = floats[:4], floats[4:6], floats[6:10]
-        self.loss, self._pre, self._h, self._residual, self._gh, self._term = floats[10:]
-        self.firing, self.finite, self._fires_here, self._flag = self._masks[:, :n_active]
+        floats, masks = self._floats[:, :n_active], self._masks[:, :n_active]
+        self.parameters, self.rates = floats[:4], floats[4:6]
+        self._totals, self._terms = floats[6:11], floats[11:16]
+        self.gradients, self.loss = self._totals[:4], self._totals[4]
+        self._pre, self._h = floats[16:]
+        self.dead, self.firing, self.finite, self._fires_here, self._flag = masks
         self._select_here = self._select[:n_active]
         self.run, self.start = self._lanes[:, :n_active]
 
@@ -62,6 +67,7 @@ class Lanes:
         """Put networks of the problem into lanes."""
         self.parameters[:, lanes] = self.problem.parameters[:, runs]
         self.rates[:, lanes] = self.problem.rates[:, runs]
+        self.dead[lanes] = False
         self.run[lanes] = runs
         self.start[lanes] = self.clock
 
@@ -70,8 +76,9 @@ class Lanes:
         n_left = self.n_active - holes.size
         movers = np.setdiff1d(np.arange(n_left, self.n_active), holes)
         holes = holes[holes < n_left]
-        # Only the state moves (parameters and rates); the rest is scratch of one step.
+        # Only the state moves (parameters, rates, dead); the rest is scratch of one step.
         self._floats[:6, holes] = self._floats[:6, movers]
+        self._masks[0, holes] = self._masks[0, movers]
         self._lanes[:, holes] = self._lanes[:, movers]
         self._view(n_left)
 
@@ -79,20 +86,24 @@ class Lanes:
         """Compute loss, gradients, firing and finite of every lane's present state."""
         self.firing.fill(False)
         self.finite.fill(True)
+        totals, terms = self._totals, self._terms
         for i, (x, target) in enumerate(self.samples):
-            self._add_sample(x, target, first=i == 0)
+            if i == 0:
+                self._evaluate_sample(x, target, out=totals)
+            else:
+                self._evaluate_sample(x, target, out=terms)
+                np.add(totals, terms, out=totals)
         if len(self.samples) > 1:
-            n_samples = self.problem.dtype.type(len(self.samples))
-            np.divide(self.gradients, n_samples, out=self.gradients)
-            np.divide(self.loss, n_samples, out=self.loss)
+            np.divide(totals, self.problem.dtype.type(len(self.samples)), out=totals)
+        self.gradients[self.frozen] = 0
         np.isfinite(self.loss, out=self._flag)
         np.logical_and(self.finite, self._flag, out=self.finite)
 
-    def _add_sample(self, x: Any, target: Any, *, first: bool) -> None:
+    def _evaluate_sample(self, x: Any, target: Any, out: FloatArray) -> None:
+        """Write one sample's gw, gb, gv, gc and loss to the rows of ``out``."""
         w, b, v, c = self.parameters
-        gw, gb, gv, gc = self.gradients
-        pre, h, residual, gh = self._pre, self._h, self._residual, self._gh
-        fires, select = self._fires_here, self._select_here
+        gw, gb, gv, gc, loss = out
+        pre, h, fires, select = self._pre, self._h, self._fires_here, self._select_here
 
         np.multiply(w, x, out=pre)
         np.add(pre, b, out=pre)
@@ -104,39 +115,27 @@ class Lanes:
         # also where that number is NaN or infinite; multiplying by the mask is not.
         np.negative(fires.view(np.int8), out=select, dtype=select.dtype)
         np.bitwise_and(pre.view(select.dtype), select, out=h.view(select.dtype))
-        np.multiply(v, h, out=residual)
-        np.add(residual, c, out=residual)
-        np.subtract(residual, target, out=residual)
-        np.multiply(residual, v, out=gh)
-        np.bitwise_and(gh.view(select.dtype), select, out=gh.view(select.dtype))
-
-        self._sum(gw, first, np.multiply, gh, x)
-        self._sum(gb, first, np.positive, gh)
-        self._sum(gv, first, np.multiply, residual, h)
-        self._sum(gc, first, np.positive, residual)
-        np.multiply(residual, residual, out=residual)
-        self._sum(self.loss, first, np.multiply, residual, 0.5)
-
-    def _sum(self, total: FloatArray, first: bool, term: np.ufunc, *arguments: Any) -> None:
-        """Add a term to a sum that starts from the first sample's term itself."""
-        if first:
-            term(*arguments, out=total)
-        elif term is np.positive:
-            np.add(total, arguments[0], out=total)
-        else:
-            np.add(total, term(*arguments, out=self._term), out=total)
+        np.multiply(v, h, out=gc)
+        np.add(gc, c, out=gc)
+        residual = np.subtract(gc, target, out=gc)
+        np.multiply(residual, h, out=gv)
+        np.multiply(residual, v, out=gb)
+        np.bitwise_and(gb.view(select.dtype), select, out=gb.view(select.dtype))
+        np.multiply(gb, x, out=gw)
+        np.multiply(residual, residual, out=loss)
+        np.multiply(loss, 0.5, out=loss)
 
     def update(self) -> None:
-        """Take one step of gradient descent in every lane."""
-        for p in self.trained:
-            step = np.multiply(self.rates[p // 2], self.gradients[p], out=self._term)
-            np.subtract(self.parameters[p], step, out=self.parameters[p])
+        """Take one step of gradient descent in every lane; the gradients are used up."""
+        n = self.n_active
+        by_layer = self.gradients.reshape(2, 2, n)
+        np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
+        np.subtract(self.parameters, self.gradients, out=self.parameters)
         self.clock += 1
 
     def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
-        """Return the largest absolute gradient of the trained parameters in some lanes."""
-        gradients = self.gradients[self.trained[:, np.newaxis], lanes]
-        norm: FloatArray = np.abs(gradients).max(axis=0, initial=0)
+        """Return the largest absolute gradient in some lanes."""
+        norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)
         return norm
 
 
@@ -170,7 +169,7 @@ class _Judge:
         self.stopping = lanes.problem.stopping
         # No lane can reach max_steps before this clock; made later as lanes are replaced.
         self.deadline = self.stopping.max_steps
-        self.n_dead = 0
+        self._newly = np.empty(lanes.n_active, bool)
         self._bounded = np.empty(lanes.n_active, bool)
         self._small = np.empty(lanes.n_active, bool)
         self._size = np.empty(lanes.n_active, lanes.problem.dtype)
@@ -197,7 +196,6 @@ class _Judge:
         final.gradient_norm[runs] = norm[ended]
         final.steps_taken[runs] = age[ended]
         final.outcome[runs] = outcome[ended]
-        self.n_dead -= np.count_nonzero(final.death_step[runs] >= 0)
         return finished
 
     def _candidates(self) -> npt.NDArray[np.intp]:
@@ -206,13 +204,10 @@ class _Judge:
         bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
         np.less_equal(lanes.loss, self.stopping.divergence_loss, out=bounded)
         np.logical_and(bounded, lanes.finite, out=bounded)
-        if lanes.trained.size:
-            # The norm is small only if each of its entries is; the output bias is the best
-            # witness, because its gradient does not vanish when the unit is dead.
-            np.abs(lanes.gradients[lanes.trained[-1]], out=size)
-            np.less_equal(size, self.stopping.gradient_tolerance, out=small)
-        else:
-            small.fill(True)
+        # The norm is small only if each gradient is. That of the output bias is the best witness,
+        # because it does not vanish when the unit is dead.
+        np.abs(lanes.gradients[lanes.last_trained], out=size)
+        np.less_equal(size, self.stopping.gradient_tolerance, out=small)
         if lanes.clock >= self.deadline:
             # Lanes that expire now are replaced by ones that expire max_steps later.
             expired = lanes.clock - lanes.start >= self.stopping.max_steps
@@ -226,11 +221,11 @@ class _Judge:
 
     def _note_deaths(self) -> None:
         """Note the death step of lanes that are dead now and were not before."""
-        lanes, death_step = self.lanes, self.final.death_step
-        # Dead units stay dead, so an unchanged count means that nothing happened.
-        if lanes.n_active - np.count_nonzero(lanes.firing) == self.n_dead:
-            return
-        dead = np.flatnonzero(~lanes.firing & lanes.finite)
-        dead = dead[death_step[lanes.run[dead]] < 0]
-        death_step[lanes.run[dead]] = lanes.clock - lanes.start[dead]
-        self.n_dead += dead.size
+        lanes = self.lanes
+        newly = self._newly[: lanes.n_active]
+        np.logical_or(lanes.firing, lanes.dead, out=newly)
+        np.less(newly, lanes.finite, out=newly)  # neither firing nor noted, and finite
+        if newly.any():
+            np.logical_or(lanes.dead, newly, out=lanes.dead)
+            died = np.flatnonzero(newly)
+            self.final.death_step[lanes.run[died]] = lanes.clock - lanes.start[died]

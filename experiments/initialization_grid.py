@@ -1,0 +1,50 @@
+"""From which starts (w0, v0) does gradient descent converge, at a small, a middle, a large rate?
+
+One sample (x=1, target=3), b = c = 0, a grid over the two weights.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import relulab as rl
+from matplotlib.figure import Figure
+from relulab import figures, statistics
+
+RATES = {"small": 0.01, "middle": 0.1, "large": 0.3}
+
+SWEEPS = {
+    name: rl.Sweep(
+        data=rl.TrainingSet.point(1.0, 3.0),
+        w=np.linspace(-4, 4, 201),
+        v=np.linspace(-4, 4, 201),
+        learning_rate=rate,
+    )
+    for name, rate in RATES.items()
+}
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    columns = ["w0", "v0", "outcome", "unit", "steps_taken"]
+    yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])
+    yield "steps_to_converge", statistics.steps_to_converge(results.frames(columns), ["sweep"])
+    for name, rate in RATES.items():
+        runs = results.load(columns, name)
+        ax = figures.outcome_map(runs, "w0", "v0")
+        ax.set_title(f"From which starts does the network train at η = {rate:g}?")
+        yield f"outcome_map_{name}", ax.get_figure(root=True)
+        ax = figures.steps_map(runs, "w0", "v0")
+        ax.set_title(f"How many steps does it take at η = {rate:g}?")
+        yield f"steps_map_{name}", ax.get_figure(root=True)
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="From which starts (w0, v0) does gradient descent converge, and how fast?",
+    sweeps=SWEEPS,
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

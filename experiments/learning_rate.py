@@ -1,0 +1,74 @@
+"""Which learning rates train a one-node ReLU network, which kill it, which blow it up?
+
+One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0, rates from 0.001 to 10.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import relulab as rl
+from matplotlib.figure import Figure
+from relulab import figures, statistics, theory
+
+X, TARGET = 1.0, 3.0
+CURVE_RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
+
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(X, TARGET),
+    w=rl.Normal(0, 1),
+    b=rl.Normal(0, 1),
+    v=rl.Normal(0, 1),
+    c=0.0,
+    draws=2_000,
+    learning_rate=np.geomspace(1e-3, 10, 81),
+    max_steps=20_000,
+)
+
+
+def curves() -> pd.DataFrame:
+    """Trace one start, that of the source text, at several rates."""
+    n = CURVE_RATES.size
+    start = rl.Networks([0.5] * n, [0.2] * n, [0.3] * n, [0.1] * n)
+    return rl.trace(start, SWEEP.data, CURVE_RATES, n_steps=60)
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    columns = ["learning_rate", "outcome", "unit", "steps_taken"]
+    rates = statistics.outcome_rates(results.frames(columns, "rates"), ["learning_rate"])
+    yield "outcome_rates", rates
+    yield (
+        "steps_to_converge",
+        statistics.steps_to_converge(results.frames(columns, "rates"), ["learning_rate"]),
+    )
+
+    ax = figures.outcome_shares(rates)
+    born = theory.born_dead_probability_normal(1, 1, X, X)
+    dies = theory.small_rate_death_probability(X, TARGET, std_w=1, std_b=1, std_v=1)
+    figures.mark_level(ax, born, f"born dead: {born:.3f}")
+    figures.mark_level(ax, born + dies, f"all dead as η → 0: {born + dies:.3f}")
+    figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: nothing above converges firing")
+    ax.set_title("Which learning rates train the network, kill it, blow it up?")
+    yield "outcome_shares", ax.get_figure(root=True)
+
+    trace = results.load_trace("curves")
+    labels = [f"η = {rate:g}" for rate in CURVE_RATES]
+    ax = figures.loss_curves(trace, labels)
+    ax.set_title("How fast does the loss fall from w=0.5, b=0.2, v=0.3, c=0.1?")
+    yield "loss_curves", ax.get_figure(root=True)
+    ax = figures.trajectories(trace, "w", "v", labels)
+    ax.set_title("Which way do the weights go? (circle: start, square: step 60)")
+    yield "trajectories", ax.get_figure(root=True)
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="Which learning rates train the network, kill it, blow it up?",
+    sweeps={"rates": SWEEP},
+    traces={"curves": curves},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

@@ -1,0 +1,57 @@
+"""What are the ten iterations of the text that relulab grew from, to the last digit?
+
+The text prints v under the label c; the table shows the true c.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import relulab as rl
+from matplotlib.figure import Figure
+from relulab import figures
+
+N_ITERATIONS = 10
+
+
+def iterations() -> pd.DataFrame:
+    """Trace the text's network."""
+    start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
+    return rl.trace(start, rl.TrainingSet.point(x=1, target=3), 0.01, N_ITERATIONS)
+
+
+def table(trace: pd.DataFrame) -> pd.DataFrame:
+    """Return the text's rows: loss and prediction before an update, parameters after it."""
+    before, after = trace.iloc[:-1], trace.iloc[1:].reset_index()
+    return pd.DataFrame(
+        {
+            "iteration": before["step"],
+            "cost": before["loss"],
+            "prediction": before["prediction"],
+            **{name: after[name] for name in "wbvc"},
+        }
+    )
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    trace = results.load_trace("iterations")
+    rows = table(trace)
+    styles = {"cost": "{:.4f}", "prediction": "{:.2f}", "w": "{}", "b": "{:.4f}", "v": "{:.2f}",
+              "c": "{:.2f}"}  # fmt: skip
+    print(rows.to_string(index=False, formatters={k: f.format for k, f in styles.items()}))
+    print("(the text prints v in the place of c)")
+    yield "iterations", rows
+    ax = figures.parameter_curves(trace)
+    ax.set_title("How do the parameters move in the text's ten iterations? (target 3)")
+    yield "parameter_curves", ax.get_figure(root=True)
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="What are the ten iterations of the text that relulab grew from?",
+    traces={"iterations": iterations},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

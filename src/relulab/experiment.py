@@ -1,0 +1,170 @@
+"""What every script of ``experiments/`` is: sweeps, a report drawn from files, a command line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from relulab import figures, statistics
+from relulab.execution import run_sweeps
+from relulab.results import Results, write_parquet
+from relulab.settings import ENGINES
+from relulab.sweep import Sweep
+from relulab.validation import InputError, one_of
+
+Report = Iterable[tuple[str, Figure | pd.DataFrame]]
+
+# --quick keeps every QUICK-th value of an axis and one draw in QUICK.
+QUICK = 5
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question, the sweeps and traces that answer it, and how the answer is shown.
+
+    Attributes
+    ----------
+    file : str
+        The script's ``__file__``; its name is the experiment's.
+    question : str
+        What ``--help`` and the summary say.
+    report : function of Results
+        Yields (name, figure or table); a figure is stored as PNG, a table as CSV.
+    sweeps : dict of str to Sweep
+    traces : dict of str to function that returns the DataFrame of ``trace``
+    """
+
+    file: str
+    question: str
+    report: Callable[[Results], Report]
+    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    traces: Mapping[str, Callable[[], pd.DataFrame]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the script without its suffix."""
+        return Path(self.file).stem
+
+    def folder(self, *, quick: bool) -> Path:
+        """Return the default results folder, beside the folder of the script."""
+        results = Path(self.file).resolve().parent.parent / "results"
+        return results / "quick" / self.name if quick else results / self.name
+
+
+def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
+    """Run an experiment from the command line and return the exit status.
+
+    0: all is done. 1: a shard failed. 2: a mistake of the user's, told in one line.
+    130: interrupted; what is finished is kept.
+    """
+    options = _parser(experiment).parse_args(arguments)
+    results = Results(options.results or experiment.folder(quick=options.quick))
+    try:
+        return _run(experiment, options, results)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"\ninterrupted: finished shards are kept in {results.folder};"
+            " the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+    failed = 0
+    if not options.figures:
+        one_of("engine", options.engine, ENGINES)
+        sweeps = {name: _adapted(s, options) for name, s in experiment.sweeps.items()}
+        if options.restart:
+            results.remove()
+        failed = run_sweeps(sweeps, results, n_jobs=options.jobs, engine=options.engine)
+        for name, make in experiment.traces.items():
+            write_parquet(results.trace_file(name), make())
+    if experiment.sweeps:
+        _print_outcomes(results)
+    written = write_report(experiment.report(results), results.folder)
+    print(f"\n{experiment.question}")
+    print(f"  in {results.folder}")
+    if experiment.sweeps:
+        print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
+    print("  " + "  ".join(file.name for file in written))
+    if failed:
+        print(
+            f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
+            " the same command tries them again",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write figures as PNG and tables as CSV; return the files."""
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(figures.STYLE):
+        for name, item in report:
+            if isinstance(item, Figure):
+                file = folder / f"{name}.png"
+                item.savefig(file, metadata={"Software": None})
+                figures.close(item)
+            else:
+                file = folder / f"{name}.csv"
+                item.to_csv(file, index=False)
+            written.append(file)
+    return written
+
+
+def _adapted(sweep: Sweep, options: argparse.Namespace) -> Sweep:
+    """Return the sweep with the changes that the command line asks for."""
+    changes: dict[str, object] = {}
+    if options.quick:
+        changes |= {name: axis[::QUICK] for name, axis in sweep.axes.items()}
+        if sweep.draws:
+            changes["draws"] = max(sweep.draws // QUICK, 1)
+    for name in ("draws", "seed", "max_steps"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    return replace(sweep, **changes)  # type: ignore[arg-type]
+
+
+def _print_outcomes(results: Results) -> None:
+    rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by=["sweep"])
+    shown = rates[rates["count"] > 0].drop(columns="n_runs")
+    percent = {column: "{:.2%}".format for column in ("share", "low", "high")}
+    print(shown.to_string(index=False, formatters={**percent, "count": "{:,}".format}))
+    print(f"{rates['count'].sum():,} runs; low and high: 95 % Wilson interval of the share")
+
+
+def _shown_path(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help lists the options\n")
+
+
+def _parser(experiment: Experiment) -> argparse.ArgumentParser:
+    parser = _Parser(description=experiment.question)
+    add = parser.add_argument
+    add("--figures", action="store_true", help="redraw from the files, without training")
+    add("--quick", action="store_true", help="a thinned sweep for a first look")
+    add("--jobs", type=int, default=-1, help="worker processes; -1, the default: one per core")
+    add("--engine", default="auto", help="how to train; the bits are the same")
+    add("--draws", type=int, help="random draws; raising it keeps the runs that are finished")
+    add("--max-steps", type=int, help="the largest number of updates of a run")
+    add("--seed", type=int, help="the seed of the random draws")
+    add("--results", type=Path, metavar="DIR", help="the folder for files, tables and figures")
+    add("--restart", action="store_true", help="delete this experiment's runs and start anew")
+    return parser

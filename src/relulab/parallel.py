@@ -1,0 +1,30 @@
+"""Independent tasks through joblib: in this process when that is enough, else by workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import joblib
+
+from relulab.validation import InputError
+
+
+def map_unordered(
+    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int
+) -> Iterator[tuple[int, Any]]:
+    """Yield (index of the task, ``function(*task)``) as the tasks get done.
+
+    ``n_jobs`` as in joblib: -1 is one worker for each core. A single task, or a single worker,
+    runs in this process.
+    """
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise InputError(f"n_jobs: expected a whole number other than 0, got {n_jobs!r}")
+    if n_jobs == 1 or len(tasks) == 1:
+        for i, task in enumerate(tasks):
+            yield i, function(*task)
+        return
+    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    yield from workers(joblib.delayed(_numbered)(i, function, task) for i, task in enumerate(tasks))
+
+
+def _numbered(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[int, Any]:
+    return i, function(*task)

@@ -1,0 +1,150 @@
+"""A results folder: a manifest, one Parquet file per shard, traces; written whole or not at all.
+
+::
+
+    <folder>/manifest.json                          what was asked, with which versions, shard states
+    <folder>/runs/sweep=<name>/part-00000.parquet   one row per run
+    <folder>/traces/<name>.parquet                  one row per run and step
+
+``pandas.read_parquet("<folder>/runs")`` reads all runs, with ``sweep`` as a column.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relulab.validation import InputError
+
+FORMAT = 1
+DONE, PENDING, FAILED = "done", "pending", "failed"
+
+
+class Results:
+    """The files of one experiment in one folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest_file = self.folder / "manifest.json"
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """Return the manifest, or None if the folder has none."""
+        try:
+            text = self.manifest_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            manifest: dict[str, Any] = json.loads(text)
+            known = manifest["format"] == FORMAT and isinstance(manifest["sweeps"], dict)
+        except (ValueError, KeyError, TypeError):
+            known = False
+        if not known:
+            raise InputError(
+                f"{self.manifest_file}: expected a manifest of format {FORMAT}, got a file that is"
+                " damaged or of another version; use --restart, or --results with another folder"
+            )
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace the manifest."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(self.manifest_file)
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, self.manifest_file)
+
+    def part_file(self, sweep: str, number: int) -> Path:
+        """Return where shard ``number`` of a sweep is stored."""
+        return self.folder / "runs" / f"sweep={sweep}" / f"part-{number:05d}.parquet"
+
+    def trace_file(self, name: str) -> Path:
+        """Return where a trace is stored."""
+        return self.folder / "traces" / f"{name}.parquet"
+
+    def remove(self) -> None:
+        """Delete what relulab wrote here but for figures and tables; leave everything else."""
+        written = [self.manifest_file]
+        for pattern in ("runs/sweep=*/part-*.parquet", "traces/*.parquet"):
+            written += self.folder.glob(pattern)
+        for file in written:
+            file.unlink(missing_ok=True)
+        self.remove_temporary_files()
+
+    def remove_temporary_files(self) -> None:
+        """Delete the half-written files that a killed process left."""
+        for pattern in (".*.tmp", "runs/sweep=*/.*.tmp", "traces/.*.tmp"):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
+
+    def frames(
+        self, columns: Sequence[str] | None = None, sweep: str | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the finished parts one by one, with the column ``sweep``."""
+        files = sorted(self.folder.glob(f"runs/sweep={sweep or '*'}/part-*.parquet"))
+        if not files:
+            of_sweep = f" of sweep {sweep}" if sweep else ""
+            raise InputError(
+                f"{self.folder}: expected results{of_sweep}, found none; run the experiment first"
+            )
+        wanted = None if columns is None else [c for c in columns if c != "sweep"]
+        for file in files:
+            frame = pd.read_parquet(file, columns=wanted, partitioning=None)
+            yield frame.assign(sweep=file.parent.name.removeprefix("sweep="))
+
+    def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
+        """Return the finished runs in one table; mind the memory, or name the columns."""
+        return pd.concat(self.frames(columns, sweep), ignore_index=True)
+
+    def load_trace(self, name: str) -> pd.DataFrame:
+        """Return a stored trace."""
+        try:
+            return pd.read_parquet(self.trace_file(name))
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.folder}: expected the trace {name}, found none; run the experiment first"
+            ) from None
+
+
+def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = ()) -> None:
+    """Write a table so that it appears whole or not at all.
+
+    Only the columns in ``dictionary`` get one: for random floats it makes writing slower and
+    files larger.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(file)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    try:
+        with temporary.open("wb") as sink:
+            pq.write_table(table, sink, use_dictionary=[c for c in dictionary if c in frame])
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions that a result came from."""
+    packages = ("relulab", "numpy", "pandas", "pyarrow")
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None  # installed from a wheel, or no git here
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "commit": commit,
+    }
+
+
+def _temporary(file: Path) -> Path:
+    # The leading dot hides it from pandas and pyarrow, which read every other file of a folder.
+    return file.with_name(f".{file.name}.{os.getpid()}.tmp")

@@ -1,0 +1,52 @@
+"""How networks are trained, apart from training them: rates, frozen parameters, when to stop."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from relulab.network import PARAMETERS
+from relulab.validation import InputError, finite_number, one_of, shown, whole_number
+
+DTYPES = ("float64", "float32")
+ENGINES = ("auto", "lockstep")
+RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When a network's training ends; the order of judgement is in ``engines.contract``."""
+
+    max_steps: int = 10_000
+    gradient_tolerance: float = 1e-6
+    divergence_loss: float = 1e30
+
+    def __post_init__(self) -> None:
+        whole_number("max_steps", self.max_steps, at_least=0)
+        if finite_number("gradient_tolerance", self.gradient_tolerance) < 0:
+            raise InputError(
+                f"gradient_tolerance: expected a number >= 0, got {self.gradient_tolerance}"
+            )
+        finite_number("divergence_loss", self.divergence_loss, above=0.0)
+
+
+def checked_freeze(freeze: object) -> tuple[str, ...]:
+    """Return the frozen parameters in the order w, b, v, c."""
+    if isinstance(freeze, str) or not isinstance(freeze, Collection):
+        raise InputError(f"freeze: expected a collection such as ('c',), got {shown(freeze)}")
+    for name in freeze:
+        one_of("freeze", name, PARAMETERS)
+    return tuple(p for p in PARAMETERS if p in freeze)
+
+
+def checked_rate_names(given: Collection[str]) -> None:
+    """Refuse a choice of rates that leaves a parameter without one, or a rate without use."""
+    separate = [name for name in RATES[1:] if name in given]
+    if "learning_rate" in given and len(separate) == 2:
+        raise InputError(
+            "learning_rate: expected none beside both hidden_learning_rate and"
+            " output_learning_rate, which leave it without use"
+        )
+    if "learning_rate" not in given and len(separate) < 2:
+        raise InputError(
+            "learning_rate: expected it, or both hidden_learning_rate and output_learning_rate,"
+            f" got {separate[0] + ' only' if separate else 'none'}"
+        )

@@ -1,0 +1,241 @@
+"""A sweep: numbers, axes and distributions that stand for up to billions of runs, made lazily."""
+
+import math
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from relulab.data import TrainingSet
+from relulab.initialization import Distribution
+from relulab.network import PARAMETERS, Networks
+from relulab.parallel import map_unordered
+from relulab.settings import (
+    DTYPES,
+    RATES,
+    StoppingRule,
+    checked_freeze,
+    checked_rate_names,
+)
+from relulab.validation import (
+    InputError,
+    finite_array,
+    finite_number,
+    non_negative_array,
+    one_of,
+    shown,
+    whole_number,
+)
+
+# Random values come from blocks of this many draws, each with a key of its own, so that a value
+# depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
+DRAWS_PER_BLOCK = 4096
+
+Value = float | npt.ArrayLike | Distribution
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sweep:
+    """The product of all axes, times ``draws``.
+
+    Each of w, b, v, c and the rates is a number (fixed), an array (an axis of the grid) or a
+    distribution (drawn at random; the same draws at every point of the grid). Run numbers count
+    through the axes in the order of the fields, the last one fastest, and ``draw`` is slowest, so
+    raising ``draws`` appends runs and changes none.
+
+    Raises
+    ------
+    InputError
+        In one line that names the argument.
+    """
+
+    data: TrainingSet
+    w: Value = 0.0
+    b: Value = 0.0
+    v: Value = 0.0
+    c: Value = 0.0
+    learning_rate: Value | None = None
+    hidden_learning_rate: Value | None = None
+    output_learning_rate: Value | None = None
+    draws: int | None = None
+    seed: int = 0
+    freeze: Collection[str] = ()
+    max_steps: int = 10_000
+    gradient_tolerance: float = 1e-6
+    divergence_loss: float = 1e30
+    dtype: str = "float64"
+    _values: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, TrainingSet):
+            raise InputError(f"data: expected a TrainingSet, got {shown(self.data)}")
+        given = {name: getattr(self, name) for name in (*PARAMETERS, *RATES)}
+        values = {name: _checked(name, x) for name, x in given.items() if x is not None}
+        object.__setattr__(self, "_values", values)
+        checked_rate_names([name for name in RATES if name in values])
+        whole_number("seed", self.seed, at_least=0)
+        StoppingRule(self.max_steps, self.gradient_tolerance, self.divergence_loss)
+        one_of("dtype", self.dtype, DTYPES)
+        object.__setattr__(self, "freeze", checked_freeze(self.freeze))
+        if self.draws is not None:
+            whole_number("draws", self.draws, at_least=1)
+            if not self.drawn:
+                raise InputError("draws: expected None, because nothing is drawn at random")
+        elif self.drawn:
+            raise InputError(
+                f"draws: expected a whole number >= 1, because {self.drawn[0]} is drawn at random"
+            )
+
+    @cached_property
+    def axes(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The axes of the grid, in the order in which runs are numbered."""
+        return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of what is drawn at random."""
+        return tuple(n for n, v in self._values.items() if isinstance(v, Distribution))
+
+    @cached_property
+    def n_points(self) -> int:
+        """The number of points of the grid."""
+        return math.prod(axis.size for axis in self.axes.values())
+
+    def __len__(self) -> int:
+        return self.n_points * (self.draws or 1)
+
+    def parameters(self, start: int, stop: int) -> pd.DataFrame:
+        """Return run, draw (if drawn), w0, b0, v0, c0 and the rates of runs start ... stop-1."""
+        if not 0 <= start <= stop <= len(self):
+            raise InputError(
+                f"start, stop: expected 0 <= start <= stop <= {len(self)}, got {start}, {stop}"
+            )
+        run = np.arange(start, stop)
+        draw, point = np.divmod(run, self.n_points)
+        shape = tuple(axis.size for axis in self.axes.values())
+        index = dict(zip(self.axes, np.unravel_index(point, shape), strict=True)) if shape else {}
+        columns: dict[str, Any] = {"run": run}
+        if self.drawn:
+            columns["draw"] = draw
+        for name, value in self._values.items():
+            column = f"{name}0" if name in PARAMETERS else name
+            if name in index:
+                columns[column] = value[index[name]]
+            elif name in self.drawn:
+                columns[column] = self._random(name, draw)
+            else:
+                columns[column] = np.full(run.size, value)
+        return pd.DataFrame(columns)
+
+    def _random(self, name: str, draw: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the values of a drawn parameter for ascending draws."""
+        if not draw.size:
+            return np.empty(0)
+        stream = (*PARAMETERS, *RATES).index(name)
+        first, last = draw[0] // DRAWS_PER_BLOCK, draw[-1] // DRAWS_PER_BLOCK
+        blocks = [
+            self._values[name].sample(
+                np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k))),
+                DRAWS_PER_BLOCK,
+            )
+            for k in range(first, last + 1)
+        ]
+        values: npt.NDArray[np.float64] = np.concatenate(blocks)[draw - first * DRAWS_PER_BLOCK]
+        return values
+
+    def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
+        """Train runs start ... stop-1 and return the rows of the results table."""
+        # Here, because describing a sweep and drawing its results must not load an engine.
+        from relulab.training import train
+
+        rows = self.parameters(start, stop)
+        trained = train(
+            Networks(*(rows[f"{p}0"] for p in PARAMETERS)),
+            self.data,
+            **{name: rows[name] for name in RATES if name in rows},
+            freeze=self.freeze,
+            max_steps=self.max_steps,
+            gradient_tolerance=self.gradient_tolerance,
+            divergence_loss=self.divergence_loss,
+            dtype=self.dtype,
+            engine=engine,
+        )
+        final = trained.to_frame()
+        return pd.concat([rows, final.drop(columns=["run", *rows], errors="ignore")], axis=1)
+
+    def run(
+        self, *, n_jobs: int = 1, shard_size: int | None = None, engine: str = "auto"
+    ) -> pd.DataFrame:
+        """Train all runs and return one row for each, in memory.
+
+        ``n_jobs`` workers (-1: one for each core) take shards of ``shard_size`` runs; neither
+        changes a bit of the result. A sweep of a single shard runs in this process.
+        """
+        tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
+        frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
+        for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs):
+            frames[i] = frame
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def repeating_columns(self) -> list[str]:
+        """The columns with few distinct values, which are worth a dictionary in a file."""
+        repeating = [
+            f"{name}0" if name in PARAMETERS else name
+            for name in self._values
+            if name not in self.drawn
+        ]
+        drawn = ["draw"] if self.drawn else []
+        return [*drawn, *repeating, "steps_taken", "death_step", "outcome", "unit"]
+
+    def specification(self) -> dict[str, Any]:
+        """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
+        described = {name: _described(value) for name, value in self._values.items()}
+        plain = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("data", "draws", "freeze", "_values", *PARAMETERS, *RATES)
+        }
+        return {
+            "data": self.data.specification(),
+            **described,
+            **plain,
+            "freeze": list(self.freeze),
+        }
+
+
+def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[int, int]]:
+    """Return contiguous slices of runs start ... stop-1, each (start, stop)."""
+    if shard_size is None:
+        # Small enough for progress to be seen and memory to be bounded, large enough for the
+        # slowest network of a shard not to matter.
+        shard_size = min(max((stop - start) // 32, 10_000), 250_000)
+    whole_number("shard_size", shard_size, at_least=1)
+    return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
+
+
+def _checked(name: str, value: Any) -> float | npt.NDArray[np.float64] | Distribution:
+    """Return a number, an axis or a distribution; refuse anything else."""
+    if isinstance(value, Distribution):
+        return value
+    check = non_negative_array if name in RATES else finite_array
+    array = check(name, value)
+    if np.ndim(value) == 0:
+        return finite_number(name, float(array[0]))
+    if np.unique(array).size < array.size:
+        raise InputError(f"{name}: expected an axis of distinct values, got some value twice")
+    array.flags.writeable = False
+    return array
+
+
+def _described(value: Any) -> Any:
+    """Return a number, an axis or a distribution as JSON values that tell its exact bits."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Distribution):
+        return {type(value).__name__: asdict(value)}  # type: ignore[call-overload]
+    return value
