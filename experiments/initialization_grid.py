@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+
 import relulab as rl
-from matplotlib.figure import Figure
 from relulab import figures, statistics
 
 RATES = {"small": 0.01, "middle": 0.1, "large": 0.3}
@@ -16,7 +17,7 @@ RATES = {"small": 0.01, "middle": 0.1, "large": 0.3}
 SWEEPS = {
     name: rl.Sweep(
         data=rl.TrainingSet.point(1.0, 3.0),
-        w=np.linspace(-4, 4, 201),
+        w=np.linspace(-1, 5, 201),
         v=np.linspace(-4, 4, 201),
         learning_rate=rate,
     )
@@ -24,7 +25,7 @@ SWEEPS = {
 }
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
     columns = ["w0", "v0", "outcome", "unit", "steps_taken"]
     yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])
@@ -33,10 +34,10 @@ def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
         runs = results.load(columns, name)
         ax = figures.outcome_map(runs, "w0", "v0")
         ax.set_title(f"From which starts does the network train at η = {rate:g}?")
-        yield f"outcome_map_{name}", ax.get_figure(root=True)
+        yield f"outcome_map_{name}", ax
         ax = figures.steps_map(runs, "w0", "v0")
         ax.set_title(f"How many steps does it take at η = {rate:g}?")
-        yield f"steps_map_{name}", ax.get_figure(root=True)
+        yield f"steps_map_{name}", ax
 
 
 EXPERIMENT = rl.Experiment(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+
 import relulab as rl
-from matplotlib.figure import Figure
 from relulab import figures, statistics, theory
 
 X, TARGET = 1.0, 3.0
@@ -33,7 +34,7 @@ def curves() -> pd.DataFrame:
     return rl.trace(start, SWEEP.data, CURVE_RATES, n_steps=60)
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
     columns = ["learning_rate", "outcome", "unit", "steps_taken"]
     rates = statistics.outcome_rates(results.frames(columns, "rates"), ["learning_rate"])
@@ -50,16 +51,16 @@ def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
     figures.mark_level(ax, born + dies, f"all dead as η → 0: {born + dies:.3f}")
     figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: nothing above converges firing")
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
-    yield "outcome_shares", ax.get_figure(root=True)
+    yield "outcome_shares", ax
 
     trace = results.load_trace("curves")
     labels = [f"η = {rate:g}" for rate in CURVE_RATES]
     ax = figures.loss_curves(trace, labels)
     ax.set_title("How fast does the loss fall from w=0.5, b=0.2, v=0.3, c=0.1?")
-    yield "loss_curves", ax.get_figure(root=True)
+    yield "loss_curves", ax
     ax = figures.trajectories(trace, "w", "v", labels)
     ax.set_title("Which way do the weights go? (circle: start, square: step 60)")
-    yield "trajectories", ax.get_figure(root=True)
+    yield "trajectories", ax
 
 
 EXPERIMENT = rl.Experiment(

@@ -6,8 +6,9 @@ The text prints v under the label c; the table shows the true c.
 from collections.abc import Iterator
 
 import pandas as pd
+from matplotlib.axes import Axes
+
 import relulab as rl
-from matplotlib.figure import Figure
 from relulab import figures
 
 N_ITERATIONS = 10
@@ -32,7 +33,7 @@ def table(trace: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
     trace = results.load_trace("iterations")
     rows = table(trace)
@@ -43,7 +44,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Figure | pd.DataFrame]]:
     yield "iterations", rows
     ax = figures.parameter_curves(trace)
     ax.set_title("How do the parameters move in the text's ten iterations? (target 3)")
-    yield "parameter_curves", ax.get_figure(root=True)
+    yield "parameter_curves", ax
 
 
 EXPERIMENT = rl.Experiment(

@@ -55,7 +55,7 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("figures", "statistics", "theory")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "SCHEMES",
     "Experiment",
     "InputError",

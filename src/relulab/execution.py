@@ -9,10 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from relulab.parallel import map_unordered
+from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.results import DONE, FAILED, FORMAT, PENDING, Results, provenance, write_parquet
+from relulab.settings import ENGINES
 from relulab.sweep import Sweep, shards
-from relulab.validation import InputError
+from relulab.validation import InputError, one_of
 
 # Starting workers costs about as much as training this many runs.
 FEW_RUNS = 20_000
@@ -37,6 +38,8 @@ def run_sweeps(
     InputError
         If the folder holds another specification; nothing is touched then.
     """
+    checked_n_jobs(n_jobs)
+    one_of("engine", engine, ENGINES)
     manifest = plan(sweeps, results, shard_size)
     results.write_manifest(manifest)
     results.remove_temporary_files()
@@ -57,7 +60,7 @@ def run_sweeps(
         initial=n_runs - n_missing,
         unit="run",
         unit_scale=True,
-        disable=not progress,
+        disable=not progress or not todo,
         mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file gets a line now and then
     ) as bar:
         few = n_missing <= FEW_RUNS
@@ -82,7 +85,7 @@ def plan(
     old = results.read_manifest()
     entries = {}
     for name, sweep in sweeps.items():
-        entry = {
+        entry: dict[str, Any] = {
             "specification": sweep.specification(),
             "draws": sweep.draws,
             "n_runs": len(sweep),

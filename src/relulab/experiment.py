@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from relulab import figures, statistics
 from relulab.execution import run_sweeps
 from relulab.results import Results, write_parquet
-from relulab.settings import ENGINES
 from relulab.sweep import Sweep
-from relulab.validation import InputError, one_of
+from relulab.validation import InputError
 
-Report = Iterable[tuple[str, Figure | pd.DataFrame]]
+Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
 QUICK = 5
@@ -35,7 +33,7 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, figure or table); a figure is stored as PNG, a table as CSV.
+        Yields (name, Axes or table); a figure is stored as PNG, a table as CSV.
     sweeps : dict of str to Sweep
     traces : dict of str to function that returns the DataFrame of ``trace``
     """
@@ -82,7 +80,6 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
     if not options.figures:
-        one_of("engine", options.engine, ENGINES)
         sweeps = {name: _adapted(s, options) for name, s in experiment.sweeps.items()}
         if options.restart:
             results.remove()
@@ -110,16 +107,14 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """Write figures as PNG and tables as CSV; return the files."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(figures.STYLE):
-        for name, item in report:
-            if isinstance(item, Figure):
-                file = folder / f"{name}.png"
-                item.savefig(file, metadata={"Software": None})
-                figures.close(item)
-            else:
-                file = folder / f"{name}.csv"
-                item.to_csv(file, index=False)
-            written.append(file)
+    for name, item in report:
+        if isinstance(item, Axes):
+            file = folder / f"{name}.png"
+            figures.save(item, file)
+        else:
+            file = folder / f"{name}.csv"
+            item.to_csv(file, index=False)
+        written.append(file)
     return written
 
 

@@ -6,19 +6,19 @@ outcome (blue converged, orange diverged, green oscillating, gray unfinished), l
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.patches import Patch
 
 from relulab.outcome import OUTCOMES, UNITS
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "figure.dpi": 110,
     "savefig.dpi": 150,
@@ -31,15 +31,15 @@ STYLE: dict[str, Any] = {
 
 FATE_COLORS = {
     ("converged", "alive"): "#08519c",
-    ("converged", "died"): "#5a9bd0",
+    ("converged", "died"): "#5b95d0",
     ("converged", "born_dead"): "#bdd7ee",
     ("diverged", "alive"): "#a63603",
     ("diverged", "died"): "#ef7f2c",
     ("diverged", "born_dead"): "#fdc998",
-    ("oscillating", "alive"): "#00503c",
-    ("oscillating", "died"): "#35a07a",
-    ("oscillating", "born_dead"): "#aee3cd",
-    ("unfinished", "alive"): "#3d3d3d",
+    ("oscillating", "alive"): "#00523c",
+    ("oscillating", "died"): "#31a774",
+    ("oscillating", "born_dead"): "#b2f1c6",
+    ("unfinished", "alive"): "#2b2b2b",
     ("unfinished", "died"): "#8c8c8c",
     ("unfinished", "born_dead"): "#d6d6d6",
 }
@@ -80,13 +80,13 @@ def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | Non
     ax = ax or _new_axes((7.5, 4.5))
     shares = rates.pivot_table("share", x, ["outcome", "unit"], "sum", observed=True)
     present = [fate for fate in FATES if fate in shares and shares[fate].max() > 0]
-    ax.stackplot(
-        shares.index,
-        [shares[fate] for fate in present],
-        colors=[FATE_COLORS[fate] for fate in present],
-        linewidth=0,
-    )
-    if len(shares):
+    if present:
+        ax.stackplot(
+            shares.index,
+            [shares[fate] for fate in present],
+            colors=[FATE_COLORS[fate] for fate in present],
+            linewidth=0,
+        )
         _scale_axis(ax, "x", shares.index.to_numpy(dtype=float))
     ax.set(xlabel=SYMBOLS.get(x, x), ylabel="share of runs", ylim=(0, 1))
     _fate_legend(ax, present[::-1])
@@ -101,13 +101,10 @@ def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> A
     code = outcome.astype(int) * len(UNITS.categories) + unit
     cells = _grid(runs.assign(fate=code), x, y, "fate")
     fates = [(o, u) for o in OUTCOMES.categories for u in UNITS.categories]
-    ax.pcolormesh(
-        *_mesh(cells),
-        cmap=ListedColormap([FATE_COLORS[fate] for fate in fates]),
-        vmin=-0.5,
-        vmax=len(fates) - 0.5,
-        rasterized=True,
-    )
+    colors = ListedColormap([FATE_COLORS[fate] for fate in fates])
+    if len(runs):
+        norm = Normalize(-0.5, len(fates) - 0.5)
+        ax.pcolormesh(*_mesh(cells), cmap=colors, norm=norm, rasterized=True)
     ax.set(xlabel=SYMBOLS.get(x, x), ylabel=SYMBOLS.get(y, y))
     _fate_legend(ax, [fate for i, fate in enumerate(fates) if i in set(code)])
     return ax
@@ -200,8 +197,12 @@ def mark_position(ax: Axes, x: float, text: str) -> None:
     _mark_text(ax, text, (x, 0.98), ax.get_xaxis_transform(), ha="right", va="top", rotation=90)
 
 
-def close(figure: Figure) -> None:
-    """Free a figure that has been stored."""
+def save(ax: Axes, file: Path) -> None:
+    """Store the figure that an Axes is part of, and free it."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    with plt.rc_context(STYLE):
+        figure.savefig(file, metadata={"Software": None})
     plt.close(figure)
 
 

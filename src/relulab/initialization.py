@@ -64,7 +64,8 @@ class LogUniform:
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""
         log_low, log_high = np.log(self.low), np.log(self.high)
-        return np.exp(log_low + (log_high - log_low) * rng.random(n))
+        values: npt.NDArray[np.float64] = np.exp(log_low + (log_high - log_low) * rng.random(n))
+        return values
 
 
 Scheme = dict[str, float | Distribution]

@@ -5,7 +5,14 @@ from typing import Any
 
 import joblib
 
-from relulab.validation import InputError
+from relulab.validation import InputError, shown
+
+
+def checked_n_jobs(n_jobs: object) -> int:
+    """Return the number of workers, or raise InputError."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise InputError(f"n_jobs: expected a whole number other than 0, got {shown(n_jobs)}")
+    return n_jobs
 
 
 def map_unordered(
@@ -16,8 +23,6 @@ def map_unordered(
     ``n_jobs`` as in joblib: -1 is one worker for each core. A single task, or a single worker,
     runs in this process.
     """
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise InputError(f"n_jobs: expected a whole number other than 0, got {n_jobs!r}")
     if n_jobs == 1 or len(tasks) == 1:
         for i, task in enumerate(tasks):
             yield i, function(*task)

@@ -2,7 +2,7 @@
 
 ::
 
-    <folder>/manifest.json                          what was asked, with which versions, shard states
+    <folder>/manifest.json                          what was asked, by which versions, shard states
     <folder>/runs/sweep=<name>/part-00000.parquet   one row per run
     <folder>/traces/<name>.parquet                  one row per run and step
 

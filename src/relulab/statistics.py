@@ -23,10 +23,10 @@ def wilson_interval(
     """Return the Wilson score interval (low, high) of a share count / n.
 
     Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
-    DasGupta 2001).
+    DasGupta 2001). NaN where n is 0.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    n = np.asarray(n, float)
+    n = np.where(np.equal(n, 0), np.nan, n)
     share = np.asarray(count, float) / n
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -43,16 +43,14 @@ def outcome_rates(runs: Runs, by: Sequence[str] = (), confidence: float = 0.95) 
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
     by = list(by)
-    counts = _counted(runs, [*by, "outcome", "unit"])
-    pairs = pd.MultiIndex.from_product(
+    counts = _counted(runs, [*by, "outcome", "unit"]).rename("count").reset_index()
+    rows = pd.MultiIndex.from_product(
         [OUTCOMES.categories, UNITS.categories], names=["outcome", "unit"]
-    )
+    ).to_frame(index=False)
     if by:
-        wide = counts.unstack(["outcome", "unit"], fill_value=0)
-        table = wide.reindex(columns=pairs, fill_value=0).stack(["outcome", "unit"])
-    else:
-        table = counts.reindex(pairs, fill_value=0)
-    rates = table.astype("int64").rename("count").reset_index()
+        rows = counts[by].drop_duplicates().merge(rows, how="cross")
+    rates = rows.merge(counts, how="left", on=[*by, "outcome", "unit"])
+    rates["count"] = rates["count"].fillna(0).astype("int64")
     rates["outcome"] = rates["outcome"].astype(OUTCOMES)
     rates["unit"] = rates["unit"].astype(UNITS)
     if by:

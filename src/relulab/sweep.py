@@ -13,7 +13,7 @@ import pandas as pd
 from relulab.data import TrainingSet
 from relulab.initialization import Distribution
 from relulab.network import PARAMETERS, Networks
-from relulab.parallel import map_unordered
+from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.settings import (
     DTYPES,
     RATES,
@@ -177,7 +177,7 @@ class Sweep:
         """
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
-        for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs):
+        for i, frame in map_unordered(self.train, tasks, n_jobs=checked_n_jobs(n_jobs)):
             frames[i] = frame
         return pd.concat(frames, ignore_index=True)
 

@@ -7,9 +7,7 @@ residual e = f + c - target. With a small step the pair (A, v) moves on a hyperb
 import math
 
 
-def born_dead_probability_normal(
-    std_w: float, std_b: float, x_min: float, x_max: float
-) -> float:
+def born_dead_probability_normal(std_w: float, std_b: float, x_min: float, x_max: float) -> float:
     """Return P(w*x + b <= 0 on [x_min, x_max]) for w ~ N(0, std_w), b ~ N(0, std_b).
 
     The direction of (w, b) in units of the standard deviations is uniform, and firing at x is a

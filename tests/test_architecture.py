@@ -1,0 +1,91 @@
+"""The house: imports point down, the way to the figures needs no engine, import is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import relulab as rl
+
+SOURCE = Path(rl.__file__).parent
+
+# From the ground up: a module may import those of lower layers only.
+LAYERS = [
+    {"validation"},
+    {"outcome", "network", "data", "initialization", "parallel", "theory"},
+    {"settings"},
+    {"engines.contract"},
+    {"engines.lockstep"},
+    {"training"},
+    {"sweep"},
+    {"results", "statistics", "figures"},
+    {"execution"},
+    {"experiment"},
+]
+LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
+
+
+def module_name(file):
+    return ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+
+
+def imports(file):
+    """Return the relulab modules that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "relulab":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relulab."):
+            found.add(node.module.removeprefix("relulab."))
+    return found
+
+
+FILES = [f for f in SOURCE.rglob("*.py") if f.name != "__init__.py"]
+
+
+def test_every_module_has_a_layer():
+    assert {module_name(f) for f in FILES} == set(LEVEL)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_imports_point_down(file):
+    name = module_name(file)
+    assert all(LEVEL[other] < LEVEL[name] for other in imports(file)), imports(file)
+
+
+@pytest.mark.parametrize("name", ["figures", "statistics", "results"])
+def test_figures_see_tables_only(name):
+    reached, todo = set(), {name}
+    while todo:
+        module = todo.pop()
+        reached.add(module)
+        todo |= imports(SOURCE / (module.replace(".", "/") + ".py")) - reached
+    assert not reached & {"training", "sweep", "engines.contract", "engines.lockstep"}
+
+
+def loaded_after(code):
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_is_light():
+    assert not {"numpy", "pandas", "matplotlib", "numba"} & loaded_after("import relulab")
+
+
+def test_describing_a_sweep_loads_no_engine():
+    loaded = loaded_after("import relulab as rl; rl.Sweep(data=rl.TrainingSet.point(1, 3), "
+                          "learning_rate=0.1)")  # fmt: skip
+    assert "relulab.sweep" in loaded
+    assert not {"relulab.training", "relulab.engines.lockstep", "matplotlib"} & loaded
+
+
+def test_every_public_name_is_there():
+    for name in rl.__all__:
+        assert getattr(rl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        rl.nonsense  # noqa: B018

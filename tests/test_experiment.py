@@ -1,0 +1,264 @@
+"""From the command line to files and back: execution, results, experiments."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import relulab as rl
+from relulab.execution import run_sweeps
+from relulab.experiment import write_report
+
+ROOT = Path(__file__).parent.parent
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(1.0, 3.0),
+    w=rl.Normal(0, 1),
+    b=rl.Normal(0, 1),
+    v=0.5,
+    draws=40,
+    learning_rate=np.geomspace(0.01, 3, 5),
+    max_steps=200,
+)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return rl.Results(tmp_path / "results")
+
+
+def contents(results):
+    return {p: p.read_bytes() for p in results.folder.rglob("*") if p.is_file()}
+
+
+def load_script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.EXPERIMENT
+
+
+def test_parquet_round_trip_is_exact_and_opens_in_pandas(results):
+    assert run_sweeps({"a": SWEEP, "b": SWEEP}, results, shard_size=30, progress=False) == 0
+    memory = SWEEP.run()
+    loaded = pd.read_parquet(results.folder / "runs")
+    assert list(loaded["sweep"].unique()) == ["a", "b"]
+    for name in "ab":
+        rows = loaded[loaded["sweep"] == name].drop(columns="sweep").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, memory, check_exact=True)
+        stored = results.load(sweep=name).drop(columns="sweep")
+        pd.testing.assert_frame_equal(stored, memory, check_exact=True)
+    assert loaded["death_step"].dtype == "Int64"
+
+
+def test_files_do_not_depend_on_the_number_of_workers(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("relulab.execution.FEW_RUNS", 0)
+    other = rl.Results(tmp_path / "other")
+    run_sweeps({"a": SWEEP}, results, shard_size=30, progress=False)
+    run_sweeps({"a": SWEEP}, other, shard_size=30, n_jobs=2, progress=False)
+    for number in range(7):
+        one, two = (r.part_file("a", number).read_bytes() for r in (results, other))
+        assert one == two
+
+
+def test_resume_makes_only_what_is_missing(results):
+    run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False)
+    before = contents(results)
+    lost = results.part_file("a", 2)
+    lost.unlink()
+    stray = lost.with_name(f".{lost.name}.1.tmp")
+    stray.write_text("half a file of a killed process")
+    stamps = {p: p.stat().st_mtime_ns for p in results.folder.rglob("*.parquet")}
+    run_sweeps({"a": SWEEP}, results, shard_size=7, progress=False)
+    after = contents(results)
+    assert after[lost] == before[lost]
+    assert not stray.exists()
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
+
+
+def test_raising_draws_extends(results):
+    run_sweeps({"a": SWEEP}, results, shard_size=60, progress=False)
+    before = contents(results)
+    more = replace(SWEEP, draws=70)
+    run_sweeps({"a": more}, results, shard_size=60, progress=False)
+    for file, content in before.items():
+        if file.suffix == ".parquet":
+            assert file.read_bytes() == content
+    pd.testing.assert_frame_equal(
+        results.load().drop(columns="sweep"), more.run(), check_exact=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("max_steps", replace(SWEEP, max_steps=100)),
+        ("w", replace(SWEEP, w=rl.Normal(0, 2))),
+        ("draws", replace(SWEEP, draws=39)),
+        ("data", replace(SWEEP, data=rl.TrainingSet.point(1.0, 2.0))),
+        ("learning_rate", replace(SWEEP, learning_rate=0.1)),
+    ],
+)
+def test_another_specification_is_refused_and_nothing_touched(results, key, other):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    before = contents(results)
+    with pytest.raises(rl.InputError, match=rf"another specification \({key}: there .*--restart"):
+        run_sweeps({"a": other}, results, progress=False)
+    assert contents(results) == before
+
+
+def test_other_sweeps_are_refused(results):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    for sweeps in ({"a": SWEEP, "b": SWEEP}, {}):
+        with pytest.raises(rl.InputError, match=r"another specification \(sweep [ab]"):
+            run_sweeps(sweeps, results, progress=False)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99, "sweeps": {}}', '{"format": 1}'])
+def test_a_damaged_manifest_is_refused(results, text):
+    results.folder.mkdir()
+    results.manifest_file.write_text(text)
+    with pytest.raises(rl.InputError, match=r"manifest\.json: expected a manifest of format 1"):
+        run_sweeps({"a": SWEEP}, results, progress=False)
+
+
+def test_a_failed_shard_does_not_stop_the_others(results, monkeypatch):
+    train = rl.Sweep.train
+
+    def failing(self, start, stop, engine):
+        if start == 50:
+            raise RuntimeError("the third law")
+        return train(self, start, stop, engine)
+
+    monkeypatch.setattr(rl.Sweep, "train", failing)
+    assert run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False) == 1
+    shards = results.read_manifest()["sweeps"]["a"]["shards"]
+    assert [s["state"] for s in shards] == ["done", "failed", "done", "done"]
+    assert "the third law" in shards[1]["error"]
+    monkeypatch.undo()
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+    assert "error" not in results.read_manifest()["sweeps"]["a"]["shards"][1]
+    pd.testing.assert_frame_equal(
+        results.load().drop(columns="sweep"), SWEEP.run(), check_exact=True
+    )
+
+
+def test_the_manifest_tells_specification_and_versions(results):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    manifest = json.loads(results.manifest_file.read_text())
+    assert manifest["sweeps"]["a"]["specification"] == SWEEP.specification()
+    assert manifest["sweeps"]["a"]["n_runs"] == 200
+    assert manifest["versions"]["numpy"] == np.__version__
+
+
+SCRIPTS = ["seed_trace", "learning_rate", "initialization_grid"]
+
+
+def run_script(name, *options):
+    return subprocess.run(
+        [sys.executable, ROOT / "experiments" / f"{name}.py", *map(str, options)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path):
+    done = run_script(name, "--quick", "--results", tmp_path, "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
+    drawn = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".png", ".csv")}
+    assert {Path(n).suffix for n in drawn} == {".png", ".csv"}
+    for name_of_file in drawn:
+        (tmp_path / name_of_file).unlink()
+    # Training made unimportable: the figures come from the files alone, to the same bytes.
+    block = (
+        "import runpy, sys\n"
+        "for module in ('training', 'engines', 'engines.lockstep', 'engines.contract'):\n"
+        "    sys.modules[f'relulab.{module}'] = None\n"
+        f"sys.argv = ['{name}', '--figures', '--results', {str(tmp_path)!r}]\n"
+        f"runpy.run_path({str(ROOT / 'experiments' / f'{name}.py')!r}, run_name='__main__')\n"
+    )
+    redrawn = subprocess.run(
+        [sys.executable, "-c", block], capture_output=True, text=True, check=False
+    )
+    assert redrawn.returncode == 0, redrawn.stderr
+    for name_of_file, content in drawn.items():
+        assert (tmp_path / name_of_file).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("found none; run the experiment first", ["--figures"]),
+        ("engine: expected one of", ["--engine", "gpu"]),
+        ("max_steps: expected a whole number >= 0, got -1", ["--max-steps", -1]),
+        ("draws: expected a whole number >= 1, got 0", ["--draws", 0]),
+        ("seed: expected a whole number >= 0, got -5", ["--seed", -5]),
+        ("n_jobs: expected a whole number other than 0", ["--jobs", 0]),
+        ("argument --draws: invalid int value: 'many'", ["--draws", "many"]),
+        ("unrecognized arguments: --speed", ["--speed"]),
+    ],
+)
+def test_mistakes_on_the_command_line(message, options, tmp_path, capsys):
+    experiment = load_script("learning_rate")
+    arguments = [*map(str, options), "--results", str(tmp_path / "new")]
+    try:
+        status = rl.main(experiment, arguments)
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_results_are_refused_on_the_command_line_and_restart_helps(tmp_path, capsys):
+    experiment = replace(load_script("initialization_grid"), report=lambda results: ())
+    small = {"small": replace(experiment.sweeps["small"], w=[1.0, 2.0], v=[1.0])}
+    experiment = replace(experiment, sweeps=small)
+    options = ["--results", str(tmp_path)]
+    mine = tmp_path / "runs" / "notes.txt"
+    assert rl.main(experiment, options) == 0
+    mine.write_text("not relulab's")
+    assert rl.main(experiment, [*options, "--max-steps", "5"]) == 2
+    assert "max_steps: there 10000, asked 5" in capsys.readouterr().err
+    assert rl.main(experiment, [*options, "--max-steps", "5", "--restart"]) == 0
+    assert rl.Results(tmp_path).load()["steps_taken"].max() <= 5
+    assert mine.read_text() == "not relulab's"
+
+
+def test_draws_is_refused_where_nothing_is_drawn(tmp_path, capsys):
+    experiment = load_script("initialization_grid")
+    assert rl.main(experiment, ["--draws", "5", "--results", str(tmp_path)]) == 2
+    assert "draws: expected None" in capsys.readouterr().err
+
+
+def test_an_interrupt_says_what_is_kept(tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("relulab.experiment.run_sweeps", interrupted)
+    assert rl.main(load_script("learning_rate"), ["--results", str(tmp_path)]) == 130
+    assert "kept in" in capsys.readouterr().err
+
+
+def test_the_seed_table_shows_the_true_c(tmp_path):
+    experiment = load_script("seed_trace")
+    assert rl.main(experiment, ["--results", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "iterations.csv")
+    seed = json.loads((Path(__file__).parent / "data" / "seed_trace.json").read_text())
+    exact = [row["exact"] for row in seed["iterations"]]
+    for name in ("cost", "prediction", "w", "b", "v", "c"):
+        assert [float(x).hex() for x in table[name]] == [row[name] for row in exact]
+
+
+def test_write_report_returns_its_files(tmp_path):
+    files = write_report([("t", pd.DataFrame({"a": [1]}))], tmp_path)
+    assert [f.name for f in files] == ["t.csv"]

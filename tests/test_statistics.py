@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import relulab as rl
+from relulab.outcome import OUTCOMES, UNITS
+from relulab.statistics import outcome_rates, steps_to_converge, wilson_interval
+
+
+@pytest.fixture(scope="module")
+def runs():
+    normal = rl.Normal(0, 1)
+    return rl.Sweep(
+        data=rl.TrainingSet.point(1, 3), w=normal, b=normal, v=normal, draws=200,
+        learning_rate=[0.01, 0.1, 3.0], max_steps=500,
+    ).run()  # fmt: skip
+
+
+def test_wilson_interval_published_values():
+    # Brown, Cai & DasGupta 2001 and Newcombe 1998, table I, method 3.
+    for count, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605),
+                                (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):  # fmt: skip
+        found = wilson_interval(count, n)
+        assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_wilson_interval_covers():
+    p, n = 0.03, 400
+    counts = np.random.default_rng(0).binomial(n, p, 20_000)
+    low, high = wilson_interval(counts, n)
+    assert ((low <= p) & (p <= high)).mean() == pytest.approx(0.95, abs=0.02)
+
+
+def test_rates_count_every_run_once(runs):
+    rates = outcome_rates(runs, ["learning_rate"])
+    assert len(rates) == 3 * len(OUTCOMES.categories) * len(UNITS.categories)
+    assert rates["count"].sum() == len(runs)
+    assert (rates["n_runs"] == 200).all()
+    for row in rates.itertuples():
+        here = runs[
+            (runs["learning_rate"] == row.learning_rate)
+            & (runs["outcome"] == row.outcome)
+            & (runs["unit"] == row.unit)
+        ]
+        assert row.count == len(here)
+        assert row.low <= row.share == row.count / 200 <= row.high
+
+
+def test_parts_give_the_same_tables_as_the_whole(runs):
+    parts = [runs.iloc[:57], runs.iloc[57:58], runs.iloc[58:]]
+    for by in ([], ["learning_rate"], ["learning_rate", "draw"]):
+        pd.testing.assert_frame_equal(outcome_rates(iter(parts), by), outcome_rates(runs, by))
+        pd.testing.assert_frame_equal(
+            steps_to_converge(iter(parts), by), steps_to_converge(runs, by)
+        )
+
+
+def test_quantiles_of_steps(runs):
+    table = steps_to_converge(runs, ["learning_rate"], quantiles=(0.25, 0.5)).set_index(
+        "learning_rate"
+    )
+    assert 3.0 not in table.index  # nothing converged there
+    for rate, group in runs[runs["outcome"] == "converged"].groupby("learning_rate"):
+        steps = group["steps_taken"].to_numpy()
+        assert table["n_converged"][rate] == len(steps)
+        for q, name in ((0.25, "q25"), (0.5, "q50")):
+            assert table[name][rate] == np.quantile(steps, q, method="inverted_cdf")
+
+
+def test_tables_of_no_runs_are_empty(runs):
+    assert (outcome_rates(runs.iloc[:0])["count"] == 0).all()
+    assert steps_to_converge(runs.iloc[:0], ["learning_rate"]).empty
+
+
+def test_unknown_column_is_named_with_those_that_exist(runs):
+    with pytest.raises(rl.InputError, match=r"^by: expected columns among run, .*, got rate$"):
+        outcome_rates(runs, ["rate"])

@@ -1,0 +1,184 @@
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import relulab as rl
+
+POINT = rl.TrainingSet.point(1.0, 3.0)
+
+
+def small_sweep(**changes):
+    fields = {
+        "data": POINT,
+        "w": rl.Normal(0, 1),
+        "b": 0.25,
+        "v": rl.Uniform(-1, 1),
+        "c": np.array([0.0, 1.0]),
+        "learning_rate": np.geomspace(0.01, 2, 7),
+        "draws": 30,
+        "seed": 3,
+        "max_steps": 300,
+    }
+    return rl.Sweep(**(fields | changes))
+
+
+def test_length_is_the_product_of_axes_and_draws():
+    assert len(small_sweep()) == 2 * 7 * 30
+
+
+def test_runs_count_the_last_axis_fastest_and_draws_slowest():
+    rows = small_sweep().parameters(0, 420)
+    first = rows.iloc[:14]
+    assert (first["draw"] == 0).all()
+    assert list(first["c0"]) == [0.0] * 7 + [1.0] * 7
+    np.testing.assert_array_equal(first["learning_rate"], np.tile(np.geomspace(0.01, 2, 7), 2))
+    assert (rows["b0"] == 0.25).all()
+    assert list(rows["draw"].unique()) == list(range(30))
+
+
+def test_the_same_draws_at_every_point_of_the_grid():
+    rows = small_sweep().parameters(0, 420)
+    assert (rows.groupby("draw")[["w0", "v0"]].nunique() == 1).all(axis=None)
+    assert rows["w0"].nunique() == 30
+
+
+def test_any_slice_has_the_same_values():
+    sweep = small_sweep(draws=9000)
+    whole = sweep.parameters(0, len(sweep))
+    for start, stop in ((0, 1), (57_000, 57_500), (13, 13), (125_999, 126_000)):
+        pd.testing.assert_frame_equal(
+            sweep.parameters(start, stop), whole.iloc[start:stop].reset_index(drop=True)
+        )
+
+
+def test_raising_draws_appends_runs_and_changes_none():
+    few, many = small_sweep(), small_sweep(draws=5000)
+    pd.testing.assert_frame_equal(few.parameters(0, 420), many.parameters(0, 420))
+
+
+def test_a_draw_depends_on_the_seed_the_parameter_and_its_number_alone():
+    a = small_sweep().parameters(0, 420)
+    b = small_sweep(v=rl.Normal(5, 1), c=0.0).parameters(0, 210)
+    np.testing.assert_array_equal(a["w0"].unique(), b["w0"].unique())
+    assert not np.intersect1d(a["w0"], small_sweep(seed=4).parameters(0, 420)["w0"]).size
+
+
+PINNED = {
+    "w0": ["0x1.80f31a558f8e1p-4", "-0x1.8bff1f2117046p-2"],
+    "v0": ["-0x1.8e70279234934p-2", "-0x1.7f9eebaa69a34p-1"],
+}
+
+
+def test_drawn_values_are_these_forever():
+    # Stored results can be extended only as long as NumPy"s generators keep their streams.
+    rows = small_sweep().parameters(0, 15)
+    assert [x.hex() for x in rows["w0"].unique()] == PINNED["w0"]
+    assert [x.hex() for x in rows["v0"].unique()] == PINNED["v0"]
+
+
+def test_a_billion_runs_cost_no_memory():
+    tracemalloc.start()
+    sweep = small_sweep(draws=10**9)
+    assert len(sweep) == 14 * 10**9
+    rows = sweep.parameters(len(sweep) - 3, len(sweep))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert list(rows["draw"]) == [10**9 - 1] * 3
+    assert peak < 2e6
+
+
+def test_any_shard_size_and_number_of_workers_gives_the_same_bits():
+    sweep = small_sweep()
+    whole = sweep.run()
+    assert len(whole) == len(sweep)
+    assert whole["outcome"].nunique() > 1
+    for options in ({"shard_size": 1000}, {"shard_size": 37}, {"shard_size": 100, "n_jobs": 2}):
+        pd.testing.assert_frame_equal(sweep.run(**options), whole, check_exact=True)
+
+
+def test_the_sweep_equals_train():
+    sweep = small_sweep(dtype="float32", freeze=("b",))
+    rows = sweep.run()
+    trained = rl.train(
+        rl.Networks(*(rows[f"{p}0"] for p in "wbvc")),
+        POINT,
+        rows["learning_rate"],
+        max_steps=300,
+        dtype="float32",
+        freeze=("b",),
+    )
+    np.testing.assert_array_equal(rows["loss"], trained.loss)
+    assert rows["loss"].dtype == np.float32
+    assert (rows["b"] == np.float32(0.25)).all()
+
+
+def test_separate_rates_are_columns():
+    sweep = small_sweep(
+        learning_rate=None, hidden_learning_rate=[0.0, 0.1], output_learning_rate=0.2
+    )
+    rows = sweep.run()
+    assert {"hidden_learning_rate", "output_learning_rate"} <= set(rows)
+    still = rows[rows["hidden_learning_rate"] == 0]
+    assert (still["w"] == still["w0"]).all()
+
+
+def test_specification_tells_what_decides_the_bits_but_for_draws():
+    sweep = small_sweep()
+    assert sweep.specification() == replace(sweep, draws=31).specification()
+    for change in (
+        {"w": rl.Normal(0, 2)},
+        {"w": rl.Uniform(0, 1)},
+        {"b": 0.3},
+        {"seed": 4},
+        {"max_steps": 301},
+        {"dtype": "float32"},
+        {"freeze": ("c",)},
+        {"data": rl.TrainingSet.point(1.0, 2.0)},
+        {"learning_rate": 0.1},
+        {"gradient_tolerance": 1e-7},
+    ):
+        assert sweep.specification() != replace(sweep, **change).specification(), change
+
+
+BAD = {
+    "draws: expected a whole number": {"draws": None},
+    "draws: expected a whole": {"draws": 0},
+    "draws: expected None": {"w": 1.0, "v": 1.0},
+    "learning_rate: expected at least one value": {"learning_rate": []},
+    "learning_rate: expected values >= 0": {"learning_rate": [0.1, -0.1]},
+    "learning_rate: expected it": {"learning_rate": None},
+    "c: expected an axis of distinct": {"c": [1.0, 1.0]},
+    "c: expected one dimension": {"c": [[1.0], [2.0]]},
+    "c: expected numbers": {"c": "zero"},
+    "b: expected finite": {"b": np.nan},
+    "seed": {"seed": -1},
+    "data": {"data": [1, 2]},
+    "freeze": {"freeze": ("learning_rate",)},
+    "dtype": {"dtype": float},
+    "max_steps": {"max_steps": -1},
+}
+
+
+@pytest.mark.parametrize("start", BAD)
+def test_bad_input_is_told_in_one_line(start):
+    with pytest.raises(rl.InputError) as caught:
+        small_sweep(**BAD[start])
+    assert str(caught.value).startswith(start)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "call"),
+    [
+        ("n_jobs", lambda s: s.run(n_jobs=0)),
+        ("shard_size", lambda s: s.run(shard_size=0)),
+        ("engine", lambda s: s.run(engine="gpu")),
+        ("start, stop", lambda s: s.parameters(0, 421)),
+    ],
+)
+def test_bad_arguments_of_methods(start, call):
+    with pytest.raises(rl.InputError, match=f"^{start}: expected"):
+        call(small_sweep())
