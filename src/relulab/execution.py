@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.results import DONE, FAILED, FORMAT, PENDING, Results, provenance, write_parquet
-from relulab.settings import ENGINES
+from relulab.settings import resolved_engine
 from relulab.sweep import Sweep, shards
-from relulab.validation import InputError, one_of
+from relulab.validation import InputError
 
 # Starting workers costs about as much as training this many runs.
 FEW_RUNS = 20_000
@@ -39,7 +39,7 @@ def run_sweeps(
         If the folder holds another specification; nothing is touched then.
     """
     checked_n_jobs(n_jobs)
-    one_of("engine", engine, ENGINES)
+    engine = resolved_engine(engine)
     manifest = plan(sweeps, results, shard_size)
     results.write_manifest(manifest)
     results.remove_temporary_files()
@@ -64,7 +64,8 @@ def run_sweeps(
         mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file gets a line now and then
     ) as bar:
         few = n_missing <= FEW_RUNS
-        for i, (seconds, error) in map_unordered(_run_shard, tasks, n_jobs=1 if few else n_jobs):
+        workers = {"n_jobs": 1 if few else n_jobs, "threads": engine == "compiled"}
+        for i, (seconds, error) in map_unordered(_run_shard, tasks, **workers):
             shard = todo[i][2]
             shard.update(state=FAILED if error else DONE, seconds=seconds)
             shard.pop("error", None)

@@ -16,18 +16,22 @@ def checked_n_jobs(n_jobs: object) -> int:
 
 
 def map_unordered(
-    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int
+    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int, threads: bool
 ) -> Iterator[tuple[int, Any]]:
     """Yield (index of the task, ``function(*task)``) as the tasks get done.
 
     ``n_jobs`` as in joblib: -1 is one worker for each core. A single task, or a single worker,
-    runs in this process.
+    runs in this process. ``threads`` tells that the function releases the GIL.
     """
     if n_jobs == 1 or len(tasks) == 1:
         for i, task in enumerate(tasks):
             yield i, function(*task)
         return
-    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    workers = joblib.Parallel(
+        n_jobs=n_jobs,
+        prefer="threads" if threads else "processes",
+        return_as="generator_unordered",
+    )
     yield from workers(joblib.delayed(_numbered)(i, function, task) for i, task in enumerate(tasks))
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from relulab.network import PARAMETERS
 from relulab.validation import InputError, finite_number, one_of, shown, whole_number
 
 DTYPES = ("float64", "float32")
-ENGINES = ("auto", "lockstep")
+ENGINES = ("auto", "lockstep", "compiled")
 RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
 
 
@@ -50,3 +51,17 @@ def checked_rate_names(given: Collection[str]) -> None:
             "learning_rate: expected it, or both hidden_learning_rate and output_learning_rate,"
             f" got {separate[0] + ' only' if separate else 'none'}"
         )
+
+
+def resolved_engine(name: object) -> str:
+    """Return the engine that a name stands for, without loading it."""
+    engine = one_of("engine", name, ENGINES)
+    has_numba = find_spec("numba") is not None
+    if engine == "compiled" and not has_numba:
+        raise InputError(
+            "engine: expected lockstep or auto where Numba is not installed, got compiled;"
+            " pip install 'relulab[fast]' brings it"
+        )
+    if engine == "auto":
+        return "compiled" if has_numba else "lockstep"
+    return engine

@@ -20,6 +20,7 @@ from relulab.settings import (
     StoppingRule,
     checked_freeze,
     checked_rate_names,
+    resolved_engine,
 )
 from relulab.validation import (
     InputError,
@@ -175,9 +176,11 @@ class Sweep:
         ``n_jobs`` workers (-1: one for each core) take shards of ``shard_size`` runs; neither
         changes a bit of the result. A sweep of a single shard runs in this process.
         """
+        engine = resolved_engine(engine)
+        workers = {"n_jobs": checked_n_jobs(n_jobs), "threads": engine == "compiled"}
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
-        for i, frame in map_unordered(self.train, tasks, n_jobs=checked_n_jobs(n_jobs)):
+        for i, frame in map_unordered(self.train, tasks, **workers):
             frames[i] = frame
         return pd.concat(frames, ignore_index=True)
 

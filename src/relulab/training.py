@@ -1,6 +1,6 @@
 """The public trainer: ``train`` for where networks end, ``trace`` for how they get there."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -16,11 +16,11 @@ from relulab.network import PARAMETERS, Networks
 from relulab.outcome import outcome_labels, unit_labels
 from relulab.settings import (
     DTYPES,
-    ENGINES,
     RATES,
     StoppingRule,
     checked_freeze,
     checked_rate_names,
+    resolved_engine,
 )
 from relulab.validation import FloatArray, InputError, non_negative_array, one_of, whole_number
 
@@ -113,7 +113,9 @@ def train(
         transient (5e5-fold was seen), so keep this far above what you would call large.
     dtype : {"float64", "float32"}
         The arithmetic; initial values, rates and data are rounded to it first.
-    engine : {"auto", "lockstep"}
+    engine : {"auto", "lockstep", "compiled"}
+        What does the arithmetic; the bits are the same. "auto" takes the compiled engine where
+        Numba is installed (the extra ``fast``).
 
     Raises
     ------
@@ -128,7 +130,7 @@ def train(
         "output_learning_rate": output_learning_rate,
     }
     given = _checked_rates(rates, len(networks))
-    final: FinalStates = run(_problem(networks, data, given, freeze, dtype, stopping))
+    final = run(_problem(networks, data, given, freeze, dtype, stopping))
     return Trained(
         initial=networks,
         rates=given,
@@ -196,10 +198,11 @@ def trace(
     return frame
 
 
-def load_engine(name: str) -> Any:
+def load_engine(name: str) -> Callable[[Problem], FinalStates]:
     """Return the ``run`` function of the named engine."""
-    one_of("engine", name, ENGINES)
-    return import_module("relulab.engines.lockstep").run
+    module = import_module(f"relulab.engines.{resolved_engine(name)}")
+    run: Callable[[Problem], FinalStates] = module.run
+    return run
 
 
 def _checked_rates(rates: dict[str, Any], n_nets: int) -> dict[str, FloatArray]:

@@ -1,0 +1,283 @@
+"""The Numba engine: the bits of the specification at the speed of the vector units.
+
+``LANES`` networks step together for ``BURST`` steps in a loop over lanes that LLVM vectorizes. A
+lane whose state might be its last, or breaks a bound, freezes there (its update is not selected);
+after the burst, such a lane is judged alone by the plain statement of the specification, which
+either ends it, and then the next waiting network gets the lane, or catches up with the burst. So
+the vector loop may ask a cheap question, as long as it never misses a state that ends a run.
+
+No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
+the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from relulab.engines.contract import FinalStates, Problem
+from relulab.outcome import Outcome
+
+# Measured best for float64 and float32 on AVX-512: all state stays in the first-level cache, and
+# a run that ends within a burst wastes few steps of its lane.
+LANES = 64
+BURST = 32
+
+CONVERGED, DIVERGED, UNFINISHED = map(
+    int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED)
+)
+TRAINING = -1
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile without the GIL; cached on disk where there is a place to write, else anew."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # Numba finds no folder that it may write to
+        return numba.njit(**options)(function)
+
+
+def run(problem: Problem) -> FinalStates:
+    """Train every network of the problem until it finishes."""
+    number = problem.dtype.type
+    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    stopping = problem.stopping
+    divergence_loss = number(stopping.divergence_loss)
+    limits = (
+        number(stopping.gradient_tolerance),
+        divergence_loss,
+        # Any residual up to it has a loss below divergence_loss; the margin covers rounding.
+        number(1.41) * np.sqrt(divergence_loss),
+        np.finfo(problem.dtype).max,
+    )
+    _train(
+        problem.parameters,
+        problem.rates,
+        np.array(problem.trained),
+        problem.x,
+        problem.target,
+        stopping.max_steps,
+        limits,
+        (number(0), number(0.5), number(problem.x.size)),
+        np.zeros((2, LANES), np.dtype(f"i{problem.dtype.itemsize}")),
+        (final.parameters, final.loss, final.gradient_norm),
+        (final.steps_taken, final.death_step, final.outcome),
+    )
+    return final
+
+
+@_compiled
+def _sample(w, b, v, c, x, target, constants):  # type: ignore[no-untyped-def]
+    """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
+    zero = constants[0]
+    pre = w * x + b
+    fires = pre > zero
+    h = pre if fires else zero
+    residual = (v * h + c) - target
+    gv = residual * h
+    gb = residual * v if fires else zero
+    gw = x * gb
+    return pre, residual, gw, gb, gv
+
+
+@_compiled
+def _larger(a, b):  # type: ignore[no-untyped-def]
+    """Return the larger number, NaN if either is."""
+    return a if a > b or a != a else b
+
+
+@_compiled
+def _evaluate(p, lane, x, target, trained, constants):  # type: ignore[no-untyped-def]
+    """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
+    zero, half, n_samples = constants
+    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
+    gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
+    fires, finite = False, True
+    for i in range(x.size):
+        pre, residual, sample_gw, sample_gb, sample_gv = _sample(
+            w, b, v, c, x[i], target[i], constants
+        )
+        gw += sample_gw
+        gb += sample_gb
+        gv += sample_gv
+        gc += residual
+        loss += half * (residual * residual)
+        fires = fires or pre > zero
+        finite = finite and np.isfinite(pre)
+    loss /= n_samples
+    gw = gw / n_samples if trained[0] else zero
+    gb = gb / n_samples if trained[1] else zero
+    gv = gv / n_samples if trained[2] else zero
+    gc = gc / n_samples if trained[3] else zero
+    norm = _larger(_larger(abs(gw), abs(gb)), _larger(abs(gv), abs(gc)))
+    return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
+
+
+@_compiled
+def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limits, constants):  # type: ignore[no-untyped-def]
+    """Train one lane for at most ``n_steps``, judging every state as the specification says.
+
+    Return outcome (TRAINING if it goes on), steps taken, death step, loss and gradient norm.
+    """
+    taken = 0
+    while True:
+        gw, gb, gv, gc, loss, norm, fires, finite = _evaluate(
+            p, lane, x, target, trained, constants
+        )
+        if finite and not fires and death < 0:
+            death = age + taken
+        if not finite or loss > limits[1]:
+            return DIVERGED, taken, death, loss, norm
+        if norm <= limits[0]:
+            return CONVERGED, taken, death, loss, norm
+        if age + taken == max_steps:
+            return UNFINISHED, taken, death, loss, norm
+        if taken == n_steps:
+            return TRAINING, taken, death, loss, norm
+        if trained[0]:
+            p[0, lane] -= r[0, lane] * gw
+        if trained[1]:
+            p[1, lane] -= r[0, lane] * gb
+        if trained[2]:
+            p[2, lane] -= r[1, lane] * gv
+        if trained[3]:
+            p[3, lane] -= r[1, lane] * gc
+        taken += 1
+
+
+@_compiled
+def _burst_one_sample(p, r, x, target, limits, constants, counts):  # type: ignore[no-untyped-def]
+    """Step all lanes BURST times on one sample, all parameters training.
+
+    A lane freezes where its residual, which is one of the gradients, is within the tolerance, or
+    where the state may be diverged. ``counts`` gets each lane's steps, and how many from a firing
+    state.
+    """
+    tolerance, _, largest_residual, largest = limits
+    zero = constants[0]
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    steps, fired = counts[0], counts[1]
+    for _ in range(BURST):
+        for i in range(LANES):
+            pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, constants)
+            size = abs(residual)
+            # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
+            goes_on = (size > tolerance) & (size <= largest_residual) & (pre >= -largest)
+            w[i] = w[i] - hidden[i] * gw if goes_on else w[i]
+            b[i] = b[i] - hidden[i] * gb if goes_on else b[i]
+            v[i] = v[i] - output[i] * gv if goes_on else v[i]
+            c[i] = c[i] - output[i] * residual if goes_on else c[i]
+            steps[i] += goes_on
+            fired[i] += goes_on & (pre > zero)
+
+
+@_compiled
+def _burst(p, r, x, target, trained, limits, constants, counts, sums):  # type: ignore[no-untyped-def]
+    """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above."""
+    tolerance, divergence_loss, _, largest = limits
+    zero, half, n_samples = constants
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    x_min, x_max = x.min(), x.max()
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
+    steps, fired = counts[0], counts[1]
+    for _ in range(BURST):
+        for i in range(LANES):
+            sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
+        for k in range(x.size):
+            for i in range(LANES):
+                _, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x[k], target[k], constants)
+                sum_w[i] += gw
+                sum_b[i] += gb
+                sum_v[i] += gv
+                sum_c[i] += residual
+                sum_loss[i] += half * (residual * residual)
+        for i in range(LANES):
+            gw = sum_w[i] / n_samples if trains_w else zero
+            gb = sum_b[i] / n_samples if trains_b else zero
+            gv = sum_v[i] / n_samples if trains_v else zero
+            gc = sum_c[i] / n_samples if trains_c else zero
+            # Monotone in x, also in floating point: the ends tell of all samples.
+            low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
+            small = (
+                (abs(gw) <= tolerance)
+                & (abs(gb) <= tolerance)
+                & (abs(gv) <= tolerance)
+                & (abs(gc) <= tolerance)
+            )
+            bounded = (
+                (sum_loss[i] / n_samples <= divergence_loss)
+                & (abs(low) <= largest)
+                & (abs(high) <= largest)
+            )
+            goes_on = bounded & (not small)
+            w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
+            b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
+            v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
+            c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+            steps[i] += goes_on
+            fired[i] += goes_on & ((low > zero) | (high > zero))
+
+
+@_compiled
+def _train(
+    parameters, rates, trained, x, target, max_steps, limits, constants, counts, floats, integers
+):  # type: ignore[no-untyped-def]
+    """Train all networks and fill in the final states."""
+    final_p, final_loss, final_norm = floats
+    final_steps, final_death, final_outcome = integers
+    n_nets = parameters.shape[1]
+    p, r = np.empty((4, LANES), parameters.dtype), np.empty((2, LANES), parameters.dtype)
+    sums = np.empty((5, LANES), parameters.dtype)
+    # An empty lane holds NaN, so that it freezes in every burst.
+    p[:] = np.nan
+    r[:] = np.nan
+    run = np.full(LANES, -1, np.int64)
+    age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
+    one_sample = x.size == 1 and trained.all()
+    n_loaded, n_finished = 0, 0
+    counts[:] = BURST  # nothing was frozen before the first burst; the lanes are all empty
+
+    while n_finished < n_nets:
+        for lane in range(LANES):
+            missing = BURST - counts[0, lane]
+            if run[lane] >= 0:
+                if counts[1, lane] < counts[0, lane] and death[lane] < 0:
+                    death[lane] = age[lane] + counts[1, lane]
+                age[lane] += counts[0, lane]
+            # As long as the lane cannot take a whole burst: catch up, end, or take the next run.
+            while True:
+                if run[lane] < 0:
+                    if n_loaded == n_nets:
+                        break
+                    run[lane] = n_loaded
+                    p[:, lane] = parameters[:, n_loaded]
+                    r[:, lane] = rates[:, n_loaded]
+                    age[lane], death[lane], missing = 0, -1, 0
+                    n_loaded += 1
+                if age[lane] + missing + BURST > max_steps:
+                    missing = max_steps - age[lane]
+                elif missing == 0:
+                    break
+                outcome, taken, death[lane], loss, norm = _alone(
+                    p, r, lane, age[lane], death[lane], missing,
+                    max_steps, trained, x, target, limits, constants,
+                )  # fmt: skip
+                age[lane] += taken
+                missing = 0
+                if outcome != TRAINING:
+                    i = run[lane]
+                    final_p[:, i] = p[:, lane]
+                    final_loss[i], final_norm[i] = loss, norm
+                    final_steps[i], final_death[i] = age[lane], death[lane]
+                    final_outcome[i] = outcome
+                    run[lane] = -1
+                    p[:, lane] = np.nan
+                    n_finished += 1
+        counts[:] = 0
+        if one_sample:
+            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts)
+        else:
+            _burst(p, r, x, target, trained, limits, constants, counts, sums)
