@@ -17,7 +17,7 @@ LAYERS = [
     {"outcome", "network", "data", "initialization", "parallel", "theory"},
     {"settings"},
     {"engines.contract"},
-    {"engines.lockstep"},
+    {"engines.lockstep", "engines.compiled"},
     {"training"},
     {"sweep"},
     {"results", "statistics", "figures"},

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ DATA = Path(__file__).parent / "data"
 POINT = rl.TrainingSet.point(1.0, 3.0)
 SEVERAL = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
 PARAMETERS = ("w", "b", "v", "c")
+
+
+COMPILED = pytest.param(
+    "compiled",
+    marks=pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extra fast) is missing"),
+)
+both_engines = pytest.mark.parametrize("engine", ["lockstep", COMPILED])
 
 
 def random_networks(n, seed=0, scale=1.0):
@@ -63,8 +71,9 @@ def test_seed_text_bit_for_bit():
         assert f"{trace['v'][k + 1]:.2f}" == row["v_printed"] == row["c_label_printed"]
 
 
-def test_train_agrees_with_trace_at_the_last_step():
-    trained = rl.train(rl.Networks(0.5, 0.2, 0.3, 0.1), POINT, 0.01, max_steps=10)
+@both_engines
+def test_train_agrees_with_trace_at_the_last_step(engine):
+    trained = rl.train(rl.Networks(0.5, 0.2, 0.3, 0.1), POINT, 0.01, max_steps=10, engine=engine)
     assert trained.networks.w[0] == 0.5949862276409392
     assert trained.steps_taken[0] == 10
     assert trained.outcome[0] == "unfinished"
@@ -73,14 +82,16 @@ def test_train_agrees_with_trace_at_the_last_step():
 CASES = json.loads((DATA / "cases.json").read_text())["cases"]
 
 
+@both_engines
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_cases_at_50_digits(case):
+def test_cases_at_50_digits(case, engine):
     trained = rl.train(
         rl.Networks(*(case[f"{p}0"] for p in PARAMETERS)),
         rl.TrainingSet(case["x"], case["target"]),
         case["learning_rate"],
         max_steps=case["steps"],
         gradient_tolerance=0,
+        engine=engine,
     )
     # The last state at 50 digits: parameters relatively, the loss with an absolute floor.
     for name in PARAMETERS:
@@ -105,9 +116,10 @@ CONDITIONS = {
 }
 
 
+@both_engines
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_bits_of_the_oracle(condition, dtype):
+def test_bits_of_the_oracle(condition, dtype, engine):
     data, n, options, scale = CONDITIONS[condition]
     if dtype == "float32":
         scale = scale**0.12  # 1e150 -> 1e18
@@ -115,24 +127,33 @@ def test_bits_of_the_oracle(condition, dtype):
             options = {**options, "divergence_loss": 1e38}
     options = {"max_steps": 400, **options}
     networks, hidden = random_networks(n, scale=scale), rates(n, 1e-3, 5)
-    trained = rl.train(networks, data, hidden, dtype=dtype, **options)
+    trained = rl.train(networks, data, hidden, dtype=dtype, **options, engine=engine)
     number = float if dtype == "float64" else np.float32
     assert_same_bits(trained, oracle(networks, data, hidden, hidden, number=number, **options))
 
 
-def test_different_rates_for_hidden_and_output():
+@both_engines
+def test_different_rates_for_hidden_and_output(engine):
     networks, hidden, output = random_networks(300), rates(300, 0.01, 1), rates(300, 0.01, 1, 2)
     trained = rl.train(
-        networks, SEVERAL, hidden_learning_rate=hidden, output_learning_rate=output, max_steps=200
+        networks,
+        SEVERAL,
+        hidden_learning_rate=hidden,
+        output_learning_rate=output,
+        max_steps=200,
+        engine=engine,
     )
     assert_same_bits(trained, oracle(networks, SEVERAL, hidden, output, max_steps=200))
-    only_hidden = rl.train(networks, SEVERAL, output, hidden_learning_rate=hidden, max_steps=200)
+    only_hidden = rl.train(
+        networks, SEVERAL, output, hidden_learning_rate=hidden, max_steps=200, engine=engine
+    )
     same_columns(trained, only_hidden)
 
 
 number = st.floats(-1e200, 1e200) | st.floats(-3, 3)
 
 
+@both_engines
 @settings(max_examples=200, deadline=None)
 @given(
     start=st.tuples(number, number, number, number),
@@ -140,42 +161,54 @@ number = st.floats(-1e200, 1e200) | st.floats(-3, 3)
     rate=st.floats(0, 1e100) | st.floats(0, 3),
     max_steps=st.integers(0, 30),
 )
-def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps):
+def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps, engine):
     data = rl.TrainingSet(*zip(*samples, strict=True))
-    trained = rl.train(rl.Networks(*start), data, rate, max_steps=max_steps)
+    trained = rl.train(rl.Networks(*start), data, rate, max_steps=max_steps, engine=engine)
     final = train_one([p + 0.0 for p in start], data.x.tolist(), data.target.tolist(), rate, rate,
                       max_steps=max_steps)  # fmt: skip
     assert_same_bits(trained, [final])
 
 
-def test_alone_or_among_many(monkeypatch):
-    n = 400
+@both_engines
+def test_alone_or_among_many(engine):
+    n = 300
     networks, rate = random_networks(n), rates(n, 0.003, 3)
-    together = rl.train(networks, SEVERAL, rate, max_steps=3000)
+    together = rl.train(networks, SEVERAL, rate, max_steps=3000, engine=engine)
     for i in range(0, n, 7):
         alone = rl.train(
-            rl.Networks(*networks.stack()[:, i : i + 1]), SEVERAL, rate[i], max_steps=3000
+            rl.Networks(*networks.stack()[:, i : i + 1]),
+            SEVERAL,
+            rate[i],
+            max_steps=3000,
+            engine=engine,
         )
         for name in PARAMETERS:
             assert getattr(alone.networks, name)[0] == getattr(together.networks, name)[i]
         assert alone.steps_taken[0] == together.steps_taken[i]
         assert alone.death_step[0] == together.death_step[i]
+
+
+def test_any_window_of_lanes_gives_the_same_bits(monkeypatch):
+    networks, rate = random_networks(200), rates(200, 0.003, 3)
+    whole = rl.train(networks, SEVERAL, rate, max_steps=500, engine="lockstep")
     for window in (1, 3, 64):
         monkeypatch.setattr("relulab.engines.lockstep.WINDOW", window)
-        same_columns(rl.train(networks, SEVERAL, rate, max_steps=3000), together)
+        same_columns(rl.train(networks, SEVERAL, rate, max_steps=500, engine="lockstep"), whole)
 
 
-def test_order_of_networks_does_not_matter():
+@both_engines
+def test_order_of_networks_does_not_matter(engine):
     networks, rate = random_networks(500), rates(500, 0.01, 3)
     order = np.random.default_rng(5).permutation(500)
-    straight = rl.train(networks, SEVERAL, rate, max_steps=500)
+    straight = rl.train(networks, SEVERAL, rate, max_steps=500, engine=engine)
     shuffled = rl.train(rl.Networks(*networks.stack()[:, order]), SEVERAL, rate[order],
-                        max_steps=500)  # fmt: skip
+                        max_steps=500, engine=engine)  # fmt: skip
     np.testing.assert_array_equal(straight.loss[order], shuffled.loss)
     np.testing.assert_array_equal(straight.steps_taken[order], shuffled.steps_taken)
 
 
-def test_every_outcome_and_unit_in_one_batch():
+@both_engines
+def test_every_outcome_and_unit_in_one_batch(engine):
     starts = {
         ("converged", "alive"): (1, 0.5, 1, 0, 0.1),
         ("converged", "born_dead"): (-1, 0.5, 0.7, 0, 0.1),
@@ -188,48 +221,53 @@ def test_every_outcome_and_unit_in_one_batch():
         ("unfinished", "died"): (1e-9, 0.0, -1.0, 0.0, 1e-6),
     }
     *parameters, rate = zip(*starts.values(), strict=True)
-    trained = rl.train(rl.Networks(*parameters), POINT, rate, max_steps=1000)
+    trained = rl.train(rl.Networks(*parameters), POINT, rate, max_steps=1000, engine=engine)
     assert list(zip(trained.outcome, trained.unit, strict=True)) == list(starts)
 
 
-def test_pre_activation_exactly_zero_does_not_fire():
-    trained = rl.train(rl.Networks(w=-0.5, b=0.5, v=1, c=0), POINT, 0.1)
+@both_engines
+def test_pre_activation_exactly_zero_does_not_fire(engine):
+    trained = rl.train(rl.Networks(w=-0.5, b=0.5, v=1, c=0), POINT, 0.1, engine=engine)
     assert trained.unit[0] == "born_dead"
     assert trained.death_step[0] == 0
     assert trained.networks.w[0] == -0.5
     assert trained.networks.v[0] == 1
 
 
-def test_converged_at_the_start_takes_no_step():
-    trained = rl.train(rl.Networks(1, 0, 1, 2), POINT, 0.1, max_steps=0)
+@both_engines
+def test_converged_at_the_start_takes_no_step(engine):
+    trained = rl.train(rl.Networks(1, 0, 1, 2), POINT, 0.1, max_steps=0, engine=engine)
     assert trained.outcome[0] == "converged"
     assert trained.steps_taken[0] == 0
     assert trained.loss[0] == 0
 
 
-def test_nan_is_never_counted_as_dead():
+@both_engines
+def test_nan_is_never_counted_as_dead(engine):
     # THEORY: `~(z > 0).any()` says 85.9 % dead here; the truth is 49.8 %.
     n = 20_000
-    trained = rl.train(random_networks(n), SEVERAL, 1.0, max_steps=1000)
+    trained = rl.train(random_networks(n), SEVERAL, 1.0, max_steps=1000, engine=engine)
     dead = np.mean(trained.unit != "alive")
     assert dead == pytest.approx(0.498, abs=4 * np.sqrt(0.25 / n) + 0.0005)
 
 
-def test_a_dead_unit_never_moves_again():
+@both_engines
+def test_a_dead_unit_never_moves_again(engine):
     n = 2000
     networks = random_networks(n)
     trace = rl.trace(networks, SEVERAL, 0.3, 30)
-    trained = rl.train(networks, SEVERAL, 0.3, max_steps=30, gradient_tolerance=0)
+    trained = rl.train(networks, SEVERAL, 0.3, max_steps=30, gradient_tolerance=0, engine=engine)
     assert (trained.death_step > 0).sum() > 100
     history = trace.pivot(index="step", columns="run", values="w")
     for run in np.flatnonzero(trained.death_step >= 0):
         assert history[run].iloc[trained.death_step[run] :].nunique() == 1
 
 
-def test_invariant_w_minus_x_b():
+@both_engines
+def test_invariant_w_minus_x_b(engine):
     x = 1.7
     networks = random_networks(1000)
-    trained = rl.train(networks, rl.TrainingSet.point(x, 2.0), 0.1)
+    trained = rl.train(networks, rl.TrainingSet.point(x, 2.0), 0.1, engine=engine)
     before, after = networks.w - x * networks.b, trained.networks.w - x * trained.networks.b
     assert (trained.unit == "alive").sum() > 200
     np.testing.assert_allclose(after, before, rtol=1e-11, atol=1e-12)

@@ -19,20 +19,27 @@ import numpy as np
 from relulab.engines.contract import FinalStates, Problem
 from relulab.outcome import Outcome
 
-# Measured best for float64 and float32 on AVX-512: all state stays in the first-level cache, and
-# a run that ends within a burst wastes few steps of its lane.
-LANES = 64
-BURST = 32
+# Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
+# first-level cache, and a run that ends within a burst wastes few steps of its lane.
+LANES = 96
+BURST = 48
 
 CONVERGED, DIVERGED, UNFINISHED = map(
     int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED)
 )
 TRAINING = -1
+# A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
+FIRED = 1 << 16
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
     """Compile without the GIL; cached on disk where there is a place to write, else anew."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": False,
+        "forceinline": True,
+    }
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # Numba finds no folder that it may write to
@@ -42,6 +49,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
     number = problem.dtype.type
+    integer = np.dtype(f"i{problem.dtype.itemsize}").type  # as wide, so that vectors match
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
     stopping = problem.stopping
     divergence_loss = number(stopping.divergence_loss)
@@ -60,8 +68,9 @@ def run(problem: Problem) -> FinalStates:
         problem.target,
         stopping.max_steps,
         limits,
-        (number(0), number(0.5), number(problem.x.size)),
-        np.zeros((2, LANES), np.dtype(f"i{problem.dtype.itemsize}")),
+        (number(0), number(0.5), number(problem.x.size), number(1.001)),
+        np.zeros(LANES, integer),
+        (integer(0), integer(1), integer(1 + FIRED)),
         (final.parameters, final.loss, final.gradient_norm),
         (final.steps_taken, final.death_step, final.outcome),
     )
@@ -69,7 +78,7 @@ def run(problem: Problem) -> FinalStates:
 
 
 @_compiled
-def _sample(w, b, v, c, x, target, constants):  # type: ignore[no-untyped-def]
+def _sample(w, b, v, c, x, target, constants):
     """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
     zero = constants[0]
     pre = w * x + b
@@ -83,15 +92,15 @@ def _sample(w, b, v, c, x, target, constants):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _larger(a, b):  # type: ignore[no-untyped-def]
+def _larger(a, b):
     """Return the larger number, NaN if either is."""
     return a if a > b or a != a else b
 
 
 @_compiled
-def _evaluate(p, lane, x, target, trained, constants):  # type: ignore[no-untyped-def]
+def _evaluate(p, lane, x, target, trained, constants):
     """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
-    zero, half, n_samples = constants
+    zero, half, n_samples, _ = constants
     w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
     gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
     fires, finite = False, True
@@ -116,7 +125,7 @@ def _evaluate(p, lane, x, target, trained, constants):  # type: ignore[no-untype
 
 
 @_compiled
-def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limits, constants):  # type: ignore[no-untyped-def]
+def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limits, constants):
     """Train one lane for at most ``n_steps``, judging every state as the specification says.
 
     Return outcome (TRAINING if it goes on), steps taken, death step, loss and gradient norm.
@@ -148,47 +157,52 @@ def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limit
 
 
 @_compiled
-def _burst_one_sample(p, r, x, target, limits, constants, counts):  # type: ignore[no-untyped-def]
+def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     """Step all lanes BURST times on one sample, all parameters training.
 
     A lane freezes where its residual, which is one of the gradients, is within the tolerance, or
-    where the state may be diverged. ``counts`` gets each lane's steps, and how many from a firing
-    state.
+    where the state may be diverged. ``counts`` gets each lane's steps, see FIRED.
     """
     tolerance, _, largest_residual, largest = limits
     zero = constants[0]
+    hidden_tolerance = tolerance if abs(x) <= constants[2] else tolerance / abs(x) * constants[3]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    steps, fired = counts[0], counts[1]
+    no_step, step, fired_step = steps
     for _ in range(BURST):
         for i in range(LANES):
             pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, constants)
             size = abs(residual)
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
-            goes_on = (size > tolerance) & (size <= largest_residual) & (pre >= -largest)
+            bounded = (size <= largest_residual) & (pre >= -largest)
+            goes_on = bounded & (
+                (_larger(size, abs(gv)) > tolerance) | (abs(gb) > hidden_tolerance)
+            )
             w[i] = w[i] - hidden[i] * gw if goes_on else w[i]
             b[i] = b[i] - hidden[i] * gb if goes_on else b[i]
             v[i] = v[i] - output[i] * gv if goes_on else v[i]
             c[i] = c[i] - output[i] * residual if goes_on else c[i]
-            steps[i] += goes_on
-            fired[i] += goes_on & (pre > zero)
+            taken = fired_step if pre > zero else step
+            counts[i] += taken if goes_on else no_step
 
 
 @_compiled
-def _burst(p, r, x, target, trained, limits, constants, counts, sums):  # type: ignore[no-untyped-def]
+def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above."""
     tolerance, divergence_loss, _, largest = limits
-    zero, half, n_samples = constants
+    zero, half, n_samples, _ = constants
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
-    steps, fired = counts[0], counts[1]
+    no_step, step, fired_step = steps
     for _ in range(BURST):
         for i in range(LANES):
             sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
         for k in range(x.size):
             for i in range(LANES):
-                _, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x[k], target[k], constants)
+                _, residual, gw, gb, gv = _sample(
+                    w[i], b[i], v[i], c[i], x[k], target[k], constants
+                )
                 sum_w[i] += gw
                 sum_b[i] += gb
                 sum_v[i] += gv
@@ -217,14 +231,26 @@ def _burst(p, r, x, target, trained, limits, constants, counts, sums):  # type: 
             b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
             v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
             c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
-            steps[i] += goes_on
-            fired[i] += goes_on & ((low > zero) | (high > zero))
+            fires = (low > zero) | (high > zero)
+            taken = fired_step if fires else step
+            counts[i] += taken if goes_on else no_step
 
 
 @_compiled
 def _train(
-    parameters, rates, trained, x, target, max_steps, limits, constants, counts, floats, integers
-):  # type: ignore[no-untyped-def]
+    parameters,
+    rates,
+    trained,
+    x,
+    target,
+    max_steps,
+    limits,
+    constants,
+    counts,
+    steps,
+    floats,
+    integers,
+):
     """Train all networks and fill in the final states."""
     final_p, final_loss, final_norm = floats
     final_steps, final_death, final_outcome = integers
@@ -238,23 +264,25 @@ def _train(
     age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
     one_sample = x.size == 1 and trained.all()
     n_loaded, n_finished = 0, 0
-    counts[:] = BURST  # nothing was frozen before the first burst; the lanes are all empty
 
     while n_finished < n_nets:
         for lane in range(LANES):
-            missing = BURST - counts[0, lane]
+            missing = 0
             if run[lane] >= 0:
-                if counts[1, lane] < counts[0, lane] and death[lane] < 0:
-                    death[lane] = age[lane] + counts[1, lane]
-                age[lane] += counts[0, lane]
+                taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> 16
+                if fired < taken and death[lane] < 0:
+                    death[lane] = age[lane] + fired
+                age[lane] += taken
+                missing = BURST - taken
             # As long as the lane cannot take a whole burst: catch up, end, or take the next run.
             while True:
                 if run[lane] < 0:
                     if n_loaded == n_nets:
                         break
                     run[lane] = n_loaded
-                    p[:, lane] = parameters[:, n_loaded]
-                    r[:, lane] = rates[:, n_loaded]
+                    for k in range(4):
+                        p[k, lane] = parameters[k, n_loaded]
+                    r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
                     age[lane], death[lane], missing = 0, -1, 0
                     n_loaded += 1
                 if age[lane] + missing + BURST > max_steps:
@@ -269,15 +297,16 @@ def _train(
                 missing = 0
                 if outcome != TRAINING:
                     i = run[lane]
-                    final_p[:, i] = p[:, lane]
+                    for k in range(4):
+                        final_p[k, i] = p[k, lane]
+                        p[k, lane] = np.nan
                     final_loss[i], final_norm[i] = loss, norm
                     final_steps[i], final_death[i] = age[lane], death[lane]
                     final_outcome[i] = outcome
                     run[lane] = -1
-                    p[:, lane] = np.nan
                     n_finished += 1
         counts[:] = 0
         if one_sample:
-            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts)
+            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, steps)
         else:
-            _burst(p, r, x, target, trained, limits, constants, counts, sums)
+            _burst(p, r, x, target, trained, limits, constants, counts, steps, sums)

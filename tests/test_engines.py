@@ -1,0 +1,163 @@
+"""The compiled engine where lanes, bursts and refills could go wrong; threads; no Numba."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import relulab as rl
+
+POINT = rl.TrainingSet.point(1.0, 3.0)
+SEVERAL = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extra fast) missing")
+
+
+def both(networks, data, rate, **options):
+    """Train on both engines and hold the results together; return one."""
+    one, two = (
+        rl.train(networks, data, rate, engine=engine, **options)
+        for engine in ("lockstep", "compiled")
+    )
+    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame(), check_exact=True)
+    return two
+
+
+def mixture(n, low=1e-3, high=3.0, seed=0):
+    rng = np.random.default_rng(seed)
+    networks = rl.Networks(*rng.standard_normal((4, n)))
+    return networks, np.exp(rng.uniform(np.log(low), np.log(high), n))
+
+
+@needs_numba
+@pytest.mark.parametrize("n", [1, 2, 95, 96, 97, 1000])
+def test_any_number_of_networks(n):
+    both(*mixture(n)[:1], POINT, mixture(n)[1], max_steps=2000)
+
+
+@needs_numba
+@pytest.mark.parametrize("max_steps", [0, 1, 47, 48, 49, 95, 96, 97, 1000])
+@pytest.mark.parametrize("data", [POINT, SEVERAL], ids=["one sample", "several"])
+def test_max_steps_at_the_edges_of_bursts(max_steps, data):
+    networks, rate = mixture(700)
+    trained = both(networks, data, rate, max_steps=max_steps)
+    assert trained.steps_taken.max() == max_steps
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_lengths_that_differ_a_thousandfold(dtype):
+    networks, rate = mixture(20_000, 3e-3, 2.5)
+    trained = both(networks, POINT, rate, max_steps=20_000, dtype=dtype)
+    moved = trained.steps_taken[trained.steps_taken > 0]
+    assert moved.max() > 1000 * moved.min()
+    assert len(set(zip(trained.outcome, trained.unit, strict=True))) >= 5
+
+
+@needs_numba
+@pytest.mark.parametrize("freeze", [("c",), ("w", "b"), ("v",), ("b", "c"), ("w", "b", "v", "c")])
+@pytest.mark.parametrize("data", [POINT, SEVERAL], ids=["one sample", "several"])
+def test_frozen_parameters(freeze, data):
+    networks, rate = mixture(3000)
+    trained = both(networks, data, rate, max_steps=1000, freeze=freeze)
+    for name in freeze:
+        np.testing.assert_array_equal(getattr(trained.networks, name), getattr(networks, name))
+
+
+@needs_numba
+@pytest.mark.parametrize("tolerance", [0.0, 1e-2, 0.5])
+@pytest.mark.parametrize("divergence_loss", [0.5, 1e30, 1e308])
+def test_tolerance_and_divergence_loss(tolerance, divergence_loss):
+    networks, rate = mixture(3000)
+    both(
+        networks, POINT, rate, max_steps=300,
+        gradient_tolerance=tolerance, divergence_loss=divergence_loss,
+    )  # fmt: skip
+
+
+@needs_numba
+@pytest.mark.parametrize("x", [0.0, -3.0, 1e-3, 40.0])
+def test_any_input(x):
+    networks, rate = mixture(3000)
+    both(networks, rl.TrainingSet.point(x, -0.7), rate, max_steps=1000)
+
+
+@needs_numba
+def test_a_gradient_above_the_tolerance_beside_a_residual_below_it():
+    # The residual alone is within the tolerance, gw is 1000 times larger: not converged yet.
+    start = rl.Networks(w=1000.0, b=0.0, v=0.001, c=2.0 - 5e-7)
+    trained = both(start, POINT, 1e-8, max_steps=100)
+    assert trained.outcome[0] == "unfinished"
+
+
+@needs_numba
+def test_threads_give_the_same_bits():
+    normal = rl.Normal(0, 1)
+    sweep = rl.Sweep(
+        data=POINT, w=normal, b=normal, v=normal, c=normal, draws=3000,
+        learning_rate=[0.01, 0.3, 2.5], max_steps=1000,
+    )  # fmt: skip
+    alone = sweep.run(engine="compiled")
+    pd.testing.assert_frame_equal(
+        sweep.run(engine="compiled", n_jobs=2, shard_size=1000), alone, check_exact=True
+    )
+    pd.testing.assert_frame_equal(sweep.run(engine="lockstep"), alone, check_exact=True)
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+TRAIN = (
+    "import relulab as rl; print(rl.train(rl.Networks(.5, .2, .3, .1),"
+    " rl.TrainingSet.point(1, 3), .01, max_steps=10, engine={engine!r}).networks.w[0]{more})"
+)
+
+
+def test_without_numba_auto_is_lockstep_and_compiled_names_the_extra():
+    # find_spec raises ValueError for a None in sys.modules, so hide the package by a finder.
+    hide = (
+        "import sys, importlib.machinery as m\n"
+        "find = m.PathFinder.find_spec\n"
+        "m.PathFinder.find_spec = classmethod(lambda c, name, *a: None if name == 'numba'"
+        " else find(name, *a))\n"
+    )
+    auto = run_python(hide + TRAIN.format(engine="auto", more=", 'numba' in sys.modules"))
+    assert auto.stdout == "0.5949862276409392 False\n", auto.stderr
+    compiled = run_python(hide + TRAIN.format(engine="compiled", more=""))
+    last = compiled.stderr.strip().splitlines()[-1]
+    assert "InputError: engine: expected lockstep or auto where Numba is not installed" in last
+    assert "pip install 'relulab[fast]'" in last
+
+
+@needs_numba
+def test_auto_takes_the_compiled_engine():
+    auto = run_python("import sys\n" + TRAIN.format(engine="auto", more=", 'numba' in sys.modules"))
+    assert auto.stdout == "0.5949862276409392 True\n", auto.stderr
+
+
+@needs_numba
+def test_where_nothing_can_be_cached_it_compiles_anew(tmp_path):
+    # An installation in which no cache folder can be made, neither beside the code nor at home.
+    package = Path(rl.__file__).parent
+    shutil.copytree(package, tmp_path / "relulab", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "relulab" / "engines" / "__pycache__").write_text("a file, not a folder")
+    nowhere = "/dev/null/nowhere"
+    done = run_python(
+        TRAIN.format(engine="compiled", more=", rl.__file__"),
+        PYTHONPATH=str(tmp_path),
+        HOME=nowhere,
+        XDG_CACHE_HOME=nowhere,
+        NUMBA_CACHE_DIR="",
+    )
+    assert done.stdout == f"0.5949862276409392 {tmp_path / 'relulab' / '__init__.py'}\n", (
+        done.stderr
+    )
