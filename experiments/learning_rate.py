@@ -3,6 +3,7 @@
 One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0, rates from 0.001 to 10.
 """
 
+from argparse import Namespace
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,7 +28,7 @@ SWEEP = rl.Sweep(
 )
 
 
-def curves() -> pd.DataFrame:
+def curves(_options: Namespace) -> pd.DataFrame:
     """Trace one start, that of the source text, at several rates."""
     n = CURVE_RATES.size
     start = rl.Networks([0.5] * n, [0.2] * n, [0.3] * n, [0.1] * n)
@@ -53,7 +54,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
     yield "outcome_shares", ax
 
-    trace = results.load_trace("curves")
+    trace = results.load_record("curves")
     labels = [f"η = {rate:g}" for rate in CURVE_RATES]
     ax = figures.loss_curves(trace, labels)
     ax.set_title("How fast does the loss fall from w=0.5, b=0.2, v=0.3, c=0.1?")
@@ -67,7 +68,7 @@ EXPERIMENT = rl.Experiment(
     file=__file__,
     question="Which learning rates train the network, kill it, blow it up?",
     sweeps={"rates": SWEEP},
-    traces={"curves": curves},
+    records={"curves": curves},
     report=report,
 )
 

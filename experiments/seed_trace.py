@@ -3,6 +3,7 @@
 The text prints v under the label c; the table shows the true c.
 """
 
+from argparse import Namespace
 from collections.abc import Iterator
 
 import pandas as pd
@@ -14,7 +15,7 @@ from relulab import figures
 N_ITERATIONS = 10
 
 
-def iterations() -> pd.DataFrame:
+def iterations(_options: Namespace) -> pd.DataFrame:
     """Trace the text's network."""
     start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
     return rl.trace(start, rl.TrainingSet.point(x=1, target=3), 0.01, N_ITERATIONS)
@@ -35,7 +36,7 @@ def table(trace: pd.DataFrame) -> pd.DataFrame:
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    trace = results.load_trace("iterations")
+    trace = results.load_record("iterations")
     rows = table(trace)
     styles = {"cost": "{:.4f}", "prediction": "{:.2f}", "w": "{}", "b": "{:.4f}", "v": "{:.2f}",
               "c": "{:.2f}"}  # fmt: skip
@@ -50,7 +51,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
 EXPERIMENT = rl.Experiment(
     file=__file__,
     question="What are the ten iterations of the text that relulab grew from?",
-    traces={"iterations": iterations},
+    records={"iterations": iterations},
     report=report,
 )
 

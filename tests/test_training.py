@@ -150,7 +150,7 @@ def test_different_rates_for_hidden_and_output(engine):
     same_columns(trained, only_hidden)
 
 
-number = st.floats(-1e200, 1e200) | st.floats(-3, 3)
+number = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-3, 3)
 
 
 @both_engines
@@ -249,6 +249,14 @@ def test_nan_is_never_counted_as_dead(engine):
     trained = rl.train(random_networks(n), SEVERAL, 1.0, max_steps=1000, engine=engine)
     dead = np.mean(trained.unit != "alive")
     assert dead == pytest.approx(0.498, abs=4 * np.sqrt(0.25 / n) + 0.0005)
+
+
+@both_engines
+def test_a_pre_activation_of_minus_infinity_is_diverged_and_not_dead(engine):
+    trained = rl.train(rl.Networks(-1e308, -1e308, 1, 0), POINT, 0.1, engine=engine)
+    assert trained.outcome[0] == "diverged"
+    assert trained.steps_taken[0] == 0
+    assert trained.unit[0] == "alive"
 
 
 @both_engines

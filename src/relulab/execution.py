@@ -63,9 +63,10 @@ def run_sweeps(
         disable=not progress or not todo,
         mininterval=0.1 if sys.stderr.isatty() else 30,  # a log file gets a line now and then
     ) as bar:
-        few = n_missing <= FEW_RUNS
-        workers = {"n_jobs": 1 if few else n_jobs, "threads": engine == "compiled"}
-        for i, (seconds, error) in map_unordered(_run_shard, tasks, **workers):
+        if n_missing <= FEW_RUNS:
+            n_jobs = 1
+        done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=engine == "compiled")
+        for i, (seconds, error) in done:
             shard = todo[i][2]
             shard.update(state=FAILED if error else DONE, seconds=seconds)
             shard.pop("error", None)

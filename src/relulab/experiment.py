@@ -24,7 +24,7 @@ QUICK = 5
 
 @dataclass(frozen=True)
 class Experiment:
-    """One question, the sweeps and traces that answer it, and how the answer is shown.
+    """One question, the sweeps and records that answer it, and how the answer is shown.
 
     Attributes
     ----------
@@ -35,14 +35,20 @@ class Experiment:
     report : function of Results
         Yields (name, Axes or table); a figure is stored as PNG, a table as CSV.
     sweeps : dict of str to Sweep
-    traces : dict of str to function that returns the DataFrame of ``trace``
+    records : dict of str to function of the parsed command line
+        Each returns a DataFrame that is not made of runs: a trace, timings.
+    options : function of ArgumentParser, optional
+        Adds command-line options of this experiment alone.
     """
 
     file: str
     question: str
     report: Callable[[Results], Report]
     sweeps: Mapping[str, Sweep] = field(default_factory=dict)
-    traces: Mapping[str, Callable[[], pd.DataFrame]] = field(default_factory=dict)
+    records: Mapping[str, Callable[[argparse.Namespace], pd.DataFrame]] = field(
+        default_factory=dict
+    )
+    options: Callable[[argparse.ArgumentParser], None] | None = None
 
     @property
     def name(self) -> str:
@@ -84,8 +90,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         if options.restart:
             results.remove()
         failed = run_sweeps(sweeps, results, n_jobs=options.jobs, engine=options.engine)
-        for name, make in experiment.traces.items():
-            write_parquet(results.trace_file(name), make())
+        for name, make in experiment.records.items():
+            write_parquet(results.record_file(name), make(options))
     if experiment.sweeps:
         _print_outcomes(results)
     written = write_report(experiment.report(results), results.folder)
@@ -162,4 +168,6 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--seed", type=int, help="the seed of the random draws")
     add("--results", type=Path, metavar="DIR", help="the folder for files, tables and figures")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
+    if experiment.options:
+        experiment.options(parser)
     return parser

@@ -185,6 +185,31 @@ def trajectories(
     return ax
 
 
+def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) -> Axes:
+    """Draw one horizontal bar for each row on a logarithmic axis, with its value at its end."""
+    ax = ax or _new_axes((7.5, 0.6 + 0.42 * len(table)))
+    drawn = ax.barh(table[label], table[value], color="#5b95d0")
+    ax.bar_label(drawn, [f"{v:,.3g}" for v in table[value]], padding=4)
+    ax.invert_yaxis()
+    if len(table):
+        ax.set_xscale("log")
+        ax.set_xlim(right=3 * table[value].max())
+    return ax
+
+
+def lines(table: pd.DataFrame, x: str, y: str, by: str, ax: Axes | None = None) -> Axes:
+    """Draw y against x on logarithmic axes, one line for each value of a column."""
+    ax = ax or _new_axes((7, 4.5))
+    groups = list(table.groupby(by, sort=False))
+    for color, (name, rows) in zip(_sequence_colors(len(groups)), groups, strict=True):
+        ax.plot(rows[x], rows[y], "o-", color=color, label=str(name), markersize=4)
+    if groups:
+        ax.set(xscale="log", yscale="log")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel=SYMBOLS.get(x, x), ylabel=SYMBOLS.get(y, y))
+    return ax
+
+
 def mark_level(ax: Axes, y: float, text: str) -> None:
     """Lay a theoretical value over an axis as a dashed horizontal line with its name."""
     ax.axhline(y, color="black", linestyle="--", linewidth=1)

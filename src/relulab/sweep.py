@@ -177,10 +177,10 @@ class Sweep:
         changes a bit of the result. A sweep of a single shard runs in this process.
         """
         engine = resolved_engine(engine)
-        workers = {"n_jobs": checked_n_jobs(n_jobs), "threads": engine == "compiled"}
+        n_jobs, threads = checked_n_jobs(n_jobs), engine == "compiled"
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
-        for i, frame in map_unordered(self.train, tasks, **workers):
+        for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads):
             frames[i] = frame
         return pd.concat(frames, ignore_index=True)
 
@@ -192,7 +192,7 @@ class Sweep:
             for name in self._values
             if name not in self.drawn
         ]
-        drawn = ["draw"] if self.drawn else []
+        drawn = ["draw"] if self.drawn and self.n_points > 1 else []
         return [*drawn, *repeating, "steps_taken", "death_step", "outcome", "unit"]
 
     def specification(self) -> dict[str, Any]:

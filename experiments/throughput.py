@@ -1,0 +1,339 @@
+"""How fast does relulab train, next to the ways that people do it today?
+
+One job for all: networks with w, b, v, c ~ N(0, 1), one sample (x=1, target=3), a learning rate
+log-uniform on [0.01, 2], gradient tolerance 1e-10, at most 10,000 steps. Everything is timed in
+one run, in turn, and told as medians and ratios; rows on a part of the networks are scaled to all.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+import relulab as rl
+from peers import Job, Trainer, jax_fixed_steps, jax_while, torch_steps
+from relulab import figures
+from relulab.parallel import map_unordered
+from relulab.results import write_parquet
+from relulab.sweep import shards
+from relulab.validation import FloatArray
+
+X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
+TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
+DATA = rl.TrainingSet.point(X, TARGET)
+Program = Callable[[pd.DataFrame], FloatArray]
+HAS_NUMBA = find_spec("numba") is not None
+ENGINES = ["lockstep", "compiled"] if HAS_NUMBA else ["lockstep"]
+
+
+def job(n_networks: int) -> rl.Sweep:
+    """Return the job as a sweep."""
+    normal = rl.Normal(0, 1)
+    return rl.Sweep(
+        data=DATA, w=normal, b=normal, v=normal, c=normal, learning_rate=rl.LogUniform(0.01, 2),
+        draws=n_networks, max_steps=MAX_STEPS, gradient_tolerance=TOLERANCE,
+    )  # fmt: skip
+
+
+def starts(rows: pd.DataFrame) -> rl.Networks:
+    """Return the initial networks of some rows of a sweep."""
+    return rl.Networks(*(rows[f"{p}0"] for p in "wbvc"))
+
+
+def python_loop(rows: pd.DataFrame) -> FloatArray:
+    """Train one network after the other with the source text's loop and a stopping rule."""
+    final = []
+    columns = ["w0", "b0", "v0", "c0", "learning_rate"]
+    for w, b, v, c, rate in rows[columns].to_numpy().tolist():
+        for step in range(MAX_STEPS + 1):
+            h = max(0, w * X + b)
+            dy = v * h + c - TARGET
+            cost = 0.5 * dy**2
+            dv = dy * h
+            dc = dy * 1
+            dh = dy * v
+            if w * X + b > 0:
+                dw = X * dh
+                db = dh
+            else:
+                dw = 0
+                db = 0
+            small = max(abs(dw), abs(db), abs(dv), abs(dc)) <= TOLERANCE
+            if small or not cost <= 1e30 or step == MAX_STEPS:
+                break
+            w = w - rate * dw
+            b = b - rate * db
+            v = v - rate * dv
+            c = c - rate * dc
+        final.append((w, b, v, c))
+    return np.array(final).T
+
+
+def ours(engine: str, dtype: str = "float64") -> Callable[[pd.DataFrame], FloatArray]:
+    """Return a function that trains rows on one engine in one thread."""
+
+    def run(rows: pd.DataFrame) -> FloatArray:
+        trained = rl.train(
+            starts(rows), DATA, rows["learning_rate"], max_steps=MAX_STEPS,
+            gradient_tolerance=TOLERANCE if dtype == "float64" else TOLERANCE_32, dtype=dtype,
+            engine=engine,
+        )  # fmt: skip
+        return trained.networks.stack(dtype)
+
+    return run
+
+
+def two_threads(rows: pd.DataFrame) -> FloatArray:
+    """Train rows on the compiled engine, slices of them on two threads."""
+    run = ours("compiled")
+    slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows))]
+    parts = dict(map_unordered(run, slices, n_jobs=2, threads=True))
+    return np.concatenate([parts[i] for i in range(len(slices))], axis=1)
+
+
+def peers() -> dict[str, tuple[int, Program]]:
+    """Return the peers that are installed, each with the part of the networks it is timed on."""
+    trainers: dict[str, tuple[int, Trainer]] = {}
+    this = Job(X, TARGET, MAX_STEPS, TOLERANCE)
+    if find_spec("jax") is not None:
+        trainers["JAX jit(vmap(while_loop))"] = (1, jax_while(this))
+        for chunk in (8, 16, 64, 256, 1024, 8192):
+            trainers[f"JAX the same, chunks of {chunk}"] = (10, jax_while(this, chunk))
+        trainers["JAX jit(vmap(fori_loop))"] = (10, jax_fixed_steps(this))
+    if find_spec("torch") is not None:
+        trainers["torch.func vmap(grad)"] = (20, torch_steps(this))
+        trainers["torch.compile of it"] = (20, torch_steps(this, compiled=True))
+
+    def program(trainer: Trainer, rows: pd.DataFrame) -> FloatArray:
+        return trainer(starts(rows).stack(), rows["learning_rate"].to_numpy())
+
+    return {name: (part, partial(program, t)) for name, (part, t) in trainers.items()}
+
+
+def labels(start: FloatArray, final: FloatArray) -> FloatArray:
+    """Return what became of networks, judged from both ends alone: 3 * outcome + unit."""
+    with np.errstate(all="ignore"):
+        tolerance = TOLERANCE if final.dtype == np.float64 else TOLERANCE_32
+        w, b, v, c = final
+        fires = w * X + b > 0
+        h = np.where(fires, w * X + b, 0)
+        residual = v * h + c - TARGET
+        gh = np.where(fires, residual * v, 0)
+        norm = np.max([abs(residual), abs(residual * h), abs(gh), abs(X * gh)], axis=0)
+        outcome = np.select([~(residual**2 <= 2e30), norm <= tolerance], [1, 0], 2)
+    unit = np.select([start[0] * X + start[1] <= 0, ~fires], [1, 2], 0)
+    codes: FloatArray = 3.0 * outcome + unit
+    return codes
+
+
+def side_by_side(options: Namespace) -> pd.DataFrame:
+    """Time every program on the job, in turn, and compare its labels with ours."""
+    n_networks = options.networks // (20 if options.quick else 1)
+    rows = job(n_networks).parameters(0, n_networks)
+    programs: dict[str, tuple[int, Program]] = {
+        "Python loop of the text": (max(n_networks // 2000, 1), python_loop)
+    }
+    for engine in ENGINES:
+        programs[f"relulab {engine}"] = (1, ours(engine))
+    if HAS_NUMBA:
+        programs["relulab compiled, 2 threads"] = (1, two_threads)
+        programs["relulab compiled, float32, tolerance 1e-5"] = (1, ours("compiled", "float32"))
+    if not options.quick:
+        programs |= peers()
+
+    reference = ours(ENGINES[-1])(rows)
+    expected = labels(starts(rows).stack(), reference)
+    taken: dict[str, list[float]] = {name: [] for name in programs}
+    differs = {}
+    for name, (fraction, program) in programs.items():
+        part = rows.iloc[: max(n_networks // fraction, 1)]
+        final = program(part)  # compiles, warms up
+        differs[name] = np.mean(labels(starts(part).stack(), final) != expected[: len(part)])
+    for _ in range(options.repeats):
+        for name, (fraction, program) in programs.items():
+            if len(taken[name]) and sum(taken[name]) > 60:
+                continue  # so slow a program is timed fewer times
+            began = time.perf_counter()
+            program(rows.iloc[: max(n_networks // fraction, 1)])
+            taken[name].append(time.perf_counter() - began)
+    steps = int(
+        rl.train(
+            starts(rows), DATA, rows["learning_rate"], max_steps=MAX_STEPS,
+            gradient_tolerance=TOLERANCE,
+        ).steps_taken.sum()
+    )  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "program": list(programs),
+            "networks": [max(n_networks // f, 1) for f, _ in programs.values()],
+            "seconds": [np.median(t) for t in taken.values()],
+            "differing_labels": list(differs.values()),
+        }
+    )
+    table["seconds_for_all"] = table["seconds"] * n_networks / table["networks"]
+    table["million_steps_per_second"] = steps / table["seconds_for_all"] / 1e6
+    table["times_python_loop"] = table["seconds_for_all"].iloc[0] / table["seconds_for_all"]
+    table["times_lockstep"] = table["seconds_for_all"].iloc[1] / table["seconds_for_all"]
+    return table
+
+
+def by_networks(options: Namespace) -> pd.DataFrame:
+    """Time the engines on 100 ... 10,000,000 networks."""
+    largest = 10_000 if options.quick else options.largest
+    programs = {engine: ours(engine) for engine in ENGINES}
+    if HAS_NUMBA:
+        programs["compiled, 2 threads"] = two_threads
+    measured = []
+    for n in (n for n in (10**k for k in range(2, 8)) if n <= largest):
+        rows = job(n).parameters(0, n)
+        for name, program in programs.items():
+            if name == "lockstep" and n > 10**6:
+                continue
+            times = []
+            for _ in range(3 if n <= 10**6 else 1):
+                began = time.perf_counter()
+                program(rows)
+                times.append(time.perf_counter() - began)
+            measured.append((name, n, np.median(times) / n * 1e6))
+    return pd.DataFrame(measured, columns=["engine", "networks", "microseconds_per_network"])
+
+
+def overheads(options: Namespace) -> pd.DataFrame:
+    """Time the parts of a 1,000,000-run sweep into files, in one thread."""
+    n_runs, shard = (50_000 if options.quick else 1_000_000), 50_000
+    sweep = job(n_runs)
+    parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        for start in range(0, n_runs, shard):
+            times = [time.perf_counter()]
+            sweep.parameters(start, start + shard)
+            times.append(time.perf_counter())
+            frame = sweep.train(start, start + shard)
+            times.append(time.perf_counter())
+            write_parquet(Path(folder) / f"{start}.parquet", frame, sweep.repeating_columns)
+            times.append(time.perf_counter())
+            ours(ENGINES[-1])(frame)
+            times.append(time.perf_counter())
+            drawing, whole, writing, stepping = np.diff(times)
+            parts["drawing"] += drawing
+            parts["training"] += stepping
+            parts["labelling"] += whole - drawing - stepping
+            parts["writing"] += writing
+    table = pd.DataFrame({"part": list(parts), "seconds": list(parts.values())})
+    table["share"] = table["seconds"] / table["seconds"].sum()
+    return table
+
+
+def bounds(options: Namespace) -> pd.DataFrame:
+    """Measure the bare arithmetic of a step, without any judging, and the time to compile."""
+    if not HAS_NUMBA:
+        return pd.DataFrame({"measure": [], "value": []})
+    from numba import njit
+
+    @njit(nogil=True, error_model="numpy")
+    def bare(p: FloatArray, rate: FloatArray, n_steps: int) -> None:
+        w, b, v, c = p[0], p[1], p[2], p[3]
+        for _ in range(n_steps):
+            for i in range(96):
+                pre = w[i] * X + b[i]
+                h = pre if pre > 0.0 else 0.0
+                residual = v[i] * h + c[i] - TARGET
+                gh = residual * v[i] if pre > 0.0 else 0.0
+                w[i] -= rate[i] * (X * gh)
+                b[i] -= rate[i] * gh
+                v[i] -= rate[i] * (residual * h)
+                c[i] -= rate[i] * residual
+
+    p, rate, n_steps = np.full((4, 96), 0.5), np.full(96, 1e-9), 200_000
+    bare(p, rate, 1)
+    times = []
+    for _ in range(options.repeats):
+        began = time.perf_counter()
+        bare(p, rate, n_steps)
+        times.append(time.perf_counter() - began)
+    first = (
+        "import time, relulab as rl\n"
+        "def f(): return rl.train(rl.Networks(1, 1, 1, 1), rl.TrainingSet.point(1, 3), 0.1)\n"
+        "t = time.perf_counter(); f(); t = time.perf_counter() - t\n"
+        "u = time.perf_counter(); f(); print(t - (time.perf_counter() - u))"
+    )
+    values: dict[str, float] = {
+        "million bare steps per second": 96 * n_steps / np.median(times) / 1e6
+    }
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("seconds to compile", "seconds to load what was compiled"):
+            done = subprocess.run(
+                [sys.executable, "-c", first], capture_output=True, text=True, check=True,
+                env={**os.environ, "NUMBA_CACHE_DIR": cache},
+            )  # fmt: skip
+            values[name] = float(done.stdout)
+    return pd.DataFrame({"measure": list(values), "value": list(values.values())})
+
+
+def machine(_options: Namespace) -> pd.DataFrame:
+    """Name the machine and the versions."""
+    try:
+        names = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":")[1].strip() for line in names if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    facts = {"processor": cpu, "cores": str(os.cpu_count()), "python": platform.python_version()}
+    return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    pd.set_option("display.width", 160)
+    for name in ("machine", "bounds", "overheads", "side_by_side"):
+        table = results.load_record(name)
+        print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"), "\n")
+        yield name, table
+    table = results.load_record("side_by_side").sort_values("times_python_loop")
+    ax = figures.bars(table, "program", "times_python_loop")
+    ax.set(title="How much faster than the text's Python loop?", xlabel="times faster")
+    yield "side_by_side", ax
+    table = results.load_record("by_networks")
+    yield "by_networks", table
+    ax = figures.lines(table, "networks", "microseconds_per_network", "engine")
+    ax.set(
+        title="What does one network cost when many are trained at once?",
+        xlabel="number of networks",
+        ylabel="microseconds per network",
+    )
+    yield "by_networks", ax
+
+
+def options(parser: ArgumentParser) -> None:
+    """Add the sizes to the command line."""
+    parser.add_argument("--networks", type=int, default=200_000, help="networks of the job")
+    parser.add_argument("--largest", type=int, default=10**7, help="most networks of the scan")
+    parser.add_argument("--repeats", type=int, default=5, help="timings of each program")
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="How fast does relulab train, next to the ways that people do it today?",
+    records={
+        "machine": machine,
+        "bounds": bounds,
+        "overheads": overheads,
+        "side_by_side": side_by_side,
+        "by_networks": by_networks,
+    },
+    options=options,
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))
