@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -262,3 +263,25 @@ def test_the_seed_table_shows_the_true_c(tmp_path):
 def test_write_report_returns_its_files(tmp_path):
     files = write_report([("t", pd.DataFrame({"a": [1]}))], tmp_path)
     assert [f.name for f in files] == ["t.csv"]
+
+
+def test_small_sweeps_start_no_workers(results, monkeypatch):
+    def no_workers(*_, **__):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr("joblib.Parallel", no_workers)
+    assert run_sweeps({"a": SWEEP}, results, shard_size=30, n_jobs=2, progress=False) == 0
+
+
+def test_memory_does_not_grow_with_the_number_of_runs(tmp_path):
+    def peak(draws):
+        results = rl.Results(tmp_path / str(draws))
+        tracemalloc.start()
+        run_sweeps({"a": replace(SWEEP, draws=draws)}, results, shard_size=2000, progress=False)
+        rl.statistics.outcome_rates(results.frames(["learning_rate", "outcome", "unit"]))
+        traced = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return traced
+
+    peak(400)  # imports and caches
+    assert peak(8000) < 1.2 * peak(800)
