@@ -15,13 +15,14 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 
 from relulab.engines.contract import FinalStates, Problem
 from relulab.outcome import Outcome
 
 # Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
 # first-level cache, and a run that ends within a burst wastes few steps of its lane.
-LANES = 96
+LANES = 128
 BURST = 48
 
 CONVERGED, DIVERGED, UNFINISHED = map(
@@ -30,6 +31,23 @@ CONVERGED, DIVERGED, UNFINISHED = map(
 TRAINING = -1
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED = 1 << 16
+
+
+def _ask_for_whole_vectors() -> None:
+    """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
+
+    Measured a quarter faster in float64, and no bit changes. Numba has one such setting for the
+    process; what NUMBA_CPU_FEATURES or NUMBA_CPU_NAME say goes first.
+    """
+    config: Any = numba.config
+    if config.CPU_FEATURES is None and config.CPU_NAME is None:
+        features = get_host_cpu_features()
+        if features.get("avx512f"):
+            features["prefer-256-bit"] = False
+            config.CPU_FEATURES = features.flatten()
+
+
+_ask_for_whole_vectors()
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -171,12 +189,11 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     for _ in range(BURST):
         for i in range(LANES):
             pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, constants)
-            size = abs(residual)
+            size, size_v = abs(residual), abs(gv)
+            larger = size if size > size_v else size_v
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
             bounded = (size <= largest_residual) & (pre >= -largest)
-            goes_on = bounded & (
-                (_larger(size, abs(gv)) > tolerance) | (abs(gb) > hidden_tolerance)
-            )
+            goes_on = bounded & ((larger > tolerance) | (abs(gb) > hidden_tolerance))
             w[i] = w[i] - hidden[i] * gw if goes_on else w[i]
             b[i] = b[i] - hidden[i] * gb if goes_on else b[i]
             v[i] = v[i] - output[i] * gv if goes_on else v[i]
