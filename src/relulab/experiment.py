@@ -113,14 +113,15 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """Write figures as PNG and tables as CSV; return the files."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, item in report:
-        if isinstance(item, Axes):
-            file = folder / f"{name}.png"
-            figures.save(item, file)
-        else:
-            file = folder / f"{name}.csv"
-            item.to_csv(file, index=False)
-        written.append(file)
+    with figures.style():  # the report draws while it is iterated over
+        for name, item in report:
+            if isinstance(item, Axes):
+                file = folder / f"{name}.png"
+                figures.save(item, file)
+            else:
+                file = folder / f"{name}.csv"
+                item.to_csv(file, index=False)
+            written.append(file)
     return written
 
 

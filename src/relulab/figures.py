@@ -6,6 +6,7 @@ outcome (blue converged, orange diverged, green oscillating, gray unfinished), l
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -222,11 +223,16 @@ def mark_position(ax: Axes, x: float, text: str) -> None:
     _mark_text(ax, text, (x, 0.98), ax.get_xaxis_transform(), ha="right", va="top", rotation=90)
 
 
+def style() -> AbstractContextManager[None]:
+    """Return a context in which everything is drawn in relulab's style."""
+    return plt.rc_context(STYLE)
+
+
 def save(ax: Axes, file: Path) -> None:
     """Store the figure that an Axes is part of, and free it."""
     figure = ax.get_figure(root=True)
     assert figure is not None
-    with plt.rc_context(STYLE):
+    with style():
         figure.savefig(file, metadata={"Software": None})
     plt.close(figure)
 
@@ -241,7 +247,7 @@ def _mark_text(ax: Axes, text: str, where: tuple[float, float], transform: Any, 
 
 
 def _new_axes(size: tuple[float, float]) -> Axes:
-    with plt.rc_context(STYLE):
+    with style():
         _, ax = plt.subplots(figsize=size)
     return ax
 

@@ -1,6 +1,6 @@
 """The network: y = v * relu(w*x + b) + c, many of them at once."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -42,7 +42,8 @@ class Networks:
         for name, array in arrays.items():
             if array.size not in (1, n_nets):
                 raise InputError(f"{name}: expected 1 or {n_nets} values, got {array.size}")
-            object.__setattr__(self, name, np.broadcast_to(array + 0.0, (n_nets,)))
+            array += 0.0  # the copy is ours; -0.0 becomes 0.0
+            object.__setattr__(self, name, np.broadcast_to(array, (n_nets,)))
 
     @classmethod
     def from_stack(cls, stack: FloatArray) -> Self:
@@ -54,7 +55,10 @@ class Networks:
 
     def stack(self, dtype: npt.DTypeLike = np.float64) -> FloatArray:
         """Return a new array of shape (4, n_nets) with the rows w, b, v, c."""
-        return np.array([getattr(self, f.name) for f in fields(self)], dtype=dtype)
+        stack: FloatArray = np.empty((len(PARAMETERS), len(self)), dtype)
+        for row, name in zip(stack, PARAMETERS, strict=True):
+            row[:] = getattr(self, name)
+        return stack
 
     def __len__(self) -> int:
         return int(self.w.size)

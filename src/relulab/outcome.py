@@ -52,5 +52,6 @@ def outcome_labels(codes: npt.NDArray[np.int8]) -> pd.Categorical:
 
 def unit_labels(death_step: npt.NDArray[np.integer]) -> pd.Categorical:
     """Return the unit's fate that death steps ``(n_nets,)`` tell (-1 never, 0 born dead)."""
-    codes = np.where(death_step < 0, Unit.ALIVE, np.where(death_step, Unit.DIED, Unit.BORN_DEAD))
+    fates = np.array([Unit.ALIVE, Unit.BORN_DEAD, Unit.DIED], np.int8)
+    codes = fates[np.clip(death_step, -1, 1) + 1]
     return pd.Categorical.from_codes(codes, dtype=UNITS)

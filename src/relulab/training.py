@@ -225,11 +225,11 @@ def _problem(
 ) -> Problem:
     frozen = checked_freeze(freeze)
     number = np.dtype(one_of("dtype", dtype, DTYPES))
-    both = [rates.get(name, rates.get("learning_rate")) for name in RATES[1:]]
+    both = [rates[name if name in rates else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in frozen for p in PARAMETERS)
     return Problem(
         parameters=_rounded("networks", networks.stack(), number),
-        rates=_rounded("learning_rate", np.array(both), number),
+        rates=_rounded("learning_rate", np.stack(both), number),
         trained=(w, b, v, c),
         x=_rounded("x", data.x, number),
         target=_rounded("target", data.target, number),
@@ -240,7 +240,7 @@ def _problem(
 def _rounded(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     """Return the values in the dtype of the arithmetic; refuse those beyond its range."""
     with np.errstate(over="ignore"):
-        result = values.astype(dtype)
+        result = values.astype(dtype, copy=False)
     if not np.isfinite(result).all():
         raise InputError(f"{name}: expected values within the range of {dtype}, got larger ones")
     return result
