@@ -32,6 +32,7 @@ from relulab.validation import FloatArray
 X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
 TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
 DATA = rl.TrainingSet.point(X, TARGET)
+SHARD = 50_000
 Program = Callable[[pd.DataFrame], FloatArray]
 HAS_NUMBA = find_spec("numba") is not None
 ENGINES = ["lockstep", "compiled"] if HAS_NUMBA else ["lockstep"]
@@ -95,9 +96,9 @@ def ours(engine: str, dtype: str = "float64") -> Callable[[pd.DataFrame], FloatA
 
 
 def two_threads(rows: pd.DataFrame) -> FloatArray:
-    """Train rows on the compiled engine, slices of them on two threads."""
+    """Train rows on the compiled engine, in shards on two threads."""
     run = ours("compiled")
-    slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows))]
+    slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows), SHARD)]
     parts = dict(map_unordered(run, slices, n_jobs=2, threads=True))
     return np.concatenate([parts[i] for i in range(len(slices))], axis=1)
 
@@ -211,15 +212,15 @@ def by_networks(options: Namespace) -> pd.DataFrame:
 
 def overheads(options: Namespace) -> pd.DataFrame:
     """Time the parts of a 1,000,000-run sweep into files, in one thread."""
-    n_runs, shard = (50_000 if options.quick else 1_000_000), 50_000
+    n_runs = 50_000 if options.quick else 1_000_000
     sweep = job(n_runs)
     parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
-        for start in range(0, n_runs, shard):
+        for start in range(0, n_runs, SHARD):
             times = [time.perf_counter()]
-            sweep.parameters(start, start + shard)
+            sweep.parameters(start, start + SHARD)
             times.append(time.perf_counter())
-            frame = sweep.train(start, start + shard)
+            frame = sweep.train(start, start + SHARD)
             times.append(time.perf_counter())
             write_parquet(Path(folder) / f"{start}.parquet", frame, sweep.repeating_columns)
             times.append(time.perf_counter())

@@ -81,10 +81,11 @@ def test_tolerance_and_divergence_loss(tolerance, divergence_loss):
 
 
 @needs_numba
-@pytest.mark.parametrize("x", [0.0, -3.0, 1e-3, 40.0])
-def test_any_input(x):
+@pytest.mark.parametrize("x", [0.0, -3.0, 1e-3, 40.0, 1e30, -1e-30])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_any_input(x, dtype):
     networks, rate = mixture(3000)
-    both(networks, rl.TrainingSet.point(x, -0.7), rate, max_steps=1000)
+    both(networks, rl.TrainingSet.point(x, -0.7), rate, max_steps=1000, dtype=dtype)
 
 
 @needs_numba

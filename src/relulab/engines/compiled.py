@@ -70,12 +70,15 @@ def run(problem: Problem) -> FinalStates:
     integer = np.dtype(f"i{problem.dtype.itemsize}").type  # as wide, so that vectors match
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
     stopping = problem.stopping
+    tolerance = number(stopping.gradient_tolerance)
     divergence_loss = number(stopping.divergence_loss)
     limits = (
-        number(stopping.gradient_tolerance),
+        tolerance,
         divergence_loss,
-        # Any residual up to it has a loss below divergence_loss; the margin covers rounding.
+        # Bounds for the cheap test of a burst, on the safe side of rounding: a residual up to the
+        # first has a loss below divergence_loss, a gb above the second has a norm above tolerance.
         number(1.41) * np.sqrt(divergence_loss),
+        number(1.001) * tolerance / number(max(1.0, np.abs(problem.x).max())),
         np.finfo(problem.dtype).max,
     )
     _train(
@@ -86,7 +89,7 @@ def run(problem: Problem) -> FinalStates:
         problem.target,
         stopping.max_steps,
         limits,
-        (number(0), number(0.5), number(problem.x.size), number(1.001)),
+        (number(0), number(0.5), number(problem.x.size)),
         np.zeros(LANES, integer),
         (integer(0), integer(1), integer(1 + FIRED)),
         (final.parameters, final.loss, final.gradient_norm),
@@ -118,7 +121,7 @@ def _larger(a, b):
 @_compiled
 def _evaluate(p, lane, x, target, trained, constants):
     """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
-    zero, half, n_samples, _ = constants
+    zero, half, n_samples = constants
     w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
     gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
     fires, finite = False, True
@@ -178,12 +181,11 @@ def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limit
 def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     """Step all lanes BURST times on one sample, all parameters training.
 
-    A lane freezes where its residual, which is one of the gradients, is within the tolerance, or
-    where the state may be diverged. ``counts`` gets each lane's steps, see FIRED.
+    A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
+    no such state is missed. ``counts`` gets each lane's steps, see FIRED.
     """
-    tolerance, _, largest_residual, largest = limits
+    tolerance, _, largest_residual, hidden_tolerance, largest = limits
     zero = constants[0]
-    hidden_tolerance = tolerance if abs(x) <= constants[2] else tolerance / abs(x) * constants[3]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     no_step, step, fired_step = steps
     for _ in range(BURST):
@@ -205,8 +207,8 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
 @_compiled
 def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above."""
-    tolerance, divergence_loss, _, largest = limits
-    zero, half, n_samples, _ = constants
+    tolerance, divergence_loss, _, _, largest = limits
+    zero, half, n_samples = constants
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
