@@ -128,6 +128,24 @@ def test_a_damaged_manifest_is_refused(results, text):
         run_sweeps({"a": SWEEP}, results, progress=False)
 
 
+def test_runs_without_a_manifest_are_refused(results):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    results.manifest_file.unlink()
+    before = contents(results)
+    with pytest.raises(rl.InputError, match=r"expected a manifest\.json beside the runs"):
+        run_sweeps({"a": replace(SWEEP, v=0.6)}, results, progress=False)
+    assert contents(results) == before
+
+
+@pytest.mark.parametrize("mistake", [{"engine": "gpu"}, {"n_jobs": 0}])
+def test_a_mistake_beside_restart_deletes_nothing(results, mistake):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    before = contents(results)
+    with pytest.raises(rl.InputError):
+        run_sweeps({"a": SWEEP}, results, restart=True, progress=False, **mistake)
+    assert contents(results) == before
+
+
 def test_a_failed_shard_does_not_stop_the_others(results, monkeypatch):
     train = rl.Sweep.train
 

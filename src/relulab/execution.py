@@ -26,12 +26,14 @@ def run_sweeps(
     n_jobs: int = 1,
     engine: str = "auto",
     shard_size: int | None = None,
+    restart: bool = False,
     progress: bool = True,
 ) -> int:
     """Train what the folder lacks of the sweeps; return the number of shards that failed.
 
-    Finished shards are kept, and a sweep with more draws than the folder's is extended. A shard
-    that fails does not stop the others; its traceback is in the manifest.
+    Finished shards are kept, and a sweep with more draws than the folder's is extended; with
+    ``restart``, what relulab wrote there is deleted first. A shard that fails does not stop the
+    others; its traceback is in the manifest.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def run_sweeps(
     """
     checked_n_jobs(n_jobs)
     engine = resolved_engine(engine)
+    if restart:
+        results.remove()
     manifest = plan(sweeps, results, shard_size)
     results.write_manifest(manifest)
     results.remove_temporary_files()
@@ -85,6 +89,11 @@ def plan(
     A shard is done exactly if its file is there, because files appear whole.
     """
     old = results.read_manifest()
+    if old is None and results.part_files():
+        raise InputError(
+            f"{results.folder}: expected a manifest.json beside the runs that are there, found"
+            " none; use --restart, or --results with another folder"
+        )
     entries = {}
     for name, sweep in sweeps.items():
         entry: dict[str, Any] = {

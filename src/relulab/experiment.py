@@ -87,9 +87,19 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     failed = 0
     if not options.figures:
         sweeps = {name: _adapted(s, options) for name, s in experiment.sweeps.items()}
-        if options.restart:
-            results.remove()
-        failed = run_sweeps(sweeps, results, n_jobs=options.jobs, engine=options.engine)
+        failed = run_sweeps(
+            sweeps,
+            results,
+            n_jobs=options.jobs,
+            engine=options.engine,
+            restart=options.restart,
+        )
+        if failed:
+            print(
+                f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
+                " the same command tries them again",
+                file=sys.stderr,
+            )
         for name, make in experiment.records.items():
             write_parquet(results.record_file(name), make(options))
     if experiment.sweeps:
@@ -100,12 +110,6 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     if experiment.sweeps:
         print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
     print("  " + "  ".join(file.name for file in written))
-    if failed:
-        print(
-            f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
-            " the same command tries them again",
-            file=sys.stderr,
-        )
     return 1 if failed else 0
 
 
