@@ -239,6 +239,15 @@ def test_mistakes_on_the_command_line(message, options, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_results_folder_that_is_a_file_is_told_in_one_line(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    assert rl.main(load_script("learning_rate"), ["--quick", "--results", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
 def test_other_results_are_refused_on_the_command_line_and_restart_helps(tmp_path, capsys):
     experiment = replace(load_script("initialization_grid"), report=lambda results: ())
     small = {"small": replace(experiment.sweeps["small"], w=[1.0, 2.0], v=[1.0])}

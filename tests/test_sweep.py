@@ -146,6 +146,9 @@ def test_specification_tells_what_decides_the_bits_but_for_draws():
 BAD = {
     "draws: expected a whole number": {"draws": None},
     "draws: expected a whole": {"draws": 0},
+    "draws: expected a whole number <=": {"draws": 10**30},
+    "w: expected finite values": {"w": None},
+    "v: expected numbers": {"v": rl.Normal},
     "draws: expected None": {"w": 1.0, "v": 1.0},
     "learning_rate: expected at least one value": {"learning_rate": []},
     "learning_rate: expected values >= 0": {"learning_rate": [0.1, -0.1]},

@@ -331,6 +331,15 @@ BAD = {
     "freeze: expected one of": lambda: rl.train(random_networks(2), POINT, 0.1, freeze=("d",)),
     "freeze: expected a collection": lambda: rl.train(random_networks(2), POINT, 0.1, freeze="c"),
     "n_steps": lambda: rl.trace(random_networks(2), POINT, 0.1, -3),
+    "x: expected numbers, got [1000": lambda: rl.TrainingSet([10**400], [1.0]),
+    "networks: expected Networks": lambda: rl.train((1, 2, 3, 4), POINT, 0.1),
+    "data: expected TrainingSet": lambda: rl.trace(random_networks(1), [1, 2], 0.1),
+    "max_steps: expected a whole number <=": lambda: rl.train(
+        random_networks(1), POINT, 0.1, max_steps=10**30
+    ),
+    "divergence_loss: expected a number within": lambda: rl.train(
+        random_networks(1), POINT, 0.1, dtype="float32", divergence_loss=1e300
+    ),
     "networks: expected values within": lambda: rl.train(
         rl.Networks(1e300, 0, 0, 0), POINT, 0.1, dtype="float32"
     ),

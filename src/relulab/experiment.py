@@ -71,7 +71,7 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     results = Results(options.results or experiment.folder(quick=options.quick))
     try:
         return _run(experiment, options, results)
-    except InputError as error:
+    except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

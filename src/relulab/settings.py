@@ -21,7 +21,7 @@ class StoppingRule:
     divergence_loss: float = 1e30
 
     def __post_init__(self) -> None:
-        whole_number("max_steps", self.max_steps, at_least=0)
+        whole_number("max_steps", self.max_steps, at_least=0, at_most=2**62)
         if finite_number("gradient_tolerance", self.gradient_tolerance) < 0:
             raise InputError(
                 f"gradient_tolerance: expected a number >= 0, got {self.gradient_tolerance}"

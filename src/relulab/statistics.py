@@ -33,7 +33,9 @@ def wilson_interval(
     return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
 
 
-def outcome_rates(runs: Runs, by: Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
+def outcome_rates(
+    runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95
+) -> pd.DataFrame:
     """Return how many runs ended in each outcome x unit, for each value of the columns ``by``.
 
     Returns
@@ -42,7 +44,7 @@ def outcome_rates(runs: Runs, by: Sequence[str] = (), confidence: float = 0.95) 
         The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
-    by = list(by)
+    by = _column_names(by)
     counts = _counted(runs, [*by, "outcome", "unit"]).rename("count").reset_index()
     rows = pd.MultiIndex.from_product(
         [OUTCOMES.categories, UNITS.categories], names=["outcome", "unit"]
@@ -63,7 +65,7 @@ def outcome_rates(runs: Runs, by: Sequence[str] = (), confidence: float = 0.95) 
 
 
 def steps_to_converge(
-    runs: Runs, by: Sequence[str] = (), quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+    runs: Runs, by: str | Sequence[str] = (), quantiles: Sequence[float] = (0.1, 0.5, 0.9)
 ) -> pd.DataFrame:
     """Return quantiles of steps_taken of the converged runs, for each value of ``by``.
 
@@ -73,7 +75,7 @@ def steps_to_converge(
         The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
         at least that share of the converged runs had converged.
     """
-    by = list(by)
+    by = _column_names(by)
     frames = [runs] if isinstance(runs, pd.DataFrame) else runs
     converged = (frame[frame["outcome"] == "converged"] for frame in frames)
     counts = _counted(converged, [*by, "steps_taken"]).rename("count").reset_index()
@@ -88,6 +90,10 @@ def steps_to_converge(
         columns[f"q{100 * q:g}"] = by_group["steps_taken"].first()
     table = pd.DataFrame(columns)
     return table.reset_index() if by else table.reset_index(drop=True)
+
+
+def _column_names(by: str | Sequence[str]) -> list[str]:
+    return [by] if isinstance(by, str) else list(by)
 
 
 def _counted(runs: Runs, columns: list[str]) -> pd.Series:

@@ -1,6 +1,7 @@
 """A sweep: numbers, axes and distributions that stand for up to billions of runs, made lazily."""
 
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -26,9 +27,9 @@ from relulab.validation import (
     InputError,
     finite_array,
     finite_number,
+    instance_of,
     non_negative_array,
     one_of,
-    shown,
     whole_number,
 )
 
@@ -72,10 +73,13 @@ class Sweep:
     _values: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, TrainingSet):
-            raise InputError(f"data: expected a TrainingSet, got {shown(self.data)}")
+        instance_of("data", self.data, TrainingSet)
         given = {name: getattr(self, name) for name in (*PARAMETERS, *RATES)}
-        values = {name: _checked(name, x) for name, x in given.items() if x is not None}
+        values = {
+            name: _checked(name, x)
+            for name, x in given.items()
+            if not (name in RATES and x is None)
+        }
         object.__setattr__(self, "_values", values)
         checked_rate_names([name for name in RATES if name in values])
         whole_number("seed", self.seed, at_least=0)
@@ -83,7 +87,9 @@ class Sweep:
         one_of("dtype", self.dtype, DTYPES)
         object.__setattr__(self, "freeze", checked_freeze(self.freeze))
         if self.draws is not None:
-            whole_number("draws", self.draws, at_least=1)
+            # len() and run numbers end there.
+            most = sys.maxsize // max(self.n_points, 1)
+            whole_number("draws", self.draws, at_least=1, at_most=most)
             if not self.drawn:
                 raise InputError("draws: expected None, because nothing is drawn at random")
         elif self.drawn:
@@ -111,6 +117,8 @@ class Sweep:
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
         """Return run, draw (if drawn), w0, b0, v0, c0 and the rates of runs start ... stop-1."""
+        whole_number("start", start, at_least=0)
+        whole_number("stop", stop, at_least=0)
         if not 0 <= start <= stop <= len(self):
             raise InputError(
                 f"start, stop: expected 0 <= start <= stop <= {len(self)}, got {start}, {stop}"
@@ -223,7 +231,7 @@ def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[i
 
 def _checked(name: str, value: Any) -> float | npt.NDArray[np.float64] | Distribution:
     """Return a number, an axis or a distribution; refuse anything else."""
-    if isinstance(value, Distribution):
+    if isinstance(value, Distribution) and not isinstance(value, type):
         return value
     check = non_negative_array if name in RATES else finite_array
     array = check(name, value)

@@ -22,7 +22,14 @@ from relulab.settings import (
     checked_rate_names,
     resolved_engine,
 )
-from relulab.validation import FloatArray, InputError, non_negative_array, one_of, whole_number
+from relulab.validation import (
+    FloatArray,
+    InputError,
+    instance_of,
+    non_negative_array,
+    one_of,
+    whole_number,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +129,7 @@ def train(
     InputError
         In one line that names the argument, before any training.
     """
+    instance_of("networks", networks, Networks)
     stopping = StoppingRule(max_steps, gradient_tolerance, divergence_loss)
     run = load_engine(engine)
     rates = {
@@ -169,7 +177,8 @@ def trace(
     InputError
         As in ``train``.
     """
-    n_steps = whole_number("n_steps", n_steps, at_least=0)
+    instance_of("networks", networks, Networks)
+    n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
     rates = {
         "learning_rate": learning_rate,
         "hidden_learning_rate": hidden_learning_rate,
@@ -223,8 +232,14 @@ def _problem(
     dtype: str,
     stopping: StoppingRule,
 ) -> Problem:
+    instance_of("data", data, TrainingSet)
     frozen = checked_freeze(freeze)
     number = np.dtype(one_of("dtype", dtype, DTYPES))
+    if stopping.divergence_loss > float(np.finfo(number).max):
+        raise InputError(
+            f"divergence_loss: expected a number within the range of {number},"
+            f" got {stopping.divergence_loss}"
+        )
     both = [rates[name if name in rates else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in frozen for p in PARAMETERS)
     return Problem(

@@ -24,7 +24,7 @@ def finite_array(name: str, value: object) -> npt.NDArray[np.float64]:
     """Return a 1-D float64 copy of a number or sequence; refuse emptiness, NaN and infinity."""
     try:
         array = np.atleast_1d(np.array(value, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: expected numbers, got {shown(value)}") from None
     if array.ndim != 1:
         raise InputError(f"{name}: expected one dimension, got shape {array.shape}")
@@ -56,12 +56,21 @@ def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
     return number
 
 
-def whole_number(name: str, value: object, *, at_least: int) -> int:
-    """Return an int; refuse what is not a whole number of at least ``at_least``."""
+def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
+    """Return an int; refuse what is not a whole number within the bounds."""
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_whole or int(value) < at_least:  # type: ignore[call-overload]
         raise InputError(f"{name}: expected a whole number >= {at_least}, got {shown(value)}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    number: int = int(value)  # type: ignore[call-overload]
+    if at_most is not None and number > at_most:
+        raise InputError(f"{name}: expected a whole number <= {at_most}, got {shown(value)}")
+    return number
+
+
+def instance_of(name: str, value: object, kind: type) -> None:
+    """Refuse a value of another type."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}: expected {kind.__name__}, got {shown(value)}")
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
