@@ -162,3 +162,26 @@ def test_where_nothing_can_be_cached_it_compiles_anew(tmp_path):
     assert done.stdout == f"0.5949862276409392 {tmp_path / 'relulab' / '__init__.py'}\n", (
         done.stderr
     )
+
+
+@needs_numba
+@pytest.mark.parametrize("number", [float, np.float64, np.float32])
+def test_the_type_of_the_stopping_numbers_changes_no_bit(number):
+    # float32 networks against float64 scalars would be compared in float64 by NumPy alone.
+    networks = rl.Networks(-1, -1, 1, [float(np.float32(0.1)), float(np.float32(0.3))])
+    trained = both(
+        networks, rl.TrainingSet.point(1, 0), 1e-3, dtype="float32", max_steps=np.uint8(100),
+        gradient_tolerance=number(0.1), divergence_loss=number(9 / 200),
+    )  # fmt: skip
+    plain = both(
+        networks, rl.TrainingSet.point(1, 0), 1e-3, dtype="float32", max_steps=100,
+        gradient_tolerance=0.1, divergence_loss=9 / 200,
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(trained.to_frame(), plain.to_frame(), check_exact=True)
+
+
+@pytest.mark.parametrize("engine", ["lockstep", pytest.param("compiled", marks=needs_numba)])
+def test_a_small_integer_type_for_max_steps(engine):
+    networks = rl.Networks(np.linspace(-1, 1, 20_000), 0.2, 0.3, 0.1)
+    trained = rl.train(networks, POINT, 0.001, max_steps=np.uint8(100), engine=engine)
+    assert trained.steps_taken.max() == 100

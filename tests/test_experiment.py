@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,18 @@ def test_resume_makes_only_what_is_missing(results):
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
 
 
+@pytest.mark.parametrize("damage", [b"", b"PAR1 but not really", None])
+def test_a_damaged_part_is_named_and_computed_again(results, damage):
+    run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False)
+    before = contents(results)
+    file = results.part_file("a", 1)
+    file.write_bytes(before[file][:-100] if damage is None else damage)
+    with pytest.raises(rl.InputError, match=r"part-00001\.parquet: expected a Parquet file"):
+        results.load()
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert file.read_bytes() == before[file]
+
+
 def test_raising_draws_extends(results):
     run_sweeps({"a": SWEEP}, results, shard_size=60, progress=False)
     before = contents(results)
@@ -121,10 +134,15 @@ def test_other_sweeps_are_refused(results):
             run_sweeps(sweeps, results, progress=False)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99, "sweeps": {}}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"\xff", b'{"format": 99, "sweeps": {}}', b'{"format": 1}']
+    + [b'{"format": 1, "sweeps": %s}' % s for s in (b'{"a": 5}', b'{"a": {}}', b'{"a": []}')]
+    + [b'{"format": 1, "sweeps": {"a": {"specification": {}, "n_runs": 3, "shards": [7]}}}'],
+)
 def test_a_damaged_manifest_is_refused(results, text):
     results.folder.mkdir()
-    results.manifest_file.write_text(text)
+    results.manifest_file.write_bytes(text)
     with pytest.raises(rl.InputError, match=r"manifest\.json: expected a manifest of format 1"):
         run_sweeps({"a": SWEEP}, results, progress=False)
 
@@ -138,7 +156,27 @@ def test_runs_without_a_manifest_are_refused(results):
     assert contents(results) == before
 
 
-@pytest.mark.parametrize("mistake", [{"engine": "gpu"}, {"n_jobs": 0}])
+class Constant:
+    """A distribution that a manifest cannot describe."""
+
+    def sample(self, rng, n):
+        return np.ones(n)
+
+
+def test_numbers_of_other_libraries_are_stored_as_plain_ones(results):
+    sweep = replace(
+        SWEEP, seed=np.int64(0), max_steps=np.int64(200), draws=np.int64(40),
+        gradient_tolerance=np.float64(1e-6), w=rl.Normal(0, np.float32(1)),
+        b=rl.Normal(Fraction(0), Fraction(1)),
+    )  # fmt: skip
+    assert run_sweeps({"a": sweep}, results, progress=False) == 0
+    assert sweep.specification() == SWEEP.specification()
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+
+
+@pytest.mark.parametrize(
+    "mistake", [{"engine": "gpu"}, {"n_jobs": 0}, {"shard_size": 0}, {"shard_size": 2.5}]
+)
 def test_a_mistake_beside_restart_deletes_nothing(results, mistake):
     run_sweeps({"a": SWEEP}, results, progress=False)
     before = contents(results)
@@ -261,6 +299,23 @@ def test_other_results_are_refused_on_the_command_line_and_restart_helps(tmp_pat
     assert rl.main(experiment, [*options, "--max-steps", "5", "--restart"]) == 0
     assert rl.Results(tmp_path).load()["steps_taken"].max() <= 5
     assert mine.read_text() == "not relulab's"
+
+
+def test_a_seed_is_of_no_matter_where_nothing_is_drawn(tmp_path):
+    experiment = replace(load_script("initialization_grid"), report=lambda results: ())
+    small = {"small": replace(experiment.sweeps["small"], w=[1.0, 2.0], v=[1.0])}
+    experiment = replace(experiment, sweeps=small)
+    for seed in ("0", "3"):
+        assert rl.main(experiment, ["--seed", seed, "--results", str(tmp_path)]) == 0
+
+
+def test_options_of_a_sweep_are_refused_where_there_is_none(tmp_path, capsys):
+    folder = tmp_path / "new"
+    for option in ("--draws", "--seed", "--max-steps"):
+        status = rl.main(load_script("seed_trace"), [option, "4", "--results", str(folder)])
+        assert status == 2
+        assert f"{option}: expected none, because seed_trace" in capsys.readouterr().err
+    assert not folder.exists()
 
 
 def test_draws_is_refused_where_nothing_is_drawn(tmp_path, capsys):

@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -154,3 +155,23 @@ def test_figures_draw_on_a_given_axes(runs):
     _, ax = plt.subplots()
     rates = statistics.outcome_rates(runs, ["learning_rate"])
     assert figures.outcome_shares(rates, ax=ax) is ax
+
+
+def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
+    trace = rl.trace(rl.Networks([0.5, 1], 0.2, 0.3, 0.1), POINT, 0.05, 5)
+    rates = statistics.outcome_rates(runs, ["learning_rate"])
+    twice = statistics.outcome_rates(runs, ["learning_rate", "draw"])
+    for start, draw in {
+        "runs: expected one run": lambda: figures.outcome_map(runs, "learning_rate", "c0"),
+        "runs: expected one": lambda: figures.steps_map(pd.concat([grid, grid]), "w0", "v0"),
+        "labels: expected 2": lambda: figures.loss_curves(trace, ["a"]),
+        "labels: expected 2, one": lambda: figures.trajectories(trace, "w", "v", ["a"]),
+        "trace: expected a single run": lambda: figures.parameter_curves(trace),
+        "rates: expected the columns": lambda: figures.outcome_shares(rates, "eta"),
+        "rates: expected one row": lambda: figures.outcome_shares(twice),
+        "rates: expected numbers": lambda: figures.outcome_shares(
+            rates.assign(learning_rate="fast").iloc[:12]
+        ),
+    }.items():
+        with pytest.raises(rl.InputError, match=f"^{start}"):
+            draw()

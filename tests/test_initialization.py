@@ -53,6 +53,7 @@ def test_schemes_have_the_published_variance(name):
     ("start", "call"),
     [
         ("std", lambda: rl.Normal(0, -1)),
+        ("std", lambda: rl.Normal(0, 10**400)),
         ("mean", lambda: rl.Normal(np.nan, 1)),
         ("high", lambda: rl.Uniform(1, 1)),
         ("low", lambda: rl.LogUniform(0, 1)),

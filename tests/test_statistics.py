@@ -59,7 +59,6 @@ def test_quantiles_of_steps(runs):
     table = steps_to_converge(runs, ["learning_rate"], quantiles=(0.25, 0.5)).set_index(
         "learning_rate"
     )
-    assert 3.0 not in table.index  # nothing converged there
     for rate, group in runs[runs["outcome"] == "converged"].groupby("learning_rate"):
         steps = group["steps_taken"].to_numpy()
         assert table["n_converged"][rate] == len(steps)
@@ -75,3 +74,40 @@ def test_tables_of_no_runs_are_empty(runs):
 def test_unknown_column_is_named_with_those_that_exist(runs):
     with pytest.raises(rl.InputError, match=r"^by: expected columns among run, .*, got rate$"):
         outcome_rates(runs, ["rate"])
+
+
+def test_missing_values_are_a_group_of_their_own(runs):
+    rates = outcome_rates(iter([runs.iloc[:200], runs.iloc[200:]]), "death_step")
+    assert rates["count"].sum() == len(runs)
+    never = rates[rates["death_step"].isna()]
+    assert never["count"].sum() == (runs["unit"] == "alive").sum() > 0
+
+
+def test_groups_in_which_nothing_converged_are_listed(runs):
+    table = steps_to_converge(runs, "learning_rate").set_index("learning_rate")
+    assert list(table.index) == [0.01, 0.1, 3.0]
+    assert table["n_converged"][3.0] == 0
+    assert np.isnan(table["q50"][3.0])
+
+
+def test_the_interval_is_exact_at_its_ends():
+    assert wilson_interval(0, 2000)[0] == 0
+    assert wilson_interval(2000, 2000)[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "call"),
+    [
+        ("by", lambda runs: outcome_rates(runs, "outcome")),
+        ("by", lambda runs: outcome_rates(runs, ["draw", "draw"])),
+        ("by", lambda runs: outcome_rates(runs, 5)),
+        ("by", lambda runs: steps_to_converge(runs, "steps_taken")),
+        ("confidence", lambda runs: outcome_rates(runs, confidence=95)),
+        ("quantiles", lambda runs: steps_to_converge(runs, quantiles=(1.5,))),
+        ("quantiles", lambda runs: steps_to_converge(runs, quantiles=0.5)),
+        ("runs", lambda runs: outcome_rates("x")),
+    ],
+)
+def test_bad_input(start, call, runs):
+    with pytest.raises(rl.InputError, match=f"^{start}: expected"):
+        call(runs)

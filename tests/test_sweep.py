@@ -149,6 +149,12 @@ BAD = {
     "draws: expected a whole number <=": {"draws": 10**30},
     "w: expected finite values": {"w": None},
     "v: expected numbers": {"v": rl.Normal},
+    "w: expected a distribution that is a dataclass": {
+        "w": type("Other", (), {"sample": lambda self, rng, n: np.ones(n)})()
+    },
+    "learning_rate: expected values >= 0, drew": {"learning_rate": rl.Normal(0, 1)},
+    "freeze: expected a collection": {"freeze": np.array("c")},
+    "gradient_tolerance: expected a finite number": {"gradient_tolerance": 10**400},
     "draws: expected None": {"w": 1.0, "v": 1.0},
     "learning_rate: expected at least one value": {"learning_rate": []},
     "learning_rate: expected values >= 0": {"learning_rate": [0.1, -0.1]},
@@ -176,6 +182,7 @@ def test_bad_input_is_told_in_one_line(start):
 @pytest.mark.parametrize(
     ("start", "call"),
     [
+        ("shard_size", lambda s: small_sweep(draws=10**15).run()),
         ("n_jobs", lambda s: s.run(n_jobs=0)),
         ("shard_size", lambda s: s.run(shard_size=0)),
         ("engine", lambda s: s.run(engine="gpu")),

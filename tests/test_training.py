@@ -332,6 +332,8 @@ BAD = {
     "freeze: expected a collection": lambda: rl.train(random_networks(2), POINT, 0.1, freeze="c"),
     "n_steps": lambda: rl.trace(random_networks(2), POINT, 0.1, -3),
     "x: expected numbers, got [1000": lambda: rl.TrainingSet([10**400], [1.0]),
+    "x: expected one dimension": lambda: random_networks(2).predict([[1, 2], [3, 4]]),
+    "x: expected numbers, got 'x'": lambda: random_networks(2).predict("x"),
     "networks: expected Networks": lambda: rl.train((1, 2, 3, 4), POINT, 0.1),
     "data: expected TrainingSet": lambda: rl.trace(random_networks(1), [1, 2], 0.1),
     "max_steps: expected a whole number <=": lambda: rl.train(

@@ -1,5 +1,6 @@
 """Runs sweeps into a results folder: plan, resume, run shards, keep the manifest."""
 
+import json
 import sys
 import time
 import traceback
@@ -42,9 +43,9 @@ def run_sweeps(
     """
     checked_n_jobs(n_jobs)
     engine = resolved_engine(engine)
+    manifest = plan(sweeps, results, shard_size, restart=restart)
     if restart:
-        results.remove()
-    manifest = plan(sweeps, results, shard_size)
+        results.remove()  # last, when all that was asked has proved valid
     results.write_manifest(manifest)
     results.remove_temporary_files()
     todo = [
@@ -82,14 +83,19 @@ def run_sweeps(
 
 
 def plan(
-    sweeps: Mapping[str, Sweep], results: Results, shard_size: int | None = None
+    sweeps: Mapping[str, Sweep],
+    results: Results,
+    shard_size: int | None = None,
+    *,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Return the manifest of a folder that is to hold the sweeps; touch nothing.
 
-    A shard is done exactly if its file is there, because files appear whole.
+    A shard is done exactly if its file is there and opens with as many rows as the shard has runs.
+    With ``restart``, nothing counts as done and the folder may hold any specification.
     """
-    old = results.read_manifest()
-    if old is None and results.part_files():
+    old = None if restart else results.read_manifest()
+    if not restart and old is None and results.part_files():
         raise InputError(
             f"{results.folder}: expected a manifest.json beside the runs that are there, found"
             " none; use --restart, or --results with another folder"
@@ -108,14 +114,20 @@ def plan(
         for start, stop in shards(planned, len(sweep), shard_size):
             entry["shards"].append({"start": start, "stop": stop, "state": PENDING})
         for number, shard in enumerate(entry["shards"]):
-            if results.part_file(name, number).exists():
+            n_rows = shard["stop"] - shard["start"]
+            if not restart and results.has_part(name, number, n_rows):
                 shard["state"] = DONE
             elif shard["state"] == DONE:
                 shard["state"] = PENDING
         entries[name] = entry
     if old is not None and (other := sorted(set(old["sweeps"]) - set(sweeps))):
         raise _refusal(results, f"sweep {other[0]}", "in the folder", "not asked for")
-    return {"format": FORMAT, **provenance(), "sweeps": entries}
+    manifest = {"format": FORMAT, **provenance(), "sweeps": entries}
+    try:
+        json.dumps(manifest)
+    except TypeError as error:
+        raise InputError(f"sweep: expected values that JSON can tell; {error}") from None
+    return manifest
 
 
 def _kept_shards(

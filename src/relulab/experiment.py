@@ -85,6 +85,13 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
 
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
+    for name in () if experiment.sweeps else ("draws", "seed", "max_steps"):
+        if getattr(options, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{option}: expected none, because {experiment.name} has no sweep, got"
+                f" {getattr(options, name)}"
+            )
     if not options.figures:
         sweeps = {name: _adapted(s, options) for name, s in experiment.sweeps.items()}
         failed = run_sweeps(

@@ -18,6 +18,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.patches import Patch
 
 from relulab.outcome import OUTCOMES, UNITS
+from relulab.validation import InputError
 
 STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
@@ -78,6 +79,13 @@ def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | Non
         A numeric column; drawn on a logarithmic axis if all values are positive and span more
         than a factor of 30.
     """
+    keys = [x, "outcome", "unit"]
+    if missing := [name for name in (*keys, "share") if name not in rates]:
+        raise InputError(f"rates: expected the columns {', '.join(keys)}, share; no {missing[0]}")
+    if not pd.api.types.is_numeric_dtype(rates[x]):
+        raise InputError(f"rates: expected numbers in the column {x}, got {rates[x].dtype}")
+    if rates.duplicated(keys).any():
+        raise InputError(f"rates: expected one row for each {x} and fate; make them by [{x!r}]")
     ax = ax or _new_axes((7.5, 4.5))
     shares = rates.pivot_table("share", x, ["outcome", "unit"], "sum", observed=True)
     present = [fate for fate in FATES if fate in shares and shares[fate].max() > 0]
@@ -134,9 +142,8 @@ def loss_curves(
     ``labels`` names the runs, in the order of their numbers, at the right end of their curves.
     """
     ax = ax or _new_axes((7, 4.5))
-    groups = list(trace.groupby("run"))
-    for color, (run, history) in zip(_sequence_colors(len(groups)), groups, strict=True):
-        label = labels[int(str(run))] if labels else f"run {run}"
+    groups = _labelled_runs(trace, labels)
+    for color, (label, history) in zip(_sequence_colors(len(groups)), groups, strict=True):
         positive = history["loss"].where(history["loss"] > 0)
         ax.plot(history["step"], positive, color=color, label=label, linewidth=1.6)
     if len(groups):
@@ -148,6 +155,8 @@ def loss_curves(
 
 def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step."""
+    if trace["run"].nunique() > 1:
+        raise InputError(f"trace: expected a single run, got {trace['run'].nunique()}")
     ax = ax or _new_axes((7, 4.5))
     names = [n for n in (*"wbvc", "prediction") if n in trace]
     colors = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#000000")
@@ -173,9 +182,8 @@ def trajectories(
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
     ax = ax or _new_axes((6, 5))
-    groups = list(trace.groupby("run"))
-    for color, (run, path) in zip(_sequence_colors(len(groups)), groups, strict=True):
-        label = labels[int(str(run))] if labels else f"run {run}"
+    groups = _labelled_runs(trace, labels)
+    for color, (label, path) in zip(_sequence_colors(len(groups)), groups, strict=True):
         finite = path.dropna(subset=[x, y])
         ax.plot(finite[x], finite[y], "-", color=color, linewidth=1, label=label)
         ax.plot(finite[x].iloc[:1], finite[y].iloc[:1], "o", color=color, fillstyle="none")
@@ -265,8 +273,22 @@ def _fate_legend(ax: Axes, fates: Sequence[tuple[str, str]]) -> None:
         ax.legend(handles=patches, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def _labelled_runs(
+    trace: pd.DataFrame, labels: Sequence[str] | None
+) -> list[tuple[str, pd.DataFrame]]:
+    """Return the label and the history of every run."""
+    groups = list(trace.groupby("run"))
+    if labels is None:
+        labels = [f"run {run}" for run, _ in groups]
+    if len(labels) != len(groups):
+        raise InputError(f"labels: expected {len(groups)}, one for each run, got {len(labels)}")
+    return [(label, history) for label, (_, history) in zip(labels, groups, strict=True)]
+
+
 def _grid(runs: pd.DataFrame, x: str, y: str, value: str) -> pd.DataFrame:
     """Return a table with a row for each y and a column for each x; one run for each cell."""
+    if runs.duplicated([x, y]).any():
+        raise InputError(f"runs: expected one run for each {x} and {y}, got several")
     cells: pd.DataFrame = runs.pivot(index=y, columns=x, values=value)
     return cells
 

@@ -12,7 +12,10 @@ from relulab.validation import InputError, finite_number, one_of
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Something that random values of one parameter are drawn from."""
+    """Something that random values of one parameter are drawn from.
+
+    A dataclass whose fields are JSON values, so that a manifest can tell it from others.
+    """
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""
@@ -27,8 +30,9 @@ class Normal:
     std: float
 
     def __post_init__(self) -> None:
-        finite_number("mean", self.mean)
-        if finite_number("std", self.std) < 0:
+        object.__setattr__(self, "mean", finite_number("mean", self.mean))
+        object.__setattr__(self, "std", finite_number("std", self.std))
+        if self.std < 0:
             raise InputError(f"std: expected a number >= 0, got {self.std}")
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
@@ -44,7 +48,8 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
-        finite_number("high", self.high, above=finite_number("low", self.low))
+        object.__setattr__(self, "low", finite_number("low", self.low))
+        object.__setattr__(self, "high", finite_number("high", self.high, above=self.low))
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""
@@ -59,7 +64,8 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        finite_number("high", self.high, above=finite_number("low", self.low, above=0.0))
+        object.__setattr__(self, "low", finite_number("low", self.low, above=0.0))
+        object.__setattr__(self, "high", finite_number("high", self.high, above=self.low))
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""

@@ -65,7 +65,7 @@ class Networks:
 
     def predict(self, x: Any) -> FloatArray:
         """Return the predictions, shape (n_nets, n_samples), at inputs x of shape (n_samples,)."""
-        pre_activation = np.outer(self.w, np.atleast_1d(x)) + self.b[:, np.newaxis]
+        pre_activation = np.outer(self.w, finite_array("x", x)) + self.b[:, np.newaxis]
         activation = np.maximum(pre_activation, 0)
         result: FloatArray = self.v[:, np.newaxis] * activation + self.c[:, np.newaxis]
         return result

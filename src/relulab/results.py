@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relulab.validation import InputError
+from relulab.validation import InputError, shown
 
 FORMAT = 1
 DONE, PENDING, FAILED = "done", "pending", "failed"
@@ -38,13 +38,15 @@ class Results:
     def read_manifest(self) -> dict[str, Any] | None:
         """Return the manifest, or None if the folder has none."""
         try:
-            text = self.manifest_file.read_text(encoding="utf-8")
+            content = self.manifest_file.read_bytes()
         except FileNotFoundError:
             return None
         try:
-            manifest: dict[str, Any] = json.loads(text)
-            known = manifest["format"] == FORMAT and isinstance(manifest["sweeps"], dict)
-        except (ValueError, KeyError, TypeError):
+            manifest: dict[str, Any] = json.loads(content)
+            known = manifest["format"] == FORMAT and all(
+                map(_is_entry, manifest["sweeps"].values())
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
             known = False
         if not known:
             raise InputError(
@@ -67,6 +69,13 @@ class Results:
     def record_file(self, name: str) -> Path:
         """Return where a record is stored."""
         return self.folder / "records" / f"{name}.parquet"
+
+    def has_part(self, sweep: str, number: int, n_rows: int) -> bool:
+        """Return whether a shard's file is there and opens with that number of rows."""
+        try:
+            return bool(pq.read_metadata(self.part_file(sweep, number)).num_rows == n_rows)
+        except (OSError, pa.ArrowException):
+            return False
 
     def part_files(self, sweep: str = "*") -> list[Path]:
         """Return the files of the finished shards, in order."""
@@ -97,7 +106,13 @@ class Results:
             )
         wanted = None if columns is None else [c for c in columns if c != "sweep"]
         for file in files:
-            frame = pd.read_parquet(file, columns=wanted, partitioning=None)
+            try:
+                frame = pd.read_parquet(file, columns=wanted, partitioning=None)
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(
+                    f"{file}: expected a Parquet file, got a damaged one; run the experiment again"
+                    f" ({shown(str(error))})"
+                ) from None
             yield frame.assign(sweep=file.parent.name.removeprefix("sweep="))
 
     def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
@@ -140,6 +155,14 @@ def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = (
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Return whether a sweep's entry in a manifest has the shape that this version writes."""
+    return isinstance(entry["specification"], dict) and all(
+        isinstance(n, int)
+        for n in (entry["n_runs"], *(s[end] for s in entry["shards"] for end in ("start", "stop")))
+    ) and all(isinstance(shard["state"], str) for shard in entry["shards"])  # fmt: skip
 
 
 def provenance() -> dict[str, Any]:

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import numpy as np
+
 from relulab.network import PARAMETERS
 from relulab.validation import InputError, finite_number, one_of, shown, whole_number
 
@@ -21,17 +23,21 @@ class StoppingRule:
     divergence_loss: float = 1e30
 
     def __post_init__(self) -> None:
-        whole_number("max_steps", self.max_steps, at_least=0, at_most=2**62)
-        if finite_number("gradient_tolerance", self.gradient_tolerance) < 0:
-            raise InputError(
-                f"gradient_tolerance: expected a number >= 0, got {self.gradient_tolerance}"
-            )
-        finite_number("divergence_loss", self.divergence_loss, above=0.0)
+        max_steps = whole_number("max_steps", self.max_steps, at_least=0, at_most=2**62)
+        tolerance = finite_number("gradient_tolerance", self.gradient_tolerance)
+        if tolerance < 0:
+            raise InputError(f"gradient_tolerance: expected a number >= 0, got {tolerance}")
+        divergence_loss = finite_number("divergence_loss", self.divergence_loss, above=0.0)
+        # Plain numbers from here on: beside a float64 scalar NumPy would compare float32 networks
+        # in float64, and the engines would differ.
+        object.__setattr__(self, "max_steps", max_steps)
+        object.__setattr__(self, "gradient_tolerance", tolerance)
+        object.__setattr__(self, "divergence_loss", divergence_loss)
 
 
 def checked_freeze(freeze: object) -> tuple[str, ...]:
     """Return the frozen parameters in the order w, b, v, c."""
-    if isinstance(freeze, str) or not isinstance(freeze, Collection):
+    if isinstance(freeze, (str, np.ndarray)) or not isinstance(freeze, Collection):
         raise InputError(f"freeze: expected a collection such as ('c',), got {shown(freeze)}")
     for name in freeze:
         one_of("freeze", name, PARAMETERS)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError
+from relulab.validation import InputError, finite_number, shown
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
@@ -25,12 +25,16 @@ def wilson_interval(
     Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
     DasGupta 2001). NaN where n is 0.
     """
+    if not 0 < finite_number("confidence", confidence) < 1:
+        raise InputError(f"confidence: expected a number between 0 and 1, got {confidence}")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     n = np.where(np.equal(n, 0), np.nan, n)
     share = np.asarray(count, float) / n
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
+    low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
+    # Exactly 0 and 1 at the ends, where rounding leaves a trace.
+    return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
 
 
 def outcome_rates(
@@ -44,7 +48,7 @@ def outcome_rates(
         The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
-    by = _column_names(by)
+    by = _column_names(by, taken=("outcome", "unit"))
     counts = _counted(runs, [*by, "outcome", "unit"]).rename("count").reset_index()
     rows = pd.MultiIndex.from_product(
         [OUTCOMES.categories, UNITS.categories], names=["outcome", "unit"]
@@ -56,7 +60,7 @@ def outcome_rates(
     rates["outcome"] = rates["outcome"].astype(OUTCOMES)
     rates["unit"] = rates["unit"].astype(UNITS)
     if by:
-        rates["n_runs"] = rates.groupby(by, observed=True)["count"].transform("sum")
+        rates["n_runs"] = rates.groupby(by, observed=True, dropna=False)["count"].transform("sum")
     else:
         rates["n_runs"] = rates["count"].sum()
     rates["share"] = rates["count"] / rates["n_runs"]
@@ -75,39 +79,53 @@ def steps_to_converge(
         The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
         at least that share of the converged runs had converged.
     """
-    by = _column_names(by)
-    frames = [runs] if isinstance(runs, pd.DataFrame) else runs
-    converged = (frame[frame["outcome"] == "converged"] for frame in frames)
-    counts = _counted(converged, [*by, "steps_taken"]).rename("count").reset_index()
-    counts = counts.sort_values([*by, "steps_taken"])
-    groups = counts.groupby(by, observed=True) if by else counts.groupby(lambda _: 0)
-    total = groups["count"].transform("sum")
-    reached = groups["count"].cumsum() / total
-    columns = {"n_converged": groups["count"].sum()}
-    for q in quantiles:
-        first = counts[reached >= q]
-        by_group = first.groupby(by, observed=True) if by else first.groupby(lambda _: 0)
-        columns[f"q{100 * q:g}"] = by_group["steps_taken"].first()
-    table = pd.DataFrame(columns)
-    return table.reset_index() if by else table.reset_index(drop=True)
+    by = _column_names(by, taken=("outcome", "steps_taken"))
+    if not isinstance(quantiles, Sequence):
+        raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
+    if not all(0 < finite_number("quantiles", q) <= 1 for q in quantiles):
+        raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
+    every = _counted(runs, [*by, "outcome", "steps_taken"]).rename("count").reset_index()
+    rows = []
+    # Groups in which nothing converged are listed, too.
+    groups = every.groupby(by, observed=True, dropna=False) if by else [((), every)]
+    for key, group in groups:
+        converged = group[group["outcome"] == "converged"].sort_values("steps_taken")
+        reached = converged["count"].cumsum() / converged["count"].sum()
+        steps = [converged["steps_taken"][reached >= q].head(1) for q in quantiles]
+        values = [float(s.iloc[0]) if len(s) else np.nan for s in steps]
+        rows.append((*key, converged["count"].sum(), *values))
+    names = [*by, "n_converged", *(f"q{100 * q:g}" for q in quantiles)]
+    return pd.DataFrame(rows, columns=names)
 
 
-def _column_names(by: str | Sequence[str]) -> list[str]:
-    return [by] if isinstance(by, str) else list(by)
+def _column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Return the columns to group by; refuse those that the table itself holds."""
+    names = [by] if isinstance(by, str) else by
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"by: expected names of columns, got {shown(by)}")
+    wrong = [name for i, name in enumerate(names) if name in taken or name in names[:i]]
+    if wrong:
+        raise InputError(f"by: expected each column once and none of {taken}, got {wrong[0]}")
+    return list(names)
 
 
 def _counted(runs: Runs, columns: list[str]) -> pd.Series:
-    """Return the number of runs at each combination of values that occurs."""
+    """Return the number of runs at each combination of values that occurs, also missing ones."""
     frames = [runs] if isinstance(runs, pd.DataFrame) else runs
-    total: pd.Series | None = None
+    totals: pd.Series | None = None
     for frame in frames:
+        if not isinstance(frame, pd.DataFrame):
+            raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
         missing = [column for column in columns if column not in frame]
         if missing:
             raise InputError(
                 f"by: expected columns among {', '.join(frame.columns)}, got {missing[0]}"
             )
-        counts = frame.groupby(columns, observed=True).size()
-        total = counts if total is None else total.add(counts, fill_value=0)
-    if total is None:
+        counts = frame.groupby(columns, observed=True, dropna=False).size()
+        if totals is not None:
+            both = pd.concat([totals, counts])
+            counts = both.groupby(level=columns, observed=True, dropna=False).sum()
+        totals = counts
+    if totals is None:
         raise InputError("runs: expected at least one table, got none")
-    return total.astype("int64")
+    return totals.astype("int64")

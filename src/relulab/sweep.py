@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,12 +30,16 @@ from relulab.validation import (
     instance_of,
     non_negative_array,
     one_of,
+    shown,
     whole_number,
 )
 
 # Random values come from blocks of this many draws, each with a key of its own, so that a value
 # depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
 DRAWS_PER_BLOCK = 4096
+
+# A manifest lists its shards; beyond this a file for each is not the way to store a sweep.
+MOST_SHARDS = 100_000
 
 Value = float | npt.ArrayLike | Distribution
 
@@ -82,20 +86,28 @@ class Sweep:
         }
         object.__setattr__(self, "_values", values)
         checked_rate_names([name for name in RATES if name in values])
-        whole_number("seed", self.seed, at_least=0)
-        StoppingRule(self.max_steps, self.gradient_tolerance, self.divergence_loss)
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, at_least=0))
+        rule = StoppingRule(self.max_steps, self.gradient_tolerance, self.divergence_loss)
+        for name, value in asdict(rule).items():
+            object.__setattr__(self, name, value)  # as plain numbers, which a manifest can hold
         one_of("dtype", self.dtype, DTYPES)
         object.__setattr__(self, "freeze", checked_freeze(self.freeze))
         if self.draws is not None:
             # len() and run numbers end there.
             most = sys.maxsize // max(self.n_points, 1)
-            whole_number("draws", self.draws, at_least=1, at_most=most)
+            draws = whole_number("draws", self.draws, at_least=1, at_most=most)
+            object.__setattr__(self, "draws", draws)
             if not self.drawn:
                 raise InputError("draws: expected None, because nothing is drawn at random")
         elif self.drawn:
             raise InputError(
                 f"draws: expected a whole number >= 1, because {self.drawn[0]} is drawn at random"
             )
+        for name in set(self.drawn) & set(RATES):
+            # A whole block, so that a distribution that reaches below 0 is caught here.
+            low = self._random(name, np.arange(DRAWS_PER_BLOCK)).min()
+            if low < 0:
+                raise InputError(f"{name}: expected values >= 0, drew {low}")
 
     @cached_property
     def axes(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -210,6 +222,7 @@ class Sweep:
             f.name: getattr(self, f.name)
             for f in fields(self)
             if f.name not in ("data", "draws", "freeze", "_values", *PARAMETERS, *RATES)
+            and (f.name != "seed" or self.drawn)
         }
         return {
             "data": self.data.specification(),
@@ -225,13 +238,22 @@ def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[i
         # Small enough for progress to be seen and memory to be bounded, large enough for the
         # slowest network of a shard not to matter.
         shard_size = min(max((stop - start) // 32, 10_000), 250_000)
-    whole_number("shard_size", shard_size, at_least=1)
+    shard_size = whole_number("shard_size", shard_size, at_least=1)
+    if (stop - start) // shard_size > MOST_SHARDS:
+        raise InputError(
+            f"shard_size: expected at most {MOST_SHARDS:,} shards, got {stop - start:,} runs in"
+            f" shards of {shard_size:,}; take fewer draws or larger shards"
+        )
     return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
 
 
 def _checked(name: str, value: Any) -> float | npt.NDArray[np.float64] | Distribution:
     """Return a number, an axis or a distribution; refuse anything else."""
     if isinstance(value, Distribution) and not isinstance(value, type):
+        if not is_dataclass(value):
+            raise InputError(
+                f"{name}: expected a distribution that is a dataclass, got {shown(value)}"
+            )
         return value
     check = non_negative_array if name in RATES else finite_array
     array = check(name, value)

@@ -49,7 +49,10 @@ def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
     """Return a float; refuse what is not a finite number greater than ``above``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
         raise InputError(f"{name}: expected a number, got {shown(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InputError(f"{name}: expected a finite number, got {shown(value)}") from None
     if not (np.isfinite(number) and number > above):
         limit = "" if above == -np.inf else f" > {above:g}"
         raise InputError(f"{name}: expected a finite number{limit}, got {number}")
