@@ -159,10 +159,13 @@ def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = (
 
 def _is_entry(entry: Any) -> bool:
     """Return whether a sweep's entry in a manifest has the shape that this version writes."""
-    return isinstance(entry["specification"], dict) and all(
-        isinstance(n, int)
-        for n in (entry["n_runs"], *(s[end] for s in entry["shards"] for end in ("start", "stop")))
-    ) and all(isinstance(shard["state"], str) for shard in entry["shards"])  # fmt: skip
+    numbers = [entry["n_runs"], *(s[end] for s in entry["shards"] for end in ("start", "stop"))]
+    states = [shard["state"] for shard in entry["shards"]]
+    return (
+        isinstance(entry["specification"], dict)
+        and all(isinstance(number, int) for number in numbers)
+        and all(state in (DONE, PENDING, FAILED) for state in states)
+    )
 
 
 def provenance() -> dict[str, Any]:

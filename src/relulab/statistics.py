@@ -85,17 +85,24 @@ def steps_to_converge(
     if not all(0 < finite_number("quantiles", q) <= 1 for q in quantiles):
         raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
     every = _counted(runs, [*by, "outcome", "steps_taken"]).rename("count").reset_index()
-    rows = []
-    # Groups in which nothing converged are listed, too.
-    groups = every.groupby(by, observed=True, dropna=False) if by else [((), every)]
-    for key, group in groups:
-        converged = group[group["outcome"] == "converged"].sort_values("steps_taken")
-        reached = converged["count"].cumsum() / converged["count"].sum()
-        steps = [converged["steps_taken"][reached >= q].head(1) for q in quantiles]
-        values = [float(s.iloc[0]) if len(s) else np.nan for s in steps]
-        rows.append((*key, converged["count"].sum(), *values))
-    names = [*by, "n_converged", *(f"q{100 * q:g}" for q in quantiles)]
-    return pd.DataFrame(rows, columns=names)
+    converged = every[every["outcome"] == "converged"].sort_values([*by, "steps_taken"])
+    # Without columns, all rows are one group.
+    keys = by or np.zeros(len(converged))
+    groups = converged.groupby(keys, observed=True, dropna=False)["count"]
+    reached = groups.cumsum() / groups.transform("sum")
+    columns = {"n_converged": groups.sum()}
+    for q in quantiles:
+        first = converged[reached >= q]
+        keys = by or np.zeros(len(first))
+        by_group = first.groupby(keys, observed=True, dropna=False)
+        columns[f"q{100 * q:g}"] = by_group["steps_taken"].first()
+    table = pd.DataFrame(columns).reset_index(drop=not by)
+    if not by:
+        return table
+    # A group in which nothing converged is listed, too.
+    every_group = every[by].drop_duplicates().sort_values(by)
+    table = every_group.merge(table, how="left", on=by)
+    return table.fillna({"n_converged": 0}).astype({"n_converged": "int64"})
 
 
 def _column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -132,16 +132,13 @@ def train(
     instance_of("networks", networks, Networks)
     stopping = StoppingRule(max_steps, gradient_tolerance, divergence_loss)
     run = load_engine(engine)
-    rates = {
-        "learning_rate": learning_rate,
-        "hidden_learning_rate": hidden_learning_rate,
-        "output_learning_rate": output_learning_rate,
-    }
-    given = _checked_rates(rates, len(networks))
-    final = run(_problem(networks, data, given, freeze, dtype, stopping))
+    rates = _checked_rates(
+        (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
+    )
+    final = run(_problem(networks, data, rates, freeze, dtype, stopping))
     return Trained(
         initial=networks,
-        rates=given,
+        rates=rates,
         networks=Networks.from_stack(final.parameters),
         loss=final.loss,
         gradient_norm=final.gradient_norm,
@@ -179,13 +176,10 @@ def trace(
     """
     instance_of("networks", networks, Networks)
     n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
-    rates = {
-        "learning_rate": learning_rate,
-        "hidden_learning_rate": hidden_learning_rate,
-        "output_learning_rate": output_learning_rate,
-    }
-    given = _checked_rates(rates, len(networks))
-    problem = _problem(networks, data, given, freeze, dtype, StoppingRule(max_steps=n_steps))
+    rates = _checked_rates(
+        (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
+    )
+    problem = _problem(networks, data, rates, freeze, dtype, StoppingRule(max_steps=n_steps))
     lanes = Lanes(problem, problem.n_nets)
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
@@ -214,9 +208,10 @@ def load_engine(name: str) -> Callable[[Problem], FinalStates]:
     return run
 
 
-def _checked_rates(rates: dict[str, Any], n_nets: int) -> dict[str, FloatArray]:
-    """Return the rates that were given, each of shape (n_nets,)."""
-    given = {name: non_negative_array(name, r) for name, r in rates.items() if r is not None}
+def _checked_rates(rates: tuple[Any, Any, Any], n_nets: int) -> dict[str, FloatArray]:
+    """Return which of RATES were given, each of shape (n_nets,)."""
+    named = zip(RATES, rates, strict=True)
+    given = {name: non_negative_array(name, r) for name, r in named if r is not None}
     checked_rate_names(given)
     for name, rate in given.items():
         if rate.size not in (1, n_nets):

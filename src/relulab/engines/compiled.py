@@ -30,7 +30,8 @@ CONVERGED, DIVERGED, UNFINISHED = map(
 )
 TRAINING = -1
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
-FIRED = 1 << 16
+FIRED_BITS = 16
+FIRED = 1 << FIRED_BITS
 
 
 def _ask_for_whole_vectors() -> None:
@@ -288,7 +289,7 @@ def _train(
         for lane in range(LANES):
             missing = 0
             if run[lane] >= 0:
-                taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> 16
+                taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> FIRED_BITS
                 if fired < taken and death[lane] < 0:
                     death[lane] = age[lane] + fired
                 age[lane] += taken
