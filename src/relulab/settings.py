@@ -11,7 +11,12 @@ from relulab.validation import InputError, finite_number, one_of, shown, whole_n
 
 DTYPES = ("float64", "float32")
 ENGINES = ("auto", "lockstep", "compiled")
+GRADIENTS = ("auto", "direct", "sorted")
 RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
+
+# gradient="auto": direct sums up to this many samples, tables beyond. It decides bits, so it is
+# one number for every engine and machine.
+DIRECT_UP_TO = 16
 
 
 @dataclass(frozen=True)
@@ -71,3 +76,11 @@ def resolved_engine(name: object) -> str:
     if engine == "auto":
         return "compiled" if has_numba else "lockstep"
     return engine
+
+
+def resolved_gradient(name: object, n_samples: int) -> str:
+    """Return how the sums over samples are made, "direct" or "sorted"."""
+    gradient = one_of("gradient", name, GRADIENTS)
+    if gradient == "auto":
+        return "direct" if n_samples <= DIRECT_UP_TO else "sorted"
+    return gradient

@@ -6,17 +6,25 @@ after the burst, such a lane is judged alone by the plain statement of the speci
 either ends it, and then the next waiting network gets the lane, or catches up with the burst. So
 the vector loop may ask a cheap question, as long as it never misses a state that ends a run.
 
-No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
-the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
+What is computed of one state is in ``compiled_states``.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite.binding import get_host_cpu_features
 
+from relulab.double_double import splitter
+from relulab.engines.compiled_states import (
+    N_FIRING,
+    N_SIDES,
+    X_AFTER,
+    X_BEFORE,
+    compiled,
+    evaluate,
+    locate,
+    sample,
+    sorted_sums,
+)
 from relulab.engines.contract import FinalStates, Problem
 from relulab.outcome import Outcome
 
@@ -32,37 +40,6 @@ TRAINING = -1
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
-
-
-def _ask_for_whole_vectors() -> None:
-    """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
-
-    Measured a quarter faster in float64, and no bit changes. Numba has one such setting for the
-    process; what NUMBA_CPU_FEATURES or NUMBA_CPU_NAME say goes first.
-    """
-    config: Any = numba.config
-    if config.CPU_FEATURES is None and config.CPU_NAME is None:
-        features = get_host_cpu_features()
-        if features.get("avx512f"):
-            features["prefer-256-bit"] = False
-            config.CPU_FEATURES = features.flatten()
-
-
-_ask_for_whole_vectors()
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile without the GIL; cached on disk where there is a place to write, else anew."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": False,
-        "forceinline": True,
-    }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba finds no folder that it may write to
-        return numba.njit(**options)(function)
 
 
 def run(problem: Problem) -> FinalStates:
@@ -88,9 +65,10 @@ def run(problem: Problem) -> FinalStates:
         np.array(problem.trained),
         problem.x,
         problem.target,
+        _tables(problem, integer),
         stopping.max_steps,
         limits,
-        (number(0), number(0.5), number(problem.x.size)),
+        (number(0), number(0.5), number(problem.x.size), splitter(number)),
         np.zeros(LANES, integer),
         (integer(0), integer(1), integer(1 + FIRED)),
         (final.parameters, final.loss, final.gradient_norm),
@@ -99,63 +77,27 @@ def run(problem: Problem) -> FinalStates:
     return final
 
 
-@_compiled
-def _sample(w, b, v, c, x, target, constants):
-    """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
-    zero = constants[0]
-    pre = w * x + b
-    fires = pre > zero
-    h = pre if fires else zero
-    residual = (v * h + c) - target
-    gv = residual * h
-    gb = residual * v if fires else zero
-    gw = x * gb
-    return pre, residual, gw, gb, gv
+def _tables(problem: Problem, integer: Any) -> Any:
+    """Return the tables of sorted sums, the sides of every lane's split, the splits, w >= 0."""
+    if problem.sums is None:
+        return None
+    sides = np.zeros((N_SIDES, LANES), problem.dtype)
+    splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
+    return problem.sums.x, problem.sums.moments, sides, splits, rising
 
 
-@_compiled
-def _larger(a, b):
-    """Return the larger number, NaN if either is."""
-    return a if a > b or a != a else b
-
-
-@_compiled
-def _evaluate(p, lane, x, target, trained, constants):
-    """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
-    zero, half, n_samples = constants
-    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
-    gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
-    fires, finite = False, True
-    for i in range(x.size):
-        pre, residual, sample_gw, sample_gb, sample_gv = _sample(
-            w, b, v, c, x[i], target[i], constants
-        )
-        gw += sample_gw
-        gb += sample_gb
-        gv += sample_gv
-        gc += residual
-        loss += half * (residual * residual)
-        fires = fires or pre > zero
-        finite = finite and np.isfinite(pre)
-    loss /= n_samples
-    gw = gw / n_samples if trained[0] else zero
-    gb = gb / n_samples if trained[1] else zero
-    gv = gv / n_samples if trained[2] else zero
-    gc = gc / n_samples if trained[3] else zero
-    norm = _larger(_larger(abs(gw), abs(gb)), _larger(abs(gv), abs(gc)))
-    return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
-
-
-@_compiled
-def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limits, constants):
+@compiled
+def _alone(
+    p, r, lane, age, death, n_steps, max_steps, trained, x, target, tables, limits, constants
+):
     """Train one lane for at most ``n_steps``, judging every state as the specification says.
 
     Return outcome (TRAINING if it goes on), steps taken, death step, loss and gradient norm.
     """
     taken = 0
     while True:
-        gw, gb, gv, gc, loss, norm, fires, finite = _evaluate(
-            p, lane, x, target, trained, constants
+        gw, gb, gv, gc, loss, norm, fires, finite = evaluate(
+            p, lane, x, target, tables, trained, constants
         )
         if finite and not fires and death < 0:
             death = age + taken
@@ -178,7 +120,7 @@ def _alone(p, r, lane, age, death, n_steps, max_steps, trained, x, target, limit
         taken += 1
 
 
-@_compiled
+@compiled
 def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     """Step all lanes BURST times on one sample, all parameters training.
 
@@ -191,7 +133,7 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     no_step, step, fired_step = steps
     for _ in range(BURST):
         for i in range(LANES):
-            pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, constants)
+            pre, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], x, target, zero)
             size, size_v = abs(residual), abs(gv)
             larger = size if size > size_v else size_v
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
@@ -205,11 +147,11 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
             counts[i] += taken if goes_on else no_step
 
 
-@_compiled
+@compiled
 def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above."""
     tolerance, divergence_loss, _, _, largest = limits
-    zero, half, n_samples = constants
+    zero, half, n_samples, _ = constants
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
@@ -220,9 +162,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
             sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
         for k in range(x.size):
             for i in range(LANES):
-                _, residual, gw, gb, gv = _sample(
-                    w[i], b[i], v[i], c[i], x[k], target[k], constants
-                )
+                _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], x[k], target[k], zero)
                 sum_w[i] += gw
                 sum_b[i] += gb
                 sum_v[i] += gv
@@ -256,13 +196,66 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
             counts[i] += taken if goes_on else no_step
 
 
-@_compiled
+@compiled
+def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
+    """Step all lanes BURST times by sorted sums; as above."""
+    tolerance, divergence_loss, _, _, most = limits
+    zero, _, n_samples, _ = constants
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    x, moments, sides, splits, rising = tables
+    x_min, x_max, n = x[0], x[-1], x.size
+    before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    no_step, step, fired_step = steps
+    moved = np.empty(LANES, counts.dtype)
+    for _ in range(BURST):
+        n_moved = no_step
+        for i in range(LANES):
+            rises = w[i] >= zero
+            # The split is the first sample beyond it: still so if the two around it say so.
+            first_is = (splits[i] == no_step) | ((w[i] * before[i] + b[i] > zero) != rises)
+            last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
+            side_is = rising[i] == (step if rises else no_step)
+            same = (first_is & last_is & side_is) | (w[i] != w[i])
+            moved[i] = no_step if same else step
+            n_moved += moved[i]
+        if n_moved:
+            for i in range(LANES):
+                if moved[i]:
+                    locate(w[i], b[i], i, x, moments, sides, splits, rising, zero)
+        for i in range(LANES):
+            gw, gb, gv, gc, loss = sorted_sums(w[i], b[i], v[i], c[i], sides, i, constants)
+            gw = gw / n_samples if trains_w else zero
+            gb = gb / n_samples if trains_b else zero
+            gv = gv / n_samples if trains_v else zero
+            gc = gc / n_samples if trains_c else zero
+            low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
+            small = (
+                (abs(gw) <= tolerance)
+                & (abs(gb) <= tolerance)
+                & (abs(gv) <= tolerance)
+                & (abs(gc) <= tolerance)
+            )
+            bounded = (
+                (loss / n_samples <= divergence_loss) & (abs(low) <= most) & (abs(high) <= most)
+            )
+            goes_on = bounded & (not small)
+            w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
+            b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
+            v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
+            c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+            taken = fired_step if n_firing[i] > zero else step
+            counts[i] += taken if goes_on else no_step
+
+
+@compiled
 def _train(
     parameters,
     rates,
     trained,
     x,
     target,
+    tables,
     max_steps,
     limits,
     constants,
@@ -311,7 +304,7 @@ def _train(
                     break
                 outcome, taken, death[lane], loss, norm = _alone(
                     p, r, lane, age[lane], death[lane], missing,
-                    max_steps, trained, x, target, limits, constants,
+                    max_steps, trained, x, target, tables, limits, constants,
                 )  # fmt: skip
                 age[lane] += taken
                 missing = 0
@@ -326,7 +319,9 @@ def _train(
                     run[lane] = -1
                     n_finished += 1
         counts[:] = 0
-        if one_sample:
+        if tables is not None:
+            _burst_sorted(p, r, tables, trained, limits, constants, counts, steps)
+        elif one_sample:
             _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, steps)
         else:
             _burst(p, r, x, target, trained, limits, constants, counts, steps, sums)

@@ -27,6 +27,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from relulab.engines.sorted_sums import SortedSums
 from relulab.settings import StoppingRule
 from relulab.validation import FloatArray
 
@@ -44,6 +45,8 @@ class Problem:
     trained : tuple of four bool
         Which of w, b, v, c train.
     x, target : ndarray, shape (n_samples,)
+    sums : SortedSums, optional
+        Tables of the samples for ``gradient="sorted"``; None for direct sums.
     """
 
     parameters: FloatArray
@@ -51,6 +54,7 @@ class Problem:
     trained: tuple[bool, bool, bool, bool]
     x: FloatArray
     target: FloatArray
+    sums: SortedSums | None
     stopping: StoppingRule
 
     @property

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relulab.engines import sorted_sums
 from relulab.engines.contract import FinalStates, Problem
+from relulab.engines.sorted_sums import SortedSums
 from relulab.outcome import Outcome
 from relulab.validation import FloatArray
 
@@ -84,6 +86,21 @@ class Lanes:
 
     def evaluate(self) -> None:
         """Compute loss, gradients, firing and finite of every lane's present state."""
+        if self.problem.sums is None:
+            self._evaluate_samples()
+        else:
+            self._evaluate_sorted(self.problem.sums)
+        self.gradients[self.frozen] = 0
+        np.isfinite(self.loss, out=self._flag)
+        np.logical_and(self.finite, self._flag, out=self.finite)
+
+    def _evaluate_sorted(self, sums: SortedSums) -> None:
+        self.firing[:] = sorted_sums.evaluate(sums, self.parameters, out=self._totals)
+        w, b = self.parameters[:2]
+        # Monotone in x, also in floating point: the ends tell of all samples.
+        self.finite[:] = np.isfinite(w * sums.x[0] + b) & np.isfinite(w * sums.x[-1] + b)
+
+    def _evaluate_samples(self) -> None:
         self.firing.fill(False)
         self.finite.fill(True)
         totals, terms = self._totals, self._terms
@@ -95,9 +112,6 @@ class Lanes:
                 np.add(totals, terms, out=totals)
         if len(self.samples) > 1:
             np.divide(totals, self.problem.dtype.type(len(self.samples)), out=totals)
-        self.gradients[self.frozen] = 0
-        np.isfinite(self.loss, out=self._flag)
-        np.logical_and(self.finite, self._flag, out=self.finite)
 
     def _evaluate_sample(self, x: Any, target: Any, out: FloatArray) -> None:
         """Write one sample's gw, gb, gv, gc and loss to the rows of ``out``."""
