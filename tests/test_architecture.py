@@ -13,10 +13,10 @@ SOURCE = Path(rl.__file__).parent
 
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
-    {"validation"},
-    {"outcome", "network", "data", "initialization", "parallel", "theory"},
-    {"settings"},
-    {"engines.contract"},
+    {"validation", "double_double"},
+    {"outcome", "network", "data", "initialization", "parallel", "theory", "splits"},
+    {"settings", "best_fit", "engines.sorted_sums"},
+    {"engines.contract", "engines.compiled_states"},
     {"engines.lockstep", "engines.compiled"},
     {"training"},
     {"sweep"},
@@ -38,7 +38,9 @@ def imports(file):
         if isinstance(node, ast.ImportFrom) and node.module == "relulab":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relulab."):
-            found.add(node.module.removeprefix("relulab."))
+            module = node.module.removeprefix("relulab.")
+            of_package = (SOURCE / module).is_dir()
+            found |= {f"{module}.{a.name}" for a in node.names} if of_package else {module}
     return found
 
 

@@ -1,13 +1,63 @@
 """The samples that every network of a sweep is trained on."""
 
 import hashlib
+import numbers
+import warnings
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from pandas.api.types import is_float_dtype, is_integer_dtype
 
-from relulab.validation import InputError, finite_array
+from relulab.validation import (
+    InputError,
+    finite_array,
+    finite_number,
+    instance_of,
+    one_of,
+    shown,
+    whole_number,
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the numbers of a training set are written in the user's units.
+
+    Attributes
+    ----------
+    label : str
+        What the quantity is called, with its unit if there is one.
+    mean, std : float
+        A stored number z stands for ``z*std + mean`` in the user's units.
+
+    Raises
+    ------
+    InputError
+        If ``mean`` is not finite or ``std`` not a finite number above 0.
+    """
+
+    label: str
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        instance_of("label", self.label, str)
+        object.__setattr__(self, "mean", finite_number("mean", self.mean))
+        object.__setattr__(self, "std", finite_number("std", self.std, above=0))
+
+    def to_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return stored numbers, of any shape, in the user's units."""
+        return np.asarray(np.asarray(values, dtype=np.float64) * self.std + self.mean)
+
+    def from_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return numbers in the user's units, of any shape, as the training set stores them."""
+        return np.asarray((np.asarray(values, dtype=np.float64) - self.mean) / self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +67,9 @@ class TrainingSet:
     Attributes
     ----------
     x, target : ndarray of float64, shape (n_samples,)
+        What the networks are trained on, read-only.
+    x_scale, target_scale : Scale
+        Names and units for figures; they are no part of the identity of the samples.
 
     Raises
     ------
@@ -26,21 +79,246 @@ class TrainingSet:
 
     x: npt.NDArray[np.float64]
     target: npt.NDArray[np.float64]
+    x_scale: Scale
+    target_scale: Scale
 
-    def __init__(self, x: Any, target: Any) -> None:
+    def __init__(
+        self,
+        x: Any,
+        target: Any,
+        *,
+        x_scale: Scale | None = None,
+        target_scale: Scale | None = None,
+    ) -> None:
         x_array, target_array = finite_array("x", x), finite_array("target", target)
         if x_array.size != target_array.size:
             raise InputError(
                 f"target: expected {x_array.size} values, one for each x, got {target_array.size}"
             )
-        for name, array in (("x", x_array), ("target", target_array)):
+        for name, array, scale in (
+            ("x", x_array, x_scale),
+            ("target", target_array, target_scale),
+        ):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+            scale = Scale(name) if scale is None else scale
+            instance_of(f"{name}_scale", scale, Scale)
+            object.__setattr__(self, f"{name}_scale", scale)
 
     @classmethod
     def point(cls, x: float, target: float) -> Self:
         """Return the training set of one sample, the one of the closed forms."""
         return cls([x], [target])
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        x: Hashable,
+        target: Hashable,
+        missing: str = "refuse",
+        standardize: bool = False,
+    ) -> Self:
+        """Return two columns of a table as samples, in the order of its rows.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Its index is not looked at; messages count rows from 1.
+        x, target : column names
+            Two columns of numbers. Booleans, dates and texts such as ``"1.5"`` are not numbers.
+        missing : {"refuse", "drop"}
+            What to do with rows in which one of the two is missing; dropping them is said in a
+            ``UserWarning``.
+        standardize : bool
+            Whether to shift and scale both to mean 0 and (population) standard deviation 1;
+            ``x_scale`` and ``target_scale`` lead back to the units of the table.
+
+        Raises
+        ------
+        InputError
+            If a column is absent, there twice, not of finite numbers, or, with ``standardize``,
+            constant; if values are missing and not to be dropped; if no row is left.
+        """
+        instance_of("frame", frame, pd.DataFrame)
+        return cls._from_columns("frame", frame, x, target, missing, standardize)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | PathLike[str],
+        *,
+        x: str,
+        target: str,
+        missing: str = "refuse",
+        standardize: bool = False,
+    ) -> Self:
+        """Return two columns of a comma-separated file as samples; see ``from_frame``.
+
+        Numbers are read to the last bit. The first line holds the names; rows are counted from 1
+        below it, without blank lines. Missing is what ``pandas.read_csv`` takes as missing: an
+        empty field, ``NA``, ``nan`` and the like.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read as such a table, and as ``from_frame``.
+        """
+        instance_of("x", x, str)
+        instance_of("target", target, str)
+        try:
+            file = Path(path)
+        except TypeError:
+            raise InputError(f"path: expected the path of a CSV file, got {shown(path)}") from None
+        try:
+            # As text without a header: otherwise pandas would rename the second of two columns of
+            # one name, take a surplus first field as an index, and, in some versions, miss the last
+            # bit of numbers.
+            text = pd.read_csv(file, header=None, dtype=str)
+        except Exception as error:  # each compression and each kind of damage has its own
+            raise InputError(
+                f"{file}: expected a CSV file, got {shown(str(error).strip())}"
+            ) from None
+        text = text.loc[:, text.iloc[0].notna()]  # spreadsheets add columns without a name
+        frame = text.iloc[1:].set_axis(text.iloc[0].tolist(), axis="columns")
+        for k, name in enumerate(frame.columns):
+            if name in (x, target):
+                frame.isetitem(k, [_parsed(field) for field in frame.iloc[:, k]])
+        return cls._from_columns(str(file), frame, x, target, missing, standardize)
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike],
+        low: float,
+        high: float,
+        n_samples: int,
+        noise: float = 0.0,
+        seed: int = 0,
+    ) -> Self:
+        """Return samples of a function at evenly spaced x.
+
+        Parameters
+        ----------
+        function : callable
+            Is given all x, shape (n_samples,), and returns as many finite numbers.
+        low, high : float
+            First and last x; a single sample lies at ``low``.
+        n_samples : int
+        noise : float
+            Standard deviation of the normal noise that is added to the targets.
+        seed : int
+            Of the noise.
+
+        Raises
+        ------
+        InputError
+            If a number is out of range, or if ``function`` does not return what it should.
+        """
+        if not callable(function):
+            raise InputError(f"function: expected a function of x, got {shown(function)}")
+        low = finite_number("low", low)
+        high = finite_number("high", high, above=low)
+        finite_number("high - low", high - low)
+        n_samples = whole_number("n_samples", n_samples, at_least=1)
+        noise = finite_number("noise", noise)
+        if noise < 0:
+            raise InputError(f"noise: expected a number >= 0, got {noise}")
+        seed = whole_number("seed", seed, at_least=0)
+        x = np.linspace(low, high, n_samples)
+        result = function(x.copy())  # which may work in place
+        if np.iscomplexobj(result):
+            raise InputError(f"function: expected real numbers, got {shown(result)}")
+        target = finite_array("function", result)
+        if np.shape(result) != x.shape:
+            raise InputError(
+                f"function: expected one value for each x, shape {x.shape}, got {np.shape(result)}"
+            )
+        if noise > 0:
+            with np.errstate(over="ignore"):  # an infinite target is refused in one line
+                target += noise * np.random.default_rng(seed).standard_normal(n_samples)
+        return cls(x, target)
+
+    @classmethod
+    def teacher(
+        cls,
+        w: float,
+        b: float,
+        v: float,
+        c: float,
+        low: float = -1.0,
+        high: float = 1.0,
+        n_samples: int = 100,
+        noise: float = 0.0,
+        seed: int = 0,
+    ) -> Self:
+        """Return samples of the network ``v*relu(w*x + b) + c``; see ``from_function``.
+
+        Parameters
+        ----------
+        w, b, v, c : float
+            Hidden weight, hidden bias, output weight, output bias.
+        low, high, n_samples, noise, seed
+            As in ``from_function``.
+
+        Raises
+        ------
+        InputError
+            If a number is out of range or too large for finite targets.
+        """
+        w, b, v, c = (
+            finite_number(name, value) for name, value in zip("wbvc", (w, b, v, c), strict=True)
+        )
+
+        def predict(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.asarray(v * np.maximum(w * x + b, 0.0) + c)
+
+        return cls.from_function(predict, low, high, n_samples, noise, seed)
+
+    @classmethod
+    def _from_columns(
+        cls,
+        source: str,
+        frame: pd.DataFrame,
+        x: Hashable,
+        target: Hashable,
+        missing: str,
+        standardize: bool,
+    ) -> Self:
+        """Return samples from a table; the caller's caller is who reads the warning."""
+        one_of("missing", missing, ("refuse", "drop"))
+        instance_of("standardize", standardize, bool)
+        x_column, target_column = _columns(source, frame, x, target)
+        x_values, target_values = _values("x", x_column), _values("target", target_column)
+        is_missing = np.isnan(x_values) | np.isnan(target_values)
+        n_rows, rows = is_missing.size, np.flatnonzero(is_missing) + 1
+        if rows.size and missing == "refuse":
+            which = ("rows " if rows.size > 1 else "row ") + ", ".join(map(str, rows[:5]))
+            raise InputError(
+                f"missing: expected x and target in every row of {source}, got {rows.size} of"
+                f" {n_rows} rows without ({which}{', ...' if rows.size > 5 else ''});"
+                " missing='drop' drops them"
+            )
+        if rows.size == n_rows:
+            raise InputError(
+                f"missing: expected a row of {source} with x and target, got none of {n_rows}"
+            )
+        if rows.size:
+            warnings.warn(
+                f"{source}: dropped {rows.size} of {n_rows} rows, without x or target",
+                UserWarning,
+                stacklevel=3,
+            )
+            x_values, target_values = x_values[~is_missing], target_values[~is_missing]
+        x_scale, target_scale = Scale(str(x)), Scale(str(target))
+        if standardize:
+            x_scale = _standard("x", x_scale.label, x_values)
+            target_scale = _standard("target", target_scale.label, target_values)
+            x_values = x_scale.from_user(x_values)
+            target_values = target_scale.from_user(target_values)
+        return cls(x_values, target_values, x_scale=x_scale, target_scale=target_scale)
 
     @property
     def n_samples(self) -> int:
@@ -53,3 +331,80 @@ class TrainingSet:
             return {"x": self.x.tolist(), "target": self.target.tolist()}
         digest = hashlib.sha256(self.x.tobytes() + self.target.tobytes()).hexdigest()
         return {"n_samples": self.n_samples, "sha256": digest}
+
+
+def _parsed(field: Any) -> Any:
+    """Return the number that a field of a file holds, to the last bit, or else the field."""
+    try:
+        # Python reads 2024_01 as a number; nobody else does.
+        return field if "_" in str(field) else float(field)
+    except ValueError:
+        return field
+
+
+def _columns(
+    source: str, frame: pd.DataFrame, x: Hashable, target: Hashable
+) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
+    """Return the two columns of a table with rows, in which every name is there once."""
+    names: list[Any] = list(frame.columns)
+    repeated = frame.columns[frame.columns.duplicated()]
+    if repeated.size:
+        raise InputError(
+            f"{source}: expected each column name once, got {shown(repeated[0])} several times"
+        )
+    for argument, name in (("x", x), ("target", target)):
+        # Hashable first: a Series or array given as the name has no truth value.
+        if not isinstance(name, Hashable) or name not in names:
+            there = ", ".join(map(repr, names)) or "none"
+            raise InputError(
+                f"{argument}: expected a column of {source} ({there}), got {shown(name)}"
+            )
+    if x == target:
+        raise InputError(f"target: expected another column than x, got {shown(target)} for both")
+    if frame.shape[0] == 0:
+        raise InputError(f"{source}: expected at least one row, got none")
+    return frame.iloc[:, names.index(x)], frame.iloc[:, names.index(target)]
+
+
+def _values(argument: str, column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
+    """Return a column as float64, NaN where a value is missing; refuse all but finite numbers."""
+    where = f"in column {shown(column.name)}"
+    if is_integer_dtype(column.dtype) or is_float_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        values = np.full(column.size, np.nan)
+        for k, cell in enumerate(column):
+            if cell is None or cell is pd.NA or cell is pd.NaT:
+                continue
+            if isinstance(cell, bool) or not isinstance(cell, numbers.Real):
+                raise InputError(
+                    f"{argument}: expected numbers {where}, got {shown(cell)} in row {k + 1}"
+                )
+            try:
+                values[k] = float(cell)
+            except OverflowError:
+                values[k] = np.inf
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        raise InputError(
+            f"{argument}: expected finite values {where}, got {values[infinite[0]]}"
+            f" in row {infinite[0] + 1}"
+        )
+    return values
+
+
+def _standard(argument: str, label: str, values: npt.NDArray[np.float64]) -> Scale:
+    """Return the scale by which the values have mean 0 and standard deviation 1."""
+    low, high = values.min(), values.max()
+    with np.errstate(all="ignore"):  # overflow ends in a std that is refused
+        mean = values.mean()
+        mean += (values - mean).mean()  # what rounding left of a large offset
+        residual = values - mean
+        largest = np.abs(residual).max()  # so that no square overflows or vanishes
+        std = largest * np.sqrt(np.mean((residual / largest) ** 2))
+    if low == high or not 0 < std < np.inf:
+        raise InputError(
+            f"{argument}: expected values with a finite spread above 0 in column {shown(label)} to"
+            f" standardize, got {low} to {high}"
+        )
+    return Scale(label, float(mean), float(std))

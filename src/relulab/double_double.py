@@ -44,7 +44,7 @@ class DoubleDouble(NamedTuple):
         rest = rest - second * other
         return first + second + type(self).of(rest.hi / other.hi)
 
-    def __getitem__(self, index: Any) -> Self:  # type: ignore[override]
+    def __getitem__(self, index: Any) -> Self:
         return type(self)(self.hi[index], self.lo[index])
 
     def where(self, condition: Any, otherwise: float = 0.0) -> Self:

@@ -17,11 +17,13 @@ from relulab.network import PARAMETERS, Networks
 from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.settings import (
     DTYPES,
+    GRADIENTS,
     RATES,
     StoppingRule,
     checked_freeze,
     checked_rate_names,
     resolved_engine,
+    resolved_gradient,
 )
 from relulab.validation import (
     InputError,
@@ -73,6 +75,7 @@ class Sweep:
     max_steps: int = 10_000
     gradient_tolerance: float = 1e-6
     divergence_loss: float = 1e30
+    gradient: str = "auto"
     dtype: str = "float64"
     _values: dict[str, Any] = field(init=False, repr=False)
 
@@ -90,6 +93,7 @@ class Sweep:
         rule = StoppingRule(self.max_steps, self.gradient_tolerance, self.divergence_loss)
         for name, value in asdict(rule).items():
             object.__setattr__(self, name, value)  # as plain numbers, which a manifest can hold
+        one_of("gradient", self.gradient, GRADIENTS)
         one_of("dtype", self.dtype, DTYPES)
         object.__setattr__(self, "freeze", checked_freeze(self.freeze))
         if self.draws is not None:
@@ -174,11 +178,13 @@ class Sweep:
         from relulab.training import train
 
         rows = self.parameters(start, stop)
+        rates: dict[str, Any] = {name: rows[name] for name in RATES if name in rows}
         trained = train(
             Networks(*(rows[f"{p}0"] for p in PARAMETERS)),
             self.data,
-            **{name: rows[name] for name in RATES if name in rows},
+            **rates,
             freeze=self.freeze,
+            gradient=self.gradient,
             max_steps=self.max_steps,
             gradient_tolerance=self.gradient_tolerance,
             divergence_loss=self.divergence_loss,
@@ -228,6 +234,7 @@ class Sweep:
             "data": self.data.specification(),
             **described,
             **plain,
+            "gradient": resolved_gradient(self.gradient, self.data.n_samples),
             "freeze": list(self.freeze),
         }
 

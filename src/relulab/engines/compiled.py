@@ -17,11 +17,14 @@ from relulab.double_double import splitter
 from relulab.engines.compiled_states import (
     N_FIRING,
     N_SIDES,
+    NEAR,
     X_AFTER,
     X_BEFORE,
     compiled,
     evaluate,
-    locate,
+    find_split,
+    guess_split,
+    load_sides,
     sample,
     sorted_sums,
 )
@@ -79,11 +82,13 @@ def run(problem: Problem) -> FinalStates:
 
 def _tables(problem: Problem, integer: Any) -> Any:
     """Return the tables of sorted sums, the sides of every lane's split, the splits, w >= 0."""
-    if problem.sums is None:
+    sums = problem.sums
+    if sums is None:
         return None
+    inverse_width = problem.dtype.type(1 / sums.width if sums.width else 0)
     sides = np.zeros((N_SIDES, LANES), problem.dtype)
     splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
-    return problem.sums.x, problem.sums.moments, sides, splits, rising
+    return sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising
 
 
 @compiled
@@ -197,19 +202,48 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
 
 
 @compiled
+def _move_splits(w, b, tables, moved, todo, touched, zero):
+    """Find the split of the lanes that moved beyond it, and load its sides."""
+    x, moments, guesses, inverse_width, sides, splits, rising = tables
+    n_moved = 0
+    for i in range(LANES):
+        todo[n_moved] = i
+        n_moved += moved[i]
+    # Touching what the next loop reads, in a loop so short that the processor waits for the memory
+    # of many lanes at once, halves the time where the tables do not fit its caches.
+    for k in range(n_moved):
+        i = todo[k]
+        splits[i] = guess_split(w[i], b[i], x, guesses, inverse_width, zero)
+    last = min(NEAR, x.size) - 1
+    for k in range(n_moved):
+        guess = splits[todo[k]]
+        touched[0] += x[guess] + x[guess + last]
+    for k in range(n_moved):
+        i = todo[k]
+        splits[i] = find_split(w[i], b[i], x, splits[i], zero)
+        rising[i] = w[i] >= zero
+    for k in range(n_moved):
+        split = splits[todo[k]]
+        touched[0] += moments[split, 0, 0] + moments[split, 1, 0]
+    for k in range(n_moved):
+        i = todo[k]
+        load_sides(i, x, moments, sides, splits[i], rising[i])
+
+
+@compiled
 def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
     """Step all lanes BURST times by sorted sums; as above."""
     tolerance, divergence_loss, _, _, most = limits
     zero, _, n_samples, _ = constants
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    x, moments, sides, splits, rising = tables
+    x, _, _, _, sides, splits, rising = tables
     x_min, x_max, n = x[0], x[-1], x.size
     before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     no_step, step, fired_step = steps
-    moved = np.empty(LANES, counts.dtype)
+    moved, todo = np.empty(LANES, counts.dtype), np.empty(LANES + 1, np.int64)
+    touched = np.zeros(1, x.dtype)
     for _ in range(BURST):
-        n_moved = no_step
         for i in range(LANES):
             rises = w[i] >= zero
             # The split is the first sample beyond it: still so if the two around it say so.
@@ -218,11 +252,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
             side_is = rising[i] == (step if rises else no_step)
             same = (first_is & last_is & side_is) | (w[i] != w[i])
             moved[i] = no_step if same else step
-            n_moved += moved[i]
-        if n_moved:
-            for i in range(LANES):
-                if moved[i]:
-                    locate(w[i], b[i], i, x, moments, sides, splits, rising, zero)
+        _move_splits(w, b, tables, moved, todo, touched, zero)
         for i in range(LANES):
             gw, gb, gv, gc, loss = sorted_sums(w[i], b[i], v[i], c[i], sides, i, constants)
             gw = gw / n_samples if trains_w else zero

@@ -29,6 +29,9 @@ SILENT_TARGET, SILENT_TARGET_LOW, SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AF
 )
 N_SIDES = N_COLUMNS + 7
 
+# So many samples after a guess are looked at without a branch.
+NEAR = 4
+
 
 def _ask_for_whole_vectors() -> None:
     """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
@@ -106,8 +109,11 @@ def evaluate(p, lane, x, target, tables, trained, constants):
             fires = fires or pre > zero
             finite = finite and np.isfinite(pre)
     else:
-        sorted_x, moments, sides, splits, rising = tables
-        locate(w, b, lane, sorted_x, moments, sides, splits, rising, zero)
+        sorted_x, moments, guesses, inverse_width, sides, splits, rising = tables
+        guess = guess_split(w, b, sorted_x, guesses, inverse_width, zero)
+        splits[lane] = find_split(w, b, sorted_x, guess, zero)
+        rising[lane] = w >= zero
+        load_sides(lane, sorted_x, moments, sides, splits[lane], rising[lane])
         gw, gb, gv, gc, loss = sorted_sums(w, b, v, c, sides, lane, constants)
         fires = sides[N_FIRING, lane] > zero
         finite = np.isfinite(w * sorted_x[0] + b) and np.isfinite(w * sorted_x[-1] + b)
@@ -175,33 +181,46 @@ def _beyond(w, b, x, rises, zero):
 
 
 @compiled
-def locate(w, b, lane, x, moments, sides, splits, rising, zero):
-    """Find the split of a lane, starting from where it was, and copy the moments of its sides."""
+def guess_split(w, b, x, guesses, inverse_width, zero):
+    """Return a sample shortly before the split."""
+    n = x.size
+    part = (-b / w - x[0]) * inverse_width
+    inside = (part >= zero) & (part < n)
+    slot = int(part) if inside else (n if part > zero else 0)
+    return max(min(guesses[slot] - 1, n - NEAR), 0)
+
+
+@compiled
+def find_split(w, b, x, guess, zero):
+    """Return the first sample beyond the split, searching from a guess outwards."""
     n, rises = x.size, w >= zero
-    low = high = splits[lane]
-    step = 1
-    if high == n or _beyond(w, b, x[high], rises, zero):
-        while True:  # downwards, in growing steps
-            probe = high - step
-            if probe < 0:
-                low = 0
+    if n >= NEAR:
+        # Nearly always it is among the next few. Counting has no branch for the processor to
+        # mispredict, so that it works on several lanes at once while it waits for memory.
+        before, near = 0, x[guess : guess + NEAR]
+        for i in range(NEAR):
+            before += 1 if (w * near[i] + b > zero) != rises else 0
+        if (before > 0 or guess == 0) and (before < NEAR or guess + NEAR == n):
+            return guess + before
+    else:
+        before = NEAR
+        guess = -NEAR
+    low, high, step = 0, n, NEAR
+    if before:  # upwards from there, in growing steps
+        low = guess + NEAR
+        while low + step < n:
+            if _beyond(w, b, x[low + step], rises, zero):
+                high = low + step
                 break
-            if not _beyond(w, b, x[probe], rises, zero):
-                low = probe + 1
-                break
-            high = probe
+            low += step + 1
             step *= 2
     else:
-        while True:
-            low += 1
-            probe = low + step - 1
-            if probe >= n:
-                high = n
+        high = guess
+        while high - step > 0:
+            if not _beyond(w, b, x[high - step], rises, zero):
+                low = high - step + 1
                 break
-            if _beyond(w, b, x[probe], rises, zero):
-                high = probe
-                break
-            low = probe
+            high -= step
             step *= 2
     while low < high:
         middle = (low + high) >> 1
@@ -209,15 +228,20 @@ def locate(w, b, lane, x, moments, sides, splits, rising, zero):
             high = middle
         else:
             low = middle + 1
-    splits[lane], rising[lane] = high, rises
-    side = 1 if rises else 0
+    return high
+
+
+@compiled
+def load_sides(lane, x, moments, sides, split, side):
+    """Copy the moments of both sides of a lane's split."""
+    n = x.size
+    firing, silent = moments[split, side], moments[split, 1 - side]
     for column in range(N_COLUMNS):
-        sides[column, lane] = moments[high, side, column]
-    silent = moments[high, 1 - side]
+        sides[column, lane] = firing[column]
     sides[SILENT_TARGET, lane] = silent[MEAN_TARGET]
     sides[SILENT_TARGET_LOW, lane] = silent[MEAN_TARGET_LOW]
     sides[SILENT_STT, lane] = silent[RESIDUAL_SUM] + silent[SLOPE] * (silent[SLOPE] * silent[SXX])
-    sides[N_FIRING, lane] = n - high if rises else high
-    sides[N_SILENT, lane] = high if rises else n - high
-    sides[X_BEFORE, lane] = x[max(high - 1, 0)]
-    sides[X_AFTER, lane] = x[min(high, n - 1)]
+    sides[N_FIRING, lane] = n - split if side else split
+    sides[N_SILENT, lane] = split if side else n - split
+    sides[X_BEFORE, lane] = x[max(split - 1, 0)]
+    sides[X_AFTER, lane] = x[min(split, n - 1)]

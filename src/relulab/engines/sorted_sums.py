@@ -21,6 +21,7 @@ loss is a sum of terms that are not negative, so nothing cancels in it. Where no
 0, and where their x are all equal s is 0. (The sums are those of the parallel axis theorem.)
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -48,16 +49,22 @@ class SortedSums:
         Ascending.
     moments : ndarray, shape (n_samples+1, 2, N_COLUMNS)
         Of the first k samples and of the others, at index k.
+    guesses : ndarray of int32, shape (n_samples+1,)
+        How many samples are below ``x[0] + i*width``: where to begin the search for a split.
+    width : float
+        Of the n_samples equal parts of the range of x.
     """
 
     x: FloatArray
     moments: FloatArray
+    guesses: npt.NDArray[np.int32]
+    width: float
 
     @classmethod
     def of(cls, x: FloatArray, target: FloatArray) -> Self:
         """Return the tables; InputError where a sum of squares is beyond the range of the dtype."""
         splits, dtype = Splits.of(x.astype(np.float64), target.astype(np.float64)), x.dtype
-        moments = np.empty((splits.x.size + 1, 2, N_COLUMNS), dtype)
+        moments = _aligned((splits.x.size + 1, 2, N_COLUMNS), dtype)
         with np.errstate(all="ignore"):
             for side, values in enumerate((splits.first, splits.last)):
                 _fill(moments[:, side], values)
@@ -66,7 +73,9 @@ class SortedSums:
                 "gradient: expected direct, because sums of squares of the samples are beyond the"
                 f" range of {dtype}, got sorted"
             )
-        return cls(splits.x.astype(dtype), moments)
+        edges, width = np.linspace(splits.x[0], splits.x[-1], splits.x.size + 1, retstep=True)
+        guesses = np.asarray(np.searchsorted(splits.x, edges), np.int32)
+        return cls(splits.x.astype(dtype), moments, guesses, float(width))
 
 
 def tables(x: FloatArray, target: FloatArray) -> SortedSums:
@@ -81,6 +90,14 @@ _making = Lock()
 @lru_cache(maxsize=4)
 def _tables(x: bytes, target: bytes, dtype: np.dtype[Any]) -> SortedSums:
     return SortedSums.of(np.frombuffer(x, dtype), np.frombuffer(target, dtype))
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+    """Return an empty array that begins with a line of the cache, so that its rows are lines."""
+    spare = 64 // dtype.itemsize
+    memory: FloatArray = np.empty(math.prod(shape) + spare, dtype)
+    skip = -memory.ctypes.data % 64 // dtype.itemsize
+    return memory[skip : skip + math.prod(shape)].reshape(shape)
 
 
 def _fill(table: FloatArray, values: Moments) -> None:
