@@ -20,6 +20,29 @@ class Final:
     unit: str
 
 
+def evaluate(w, b, v, c, samples, number):
+    """Return the mean gradients and loss over samples, whether any fires, whether all is finite."""
+    zero, half, n = number(0), number(0.5), number(len(samples))
+    sums = None
+    fires, finite = False, True
+    for x, target in samples:
+        pre = w * x + b
+        h = pre if pre > 0 else zero
+        residual = (v * h + c) - target
+        gv = residual * h
+        gc = residual
+        gh = residual * v
+        gw = x * gh if pre > 0 else zero
+        gb = gh if pre > 0 else zero
+        terms = [gw, gb, gv, gc, half * (residual * residual)]
+        sums = terms if sums is None else [s + t for s, t in zip(sums, terms, strict=True)]
+        fires = fires or pre > 0
+        finite = finite and math.isfinite(pre)
+    *gradients, loss = (s / n for s in sums)
+    finite = finite and all(math.isfinite(p) for p in (w, b, v, c, loss))
+    return gradients, loss, fires, finite
+
+
 def train_one(
     start,
     x,
@@ -30,47 +53,45 @@ def train_one(
     max_steps=10_000,
     gradient_tolerance=1e-6,
     divergence_loss=1e30,
+    batch_size=None,
+    order=range,
     number=float,
 ):
-    """Train one network; ``number`` is float or numpy.float32."""
+    """Train one network; ``number`` is float or numpy.float32, ``order(n)`` of the next epoch."""
     w, b, v, c = (number(p) for p in start)
-    x, target = [number(s) for s in x], [number(s) for s in target]
+    samples = [(number(s), number(t)) for s, t in zip(x, target, strict=True)]
     hidden_rate, output_rate = number(hidden_rate), number(output_rate)
     gradient_tolerance, divergence_loss = number(gradient_tolerance), number(divergence_loss)
-    zero, half, n = number(0), number(0.5), number(len(x))
-    death_step = -1
+    death_step, waiting = -1, []
     for k in range(max_steps + 1):
-        sums = None
-        fires, finite = False, True
-        for xi, ti in zip(x, target, strict=True):
-            pre = w * xi + b
-            h = pre if pre > 0 else zero
-            residual = (v * h + c) - ti
-            gv = residual * h
-            gc = residual
-            gh = residual * v
-            gw = xi * gh if pre > 0 else zero
-            gb = gh if pre > 0 else zero
-            terms = [gw, gb, gv, gc, half * (residual * residual)]
-            sums = terms if sums is None else [s + t for s, t in zip(sums, terms, strict=True)]
-            fires = fires or pre > 0
-            finite = finite and math.isfinite(pre)
-        gw, gb, gv, gc, loss = (s / n for s in sums)
-        gw, gb, gv, gc = (
-            zero if p in freeze else g for p, g in zip("wbvc", (gw, gb, gv, gc), strict=True)
-        )
-        absolute = [abs(g) for g in (gw, gb, gv, gc)]
+        new_epoch = not waiting
+        if new_epoch:
+            ordered = [samples[i] for i in order(len(samples))]
+            size = batch_size or len(samples)
+            waiting = [ordered[i : i + size] for i in range(0, len(samples), size)]
+        full_gradients, full_loss, fires, finite = evaluate(w, b, v, c, samples, number)
+        full_gradients = [
+            number(0) if p in freeze else g for p, g in zip("wbvc", full_gradients, strict=True)
+        ]
+        absolute = [abs(g) for g in full_gradients]
         norm = math.nan if any(math.isnan(g) for g in absolute) else max(absolute)
-        finite = finite and all(math.isfinite(p) for p in (w, b, v, c, loss))
+        judged = new_epoch or k == max_steps
+        gradients, batch_loss, _, batch_finite = evaluate(w, b, v, c, waiting[0], number)
+        if not judged:
+            # The pre-activations of all samples, but the loss of the coming batch.
+            finite = all(math.isfinite(w * s + b) for s, _ in samples) and batch_finite
+        loss = full_loss if judged else batch_loss
         if finite and not fires and death_step < 0:
             death_step = k
         if not finite or loss > divergence_loss:
             outcome = "diverged"
-        elif norm <= gradient_tolerance:
+        elif judged and norm <= gradient_tolerance:
             outcome = "converged"
         elif k == max_steps:
             outcome = "unfinished"
         else:
+            del waiting[0]
+            gw, gb, gv, gc = gradients
             if "w" not in freeze:
                 w = w - hidden_rate * gw
             if "b" not in freeze:
@@ -81,7 +102,7 @@ def train_one(
                 c = c - output_rate * gc
             continue
         unit = "alive" if death_step < 0 else "died" if death_step else "born_dead"
-        return Final(w, b, v, c, loss, norm, k, death_step, outcome, unit)
+        return Final(w, b, v, c, full_loss, norm, k, death_step, outcome, unit)
     raise AssertionError("unreachable")
 
 

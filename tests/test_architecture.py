@@ -14,10 +14,11 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
-    {"outcome", "network", "data", "initialization", "parallel", "theory", "splits"},
+    {"outcome", "network", "data", "initialization", "parallel", "theory", "splits", "batches"},
     {"settings", "best_fit", "engines.sorted_sums"},
     {"engines.contract", "engines.compiled_states"},
-    {"engines.lockstep", "engines.compiled"},
+    {"engines.lockstep", "engines.compiled_batches"},
+    {"engines.compiled"},
     {"training"},
     {"sweep"},
     {"results", "statistics", "figures"},

@@ -78,9 +78,9 @@ def resolved_engine(name: object) -> str:
     return engine
 
 
-def resolved_gradient(name: object, n_samples: int) -> str:
+def resolved_gradient(name: object, n_samples: int, batch_size: int | None) -> str:
     """Return how the sums over samples are made, "direct" or "sorted"."""
     gradient = one_of("gradient", name, GRADIENTS)
     if gradient == "auto":
-        return "direct" if n_samples <= DIRECT_UP_TO else "sorted"
+        return "direct" if batch_size or n_samples <= DIRECT_UP_TO else "sorted"
     return gradient

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from relulab.batches import checked_batches
 from relulab.data import TrainingSet
 from relulab.initialization import Distribution
 from relulab.network import PARAMETERS, Networks
@@ -75,6 +76,8 @@ class Sweep:
     max_steps: int = 10_000
     gradient_tolerance: float = 1e-6
     divergence_loss: float = 1e30
+    batch_size: int | None = None
+    shuffle_seed: int | None = None
     gradient: str = "auto"
     dtype: str = "float64"
     _values: dict[str, Any] = field(init=False, repr=False)
@@ -94,6 +97,12 @@ class Sweep:
         for name, value in asdict(rule).items():
             object.__setattr__(self, name, value)  # as plain numbers, which a manifest can hold
         one_of("gradient", self.gradient, GRADIENTS)
+        batches = checked_batches(
+            self.batch_size, self.shuffle_seed, self.data.n_samples, self.gradient
+        )
+        if batches:
+            object.__setattr__(self, "batch_size", batches.size)
+            object.__setattr__(self, "shuffle_seed", batches.shuffle_seed)
         one_of("dtype", self.dtype, DTYPES)
         object.__setattr__(self, "freeze", checked_freeze(self.freeze))
         if self.draws is not None:
@@ -184,6 +193,8 @@ class Sweep:
             self.data,
             **rates,
             freeze=self.freeze,
+            batch_size=self.batch_size,
+            shuffle_seed=self.shuffle_seed,
             gradient=self.gradient,
             max_steps=self.max_steps,
             gradient_tolerance=self.gradient_tolerance,
@@ -234,7 +245,7 @@ class Sweep:
             "data": self.data.specification(),
             **described,
             **plain,
-            "gradient": resolved_gradient(self.gradient, self.data.n_samples),
+            "gradient": resolved_gradient(self.gradient, self.data.n_samples, self.batch_size),
             "freeze": list(self.freeze),
         }
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain, count, repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from relulab.batches import checked_batches
 from relulab.data import TrainingSet
 from relulab.engines import sorted_sums
 from relulab.engines.contract import FinalStates, Problem
@@ -94,11 +96,13 @@ def train(
     max_steps: int = 10_000,
     gradient_tolerance: float = 1e-6,
     divergence_loss: float = 1e30,
+    batch_size: int | None = None,
+    shuffle_seed: int | None = None,
     gradient: str = "auto",
     dtype: str = "float64",
     engine: str = "auto",
 ) -> Trained:
-    """Train every network by full-batch gradient descent until it converges, diverges or stops.
+    """Train every network by gradient descent until it converges, diverges or stops.
 
     The arithmetic is specified to the bit in ``relulab.engines.contract``; a network's result
     does not depend on the engine or on the networks beside it.
@@ -121,6 +125,12 @@ def train(
     divergence_loss : float
         A network has diverged when its loss is larger. Growth to large finite values can be
         transient (5e5-fold was seen), so keep this far above what you would call large.
+    batch_size : int, optional
+        How many samples a step takes; None for all. They come in the order of the data set, again
+        in each epoch; convergence is judged by all samples at the beginning of an epoch. (1 is the
+        "for each training example" of textbooks.)
+    shuffle_seed : int, optional
+        Of another order in each epoch, the same for all networks.
     gradient : {"auto", "direct", "sorted"}
         How the sums over samples are made: in sample order, or from tables of the sorted samples
         (``relulab.engines.sorted_sums``), which costs about the same for ten samples and for a
@@ -142,7 +152,8 @@ def train(
     rates = _checked_rates(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
-    final = run(_problem(networks, data, rates, freeze, gradient, dtype, stopping))
+    sums = (gradient, batch_size, shuffle_seed)
+    final = run(_problem(networks, data, rates, freeze, sums, dtype, stopping))
     return Trained(
         initial=networks,
         rates=rates,
@@ -165,6 +176,8 @@ def trace(
     hidden_learning_rate: Any = None,
     output_learning_rate: Any = None,
     freeze: Collection[str] = (),
+    batch_size: int | None = None,
+    shuffle_seed: int | None = None,
     gradient: str = "auto",
     dtype: str = "float64",
 ) -> pd.DataFrame:
@@ -188,16 +201,21 @@ def trace(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
     stopping = StoppingRule(max_steps=n_steps)
-    problem = _problem(networks, data, rates, freeze, gradient, dtype, stopping)
+    sums = (gradient, batch_size, shuffle_seed)
+    problem = _problem(networks, data, rates, freeze, sums, dtype, stopping)
     lanes = Lanes(problem, problem.n_nets)
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
+    batches = problem.batches
+    steps = chain.from_iterable(map(batches.epoch, count())) if batches else repeat(None)
     with np.errstate(all="ignore"):
-        for state in history:
+        for state, batch in zip(history, steps, strict=False):
             lanes.evaluate()
             finite &= lanes.finite
             np.copyto(state[:4], lanes.parameters, where=finite)
             np.copyto(state[4], lanes.loss, where=finite)
+            if batch is not None:
+                lanes.evaluate_batch(batch)
             lanes.update()
     columns = dict(zip((*PARAMETERS, "loss"), history.transpose(1, 2, 0), strict=True))
     run, step = np.indices((problem.n_nets, n_steps + 1))
@@ -233,7 +251,7 @@ def _problem(
     data: TrainingSet,
     rates: dict[str, FloatArray],
     freeze: Collection[str],
-    gradient: str,
+    sums: tuple[str, int | None, int | None],
     dtype: str,
     stopping: StoppingRule,
 ) -> Problem:
@@ -248,7 +266,9 @@ def _problem(
     both = [rates[name if name in rates else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in frozen for p in PARAMETERS)
     x, target = _rounded("x", data.x, number), _rounded("target", data.target, number)
-    by_tables = resolved_gradient(gradient, data.n_samples) == "sorted"
+    gradient, batch_size, shuffle_seed = sums
+    batches = checked_batches(batch_size, shuffle_seed, data.n_samples, gradient)
+    by_tables = resolved_gradient(gradient, data.n_samples, batch_size) == "sorted"
     return Problem(
         parameters=_rounded("networks", networks.stack(), number),
         rates=_rounded("learning_rate", np.stack(both), number),
@@ -256,6 +276,7 @@ def _problem(
         x=x,
         target=target,
         sums=sorted_sums.tables(x, target) if by_tables else None,
+        batches=batches,
         stopping=stopping,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from relulab.double_double import splitter
+from relulab.engines.compiled_batches import run_batches
 from relulab.engines.compiled_states import (
     N_FIRING,
     N_SIDES,
@@ -49,7 +50,6 @@ def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
     number = problem.dtype.type
     integer = np.dtype(f"i{problem.dtype.itemsize}").type  # as wide, so that vectors match
-    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
     stopping = problem.stopping
     tolerance = number(stopping.gradient_tolerance)
     divergence_loss = number(stopping.divergence_loss)
@@ -62,6 +62,10 @@ def run(problem: Problem) -> FinalStates:
         number(1.001) * tolerance / number(max(1.0, np.abs(problem.x).max())),
         np.finfo(problem.dtype).max,
     )
+    constants = (number(0), number(0.5), number(problem.x.size), splitter(number))
+    if problem.batches is not None:
+        return run_batches(problem, problem.batches, limits, constants)
+    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
     _train(
         problem.parameters,
         problem.rates,
@@ -71,7 +75,7 @@ def run(problem: Problem) -> FinalStates:
         _tables(problem, integer),
         stopping.max_steps,
         limits,
-        (number(0), number(0.5), number(problem.x.size), splitter(number)),
+        constants,
         np.zeros(LANES, integer),
         (integer(0), integer(1), integer(1 + FIRED)),
         (final.parameters, final.loss, final.gradient_norm),

@@ -19,6 +19,11 @@ State k is the parameters after k updates; before update k it is judged, in this
 3. unfinished: k = max_steps.
 
 Independently, death_step is the first k whose state is finite and fires on no sample.
+
+With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
+epoch, the sums are made, and divided by their number. The full batch judges the states at which an
+epoch begins and that of k = max_steps. In between a state can only diverge, and "the loss" is that
+of the coming batch. What is told of a final state is of the full batch.
 """
 
 from dataclasses import dataclass
@@ -27,6 +32,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from relulab.batches import Batches
 from relulab.engines.sorted_sums import SortedSums
 from relulab.settings import StoppingRule
 from relulab.validation import FloatArray
@@ -47,6 +53,8 @@ class Problem:
     x, target : ndarray, shape (n_samples,)
     sums : SortedSums, optional
         Tables of the samples for ``gradient="sorted"``; None for direct sums.
+    batches : Batches, optional
+        Which samples each step takes; None for all.
     """
 
     parameters: FloatArray
@@ -55,6 +63,7 @@ class Problem:
     x: FloatArray
     target: FloatArray
     sums: SortedSums | None
+    batches: Batches | None
     stopping: StoppingRule
 
     @property

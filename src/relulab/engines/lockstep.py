@@ -4,14 +4,15 @@ A network that finishes is written out and its lane is given to the next one tha
 window stays full although run lengths differ 1000-fold; when none waits, the window shrinks.
 """
 
+from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from relulab.batches import Batches
 from relulab.engines import sorted_sums
 from relulab.engines.contract import FinalStates, Problem
-from relulab.engines.sorted_sums import SortedSums
 from relulab.outcome import Outcome
 from relulab.validation import FloatArray
 
@@ -39,9 +40,10 @@ class Lanes:
         The clock at which it was loaded, so that its age is ``clock - start``.
     """
 
-    def __init__(self, problem: Problem, window: int) -> None:
+    def __init__(self, problem: Problem, window: int, first: int = 0) -> None:
         self.problem = problem
         self.samples = list(zip(problem.x, problem.target, strict=True))
+        self.x_min, self.x_max = problem.x.min(), problem.x.max()
         self.frozen = np.flatnonzero(np.logical_not(problem.trained))
         self.last_trained = max(np.flatnonzero(problem.trained), default=0)
         self.clock = 0
@@ -51,7 +53,7 @@ class Lanes:
         self._lanes = np.empty((2, window), np.int64)
         self._select = np.empty(window, np.dtype(f"i{problem.dtype.itemsize}"))
         self._view(window)
-        self.load(np.arange(window), np.arange(window))
+        self.load(np.arange(window), np.arange(first, first + window))
 
     def _view(self, n_active: int) -> None:
         """Bind the names to the first ``n_active`` lanes."""
@@ -87,31 +89,42 @@ class Lanes:
     def evaluate(self) -> None:
         """Compute loss, gradients, firing and finite of every lane's present state."""
         if self.problem.sums is None:
-            self._evaluate_samples()
+            self._evaluate_samples(self.samples)
         else:
-            self._evaluate_sorted(self.problem.sums)
+            sorted_sums.evaluate(self.problem.sums, self.parameters, out=self._totals)
+            self._look_at_ends()
+        self._finish_evaluation()
+
+    def evaluate_batch(self, batch: npt.NDArray[np.int64]) -> None:
+        """Compute loss and gradients of some samples; firing and finite are of all."""
+        self._evaluate_samples([self.samples[i] for i in batch])
+        self._look_at_ends()
+        self._finish_evaluation()
+
+    def _finish_evaluation(self) -> None:
         self.gradients[self.frozen] = 0
         np.isfinite(self.loss, out=self._flag)
         np.logical_and(self.finite, self._flag, out=self.finite)
 
-    def _evaluate_sorted(self, sums: SortedSums) -> None:
-        self.firing[:] = sorted_sums.evaluate(sums, self.parameters, out=self._totals)
+    def _look_at_ends(self) -> None:
+        """Find firing and finite from the ends of the data: pre-activations are monotone in x."""
         w, b = self.parameters[:2]
-        # Monotone in x, also in floating point: the ends tell of all samples.
-        self.finite[:] = np.isfinite(w * sums.x[0] + b) & np.isfinite(w * sums.x[-1] + b)
+        low, high = w * self.x_min + b, w * self.x_max + b
+        self.firing[:] = (low > 0) | (high > 0)
+        self.finite[:] = np.isfinite(low) & np.isfinite(high)
 
-    def _evaluate_samples(self) -> None:
+    def _evaluate_samples(self, samples: list[tuple[Any, Any]]) -> None:
         self.firing.fill(False)
         self.finite.fill(True)
         totals, terms = self._totals, self._terms
-        for i, (x, target) in enumerate(self.samples):
+        for i, (x, target) in enumerate(samples):
             if i == 0:
                 self._evaluate_sample(x, target, out=totals)
             else:
                 self._evaluate_sample(x, target, out=terms)
                 np.add(totals, terms, out=totals)
-        if len(self.samples) > 1:
-            np.divide(totals, self.problem.dtype.type(len(self.samples)), out=totals)
+        if len(samples) > 1:
+            np.divide(totals, self.problem.dtype.type(len(samples)), out=totals)
 
     def _evaluate_sample(self, x: Any, target: Any, out: FloatArray) -> None:
         """Write one sample's gw, gb, gv, gc and loss to the rows of ``out``."""
@@ -156,22 +169,54 @@ class Lanes:
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
-    window = min(WINDOW, problem.n_nets)
     with np.errstate(all="ignore"):
-        lanes = Lanes(problem, window)
-        judge = _Judge(lanes, final)
-        n_loaded = window
-        while lanes.n_active:
-            lanes.evaluate()
-            finished = judge.finish()
-            lanes.update()
-            if finished.size:
-                n_new = min(finished.size, problem.n_nets - n_loaded)
-                lanes.load(finished[:n_new], np.arange(n_loaded, n_loaded + n_new))
-                n_loaded += n_new
-                if n_new < finished.size:
-                    lanes.drop(finished[n_new:])
+        if problem.batches is None:
+            _run_full_batch(problem, final)
+        else:
+            for first in range(0, problem.n_nets, WINDOW):
+                window = min(WINDOW, problem.n_nets - first)
+                _run_batches(problem.batches, Lanes(problem, window, first), final)
     return final
+
+
+def _run_full_batch(problem: Problem, final: FinalStates) -> None:
+    window = min(WINDOW, problem.n_nets)
+    lanes = Lanes(problem, window)
+    judge = _Judge(lanes, final)
+    n_loaded = window
+    while lanes.n_active:
+        lanes.evaluate()
+        finished = judge.finish()
+        lanes.update()
+        if finished.size:
+            n_new = min(finished.size, problem.n_nets - n_loaded)
+            lanes.load(finished[:n_new], np.arange(n_loaded, n_loaded + n_new))
+            n_loaded += n_new
+            if n_new < finished.size:
+                lanes.drop(finished[n_new:])
+
+
+def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
+    """Train a window of networks, which all take the same batch at the same time."""
+    judge = _Judge(lanes, final)
+    max_steps = lanes.problem.stopping.max_steps
+    for epoch in count():
+        for i, batch in enumerate(batches.epoch(epoch)):
+            if i == 0 or lanes.clock == max_steps:
+                lanes.evaluate()
+                lanes.drop(judge.finish())
+                lanes.evaluate_batch(batch)
+            else:
+                lanes.evaluate_batch(batch)
+                diverged = judge.diverged()
+                if diverged.size:
+                    lanes.evaluate()
+                    judge.write(diverged, np.full(diverged.size, Outcome.DIVERGED, np.int8))
+                    lanes.drop(diverged)
+                    lanes.evaluate_batch(batch)
+            if not lanes.n_active:
+                return
+            lanes.update()
 
 
 class _Judge:
@@ -194,7 +239,7 @@ class _Judge:
         candidates = self._candidates()
         if not candidates.size:
             return candidates
-        lanes, final = self.lanes, self.final
+        lanes = self.lanes
         norm = lanes.gradient_norm(candidates)
         age = lanes.clock - lanes.start[candidates]
         outcome = np.full(candidates.size, -1, np.int8)
@@ -203,14 +248,24 @@ class _Judge:
         outcome[~self._bounded[candidates]] = Outcome.DIVERGED
 
         ended = outcome >= 0
-        finished = candidates[ended]
-        runs = lanes.run[finished]
-        final.parameters[:, runs] = lanes.parameters[:, finished]
-        final.loss[runs] = lanes.loss[finished]
-        final.gradient_norm[runs] = norm[ended]
-        final.steps_taken[runs] = age[ended]
-        final.outcome[runs] = outcome[ended]
-        return finished
+        self.write(candidates[ended], outcome[ended])
+        return candidates[ended]
+
+    def diverged(self) -> npt.NDArray[np.intp]:
+        """Note deaths; return the lanes that break a bound, ascending."""
+        self._note_deaths()
+        lanes = self.lanes
+        return np.flatnonzero(~(lanes.finite & (lanes.loss <= self.stopping.divergence_loss)))
+
+    def write(self, lanes: npt.NDArray[np.intp], outcome: npt.NDArray[np.int8]) -> None:
+        """Write out the final states of some lanes."""
+        of, final = self.lanes, self.final
+        runs = of.run[lanes]
+        final.parameters[:, runs] = of.parameters[:, lanes]
+        final.loss[runs] = of.loss[lanes]
+        final.gradient_norm[runs] = of.gradient_norm(lanes)
+        final.steps_taken[runs] = of.clock - of.start[lanes]
+        final.outcome[runs] = outcome
 
     def _candidates(self) -> npt.NDArray[np.intp]:
         """Return the lanes that may finish now: a cheap test that misses none."""

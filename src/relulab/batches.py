@@ -1,0 +1,78 @@
+"""Which samples each step takes, where a step takes a few of them: the same for every network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.validation import InputError, whole_number
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Epochs of batches; an epoch takes every sample once.
+
+    Attributes
+    ----------
+    n_samples : int
+    size : int
+        Samples in a batch; the last batch of an epoch has what is left.
+    shuffle_seed : int, optional
+        Of the order of the samples, another one in each epoch; None for the data set's own.
+
+    Raises
+    ------
+    InputError
+        If the size is not 1 ... n_samples, or the seed not a whole number >= 0.
+    """
+
+    n_samples: int
+    size: int
+    shuffle_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        size = whole_number("batch_size", self.size, at_least=1)
+        if size > self.n_samples:
+            raise InputError(
+                f"batch_size: expected at most the {self.n_samples} samples that there are,"
+                f" got {size}"
+            )
+        object.__setattr__(self, "size", size)
+        if self.shuffle_seed is not None:
+            seed = whole_number("shuffle_seed", self.shuffle_seed, at_least=0)
+            object.__setattr__(self, "shuffle_seed", seed)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches in an epoch."""
+        return -(-self.n_samples // self.size)
+
+    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the samples in the order of an epoch; it depends on the seed and the epoch."""
+        if self.shuffle_seed is None:
+            return np.arange(self.n_samples)
+        sequence = np.random.SeedSequence(self.shuffle_seed, spawn_key=(epoch,))
+        return np.random.default_rng(sequence).permutation(self.n_samples)
+
+    def epoch(self, epoch: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the samples of each batch of an epoch."""
+        order = self.order(epoch)
+        for first in range(0, self.n_samples, self.size):
+            yield order[first : first + self.size]
+
+
+def checked_batches(
+    batch_size: object, shuffle_seed: object, n_samples: int, gradient: object
+) -> Batches | None:
+    """Return the batches that the arguments of ``train`` ask for, None for the full batch."""
+    if batch_size is None:
+        if shuffle_seed is not None:
+            raise InputError(
+                "shuffle_seed: expected None without batch_size, because the full batch has no"
+                f" order, got {shuffle_seed}"
+            )
+        return None
+    if gradient == "sorted":
+        raise InputError("gradient: expected direct or auto with batch_size, got sorted")
+    return Batches(n_samples, batch_size, shuffle_seed)  # type: ignore[arg-type] # it checks

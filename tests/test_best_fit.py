@@ -1,0 +1,204 @@
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relulab.best_fit import best_fit
+from relulab.data import TrainingSet
+from relulab.network import Networks
+from relulab.validation import InputError
+
+
+def plain_loss(network, x, target):
+    """Return the loss of a network, one sample after the other, in exact arithmetic."""
+    w, b, v, c = (Fraction(float(p)) for p in network.stack()[:, 0])
+    total = Fraction(0)
+    for xi, ti in zip(x, target, strict=True):
+        total += (v * max(w * Fraction(float(xi)) + b, 0) + c - Fraction(float(ti))) ** 2
+    return float(total / (2 * len(x)))
+
+
+def loss_at(x, target, hinge, sign):
+    """Return the smallest loss with the hinge at a position."""
+    columns = np.stack([np.maximum(sign * (x - hinge), 0), np.ones(x.size)], axis=1)
+    solution = np.linalg.lstsq(columns, target)[0]
+    return 0.5 * np.mean((columns @ solution - target) ** 2)
+
+
+def golden_section(function, low, high):
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(60):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if function(left) < function(right):
+            high = right
+        else:
+            low = left
+    return function((low + high) / 2)
+
+
+def brute_loss(x, target):
+    """Return the smallest loss that a search over hinge positions and straight lines finds."""
+    knots = np.unique(x)
+    line = np.stack([x, np.ones(x.size)], axis=1) - [x.mean(), 0]
+    losses = [0.5 * np.mean((line @ np.linalg.lstsq(line, target)[0] - target) ** 2)]
+    for sign in (1, -1):
+        for low, high in pairwise(knots):
+            grid = np.linspace(low, high, 5)  # with the middle
+            at_grid = [loss_at(x, target, hinge, sign) for hinge in grid]
+            losses += at_grid
+            k = int(np.argmin(at_grid))
+            ends = grid[max(k - 1, 0)], grid[min(k + 1, 4)]
+            if min(at_grid) <= 1.5 * min(losses) + 1e-15:  # others cannot win
+                losses.append(golden_section(lambda z: loss_at(x, target, z, sign), *ends))  # noqa: B023
+    return min(losses)
+
+
+def assert_best(x, target):
+    x, target = np.asarray(x, float), np.asarray(target, float)
+    fit = best_fit(TrainingSet(x, target))
+    assert fit.loss <= brute_loss(x, target) * (1 + 1e-9) + 1e-12 * target.var() + 1e-15
+    assert plain_loss(fit.network, x, target) == pytest.approx(fit.loss, rel=1e-9, abs=1e-20)
+    residual = fit.network.predict(x)[0] - target
+    assert 0.5 * np.mean(residual**2) == pytest.approx(fit.loss, rel=1e-9, abs=1e-20)
+    firing = fit.network.w * x + fit.network.b > 0
+    kinds = {"linear": firing.all(), "hinge": firing.any() and not firing.all()}
+    assert kinds.get(fit.kind, fit.network.v == 0)
+    return fit
+
+
+def kinked(rng, n):
+    w, b, v = rng.normal(size=3)
+    x = rng.normal(size=n)
+    return x, v * np.maximum(w * x + b, 0) + rng.choice([0.01, 0.3]) * rng.normal(size=n)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_search_finds_better(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 41))
+    x, target = [
+        lambda: kinked(rng, n),
+        lambda: (rng.normal(size=n), rng.normal(size=n)),
+        lambda: (rng.integers(0, 6, n), rng.normal(size=n)),
+        lambda: (rng.standard_cauchy(n), rng.integers(0, 2, n)),
+    ][seed % 4]()
+    assert_best(x, target)
+
+
+SMALL = st.integers(-4, 4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=9))
+def test_ties(samples):
+    assert_best(*zip(*samples, strict=True))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12))
+def test_laws(samples):
+    x, target = np.array(samples, float).T
+    fit = best_fit(TrainingSet(x, target))
+    for other, factor in (
+        (TrainingSet(-x, target), 1),
+        (TrainingSet(x, -target), 1),
+        (TrainingSet(x[::-1], target[::-1]), 1),
+        (TrainingSet(np.tile(x, 2), np.tile(target, 2)), 1),
+        (TrainingSet(x + 2**20, target - 2**20), 1),
+        (TrainingSet(x * 2.0**500, target * 2.0**-30), 2.0**-60),
+        (TrainingSet(x * 2.0**-500, target * 2.0**30), 2.0**60),
+    ):
+        same = best_fit(other)
+        assert same.loss == pytest.approx(factor * fit.loss, rel=1e-14, abs=1e-28 * factor)
+        assert same.kind == fit.kind
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize(("w", "b", "v", "c"), [(2, -0.6, -3, 0.5), (-0.5, 0.1, 4, -2)])
+def test_teacher_is_found(w, b, v, c, offset):
+    data = TrainingSet.teacher(w, b - w * offset, v, c, low=offset - 1, high=offset + 1)
+    fit = best_fit(data)
+    accuracy = 1e-14 * (1 + offset)
+    assert fit.kind == "hinge"
+    assert fit.loss < accuracy**2
+    assert fit.network.w[0] == np.sign(w)
+    assert fit.network.v[0] * fit.network.w[0] == pytest.approx(v * w, abs=30 * accuracy)
+    hinge = -fit.network.b[0] / fit.network.w[0]
+    assert hinge == pytest.approx(offset - b / w, abs=30 * accuracy)
+    assert fit.network.c[0] == pytest.approx(c, abs=30 * accuracy)
+
+
+def test_a_perfect_fit_has_no_loss_but_rounding():
+    assert best_fit(TrainingSet.teacher(1, -0.3, 1, 0, n_samples=1000)).loss < 1e-30
+    x = np.arange(8) / 8 + 1e6  # exactly representable: no loss at all
+    assert best_fit(TrainingSet(x, np.maximum(x - 1e6 - 0.25, 0))).loss < 1e-50
+
+
+def test_offset():
+    rng = np.random.default_rng(0)
+    x, target = kinked(rng, 30)
+    there = x + 1e6
+    here = best_fit(TrainingSet(there - 1e6, target))
+    far = best_fit(TrainingSet(there, target))
+    assert far.loss == pytest.approx(here.loss, rel=1e-12)
+    assert plain_loss(far.network, there, target) == pytest.approx(far.loss, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "target"), [([1], [3]), ([1, 2, 5], [3, 3, 3]), ([2, 2, 2], [3, 2, 4]), ([0], [0])]
+)
+def test_constant(x, target):
+    fit = best_fit(TrainingSet(x, target))
+    assert (fit.kind, fit.network.v[0], fit.network.c[0]) == ("constant", 0, np.mean(target))
+    assert fit.loss == pytest.approx(np.var(target) / 2, rel=1e-15)
+
+
+def test_what_lies_below_a_constant_is_found():
+    # A symmetric bump: neither a line nor the mean, but one flat side and half a slope.
+    assert assert_best([-2, -1, 0, 1, 2], [0, 0, 1, 0, 0]).kind == "hinge"
+
+
+@pytest.mark.parametrize(
+    ("x", "target"), [([1, 2], [5, 3]), ([2, 2, 3], [1, 3, 0]), (np.linspace(-3, 1, 50), None)]
+)
+def test_linear(x, target):
+    x = np.asarray(x, float)
+    fit = assert_best(x, 3 - 0.7 * x if target is None else target)
+    assert fit.kind == "linear"
+
+
+def test_two_samples_that_hardly_differ_fire():
+    x = np.array([-1, -1 + 2**-53])
+    fit = best_fit(TrainingSet(x, [0, 1]))
+    assert fit.kind == "linear"
+    assert (fit.network.w * x + fit.network.b > 0).all()
+
+
+def test_a_lone_sample_fires_alone():
+    fit = assert_best([0, 1, 2, 3, 4, 5], [1, -1, -1, 1, 0, 60])
+    assert fit.kind == "hinge"
+    assert fit.network.b[0] == -4  # the flattest of the equally good
+    assert fit.network.c[0] == pytest.approx(0, abs=1e-30)
+
+
+def test_many_samples():
+    rng = np.random.default_rng(1)
+    x, noise = rng.uniform(-1, 1, 100_000), rng.normal(size=100_000)
+    target = 2 * np.maximum(0.2 - x, 0) + 0.1 * noise
+    fit = best_fit(TrainingSet(x, target))
+    assert fit.kind == "hinge"
+    assert fit.loss == pytest.approx(0.005, rel=0.02)
+    assert fit.network.b[0] == pytest.approx(0.2, abs=0.01)
+    for shift in (-1e-3, 1e-3):
+        near = Networks(-1, fit.network.b + shift, fit.network.v, fit.network.c)
+        assert fit.loss < 0.5 * np.mean((near.predict(x)[0] - target) ** 2)
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="data: expected TrainingSet, got 3"):
+        best_fit(3)
+    with pytest.raises(InputError, match="v: expected finite"):
+        best_fit(TrainingSet([0, 1e-200], [0, 1e200]))
