@@ -15,7 +15,7 @@ SOURCE = Path(rl.__file__).parent
 LAYERS = [
     {"validation", "double_double"},
     {"outcome", "network", "data", "initialization", "parallel", "theory", "splits", "batches"},
-    {"settings", "best_fit", "engines.sorted_sums"},
+    {"settings", "least_squares", "engines.sorted_sums"},
     {"engines.contract", "engines.compiled_states"},
     {"engines.lockstep", "engines.compiled_batches"},
     {"engines.compiled"},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relulab import figures, statistics, theory
-    from relulab.data import TrainingSet
+    from relulab.data import Scale, TrainingSet
     from relulab.experiment import Experiment, main
     from relulab.initialization import (
         SCHEMES,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         scheme,
         torch_default,
     )
+    from relulab.least_squares import BestFit, best_fit
     from relulab.network import Networks
     from relulab.outcome import Outcome, Unit
     from relulab.results import Results
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 # Where each public name lives. Names are imported when first used, so that figures are drawn from
 # files without loading an engine, and ``import relulab`` is light.
 _HOMES = {
-    "data": ("TrainingSet",),
+    "least_squares": ("BestFit", "best_fit"),
+    "data": ("Scale", "TrainingSet"),
     "experiment": ("Experiment", "main"),
     "initialization": (
         "SCHEMES",
@@ -57,6 +59,7 @@ _MODULES = ("figures", "statistics", "theory")
 
 __all__ = [
     "SCHEMES",
+    "BestFit",
     "Experiment",
     "InputError",
     "LogUniform",
@@ -64,11 +67,13 @@ __all__ = [
     "Normal",
     "Outcome",
     "Results",
+    "Scale",
     "Sweep",
     "Trained",
     "TrainingSet",
     "Uniform",
     "Unit",
+    "best_fit",
     "figures",
     "glorot_normal",
     "glorot_uniform",

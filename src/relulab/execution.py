@@ -58,6 +58,8 @@ def run_sweeps(
         (sweeps[name], shard["start"], shard["stop"], results.part_file(name, number), engine)
         for name, number, shard in todo
     ]
+    for name, _, _ in todo:
+        _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
     n_runs = sum(map(len, sweeps.values()))
     n_missing = sum(shard["stop"] - shard["start"] for _, _, shard in todo)
     with tqdm(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab import figures, statistics
+from relulab.data import TrainingSet
 from relulab.execution import run_sweeps
 from relulab.results import Results, write_parquet
 from relulab.sweep import Sweep
@@ -34,7 +36,8 @@ class Experiment:
         What ``--help`` and the summary say.
     report : function of Results
         Yields (name, Axes or table); a figure is stored as PNG, a table as CSV.
-    sweeps : dict of str to Sweep
+    sweeps : dict of str to Sweep, or function of the parsed command line
+        The function returns the dict; so sweeps can be on data that the user names.
     records : dict of str to function of the parsed command line
         Each returns a DataFrame that is not made of runs: a trace, timings.
     options : function of ArgumentParser, optional
@@ -44,7 +47,9 @@ class Experiment:
     file: str
     question: str
     report: Callable[[Results], Report]
-    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    sweeps: Mapping[str, Sweep] | Callable[[argparse.Namespace], Mapping[str, Sweep]] = field(
+        default_factory=dict
+    )
     records: Mapping[str, Callable[[argparse.Namespace], pd.DataFrame]] = field(
         default_factory=dict
     )
@@ -93,7 +98,9 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
                 f" {getattr(options, name)}"
             )
     if not options.figures:
-        sweeps = {name: _adapted(s, options) for name, s in experiment.sweeps.items()}
+        asked = experiment.sweeps
+        described = asked(options) if callable(asked) else asked
+        sweeps = {name: _adapted(sweep, options) for name, sweep in described.items()}
         failed = run_sweeps(
             sweeps,
             results,
@@ -118,6 +125,35 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options by which a user names a data set, for ``Experiment.options``."""
+    add = parser.add_argument
+    add("--csv", type=Path, metavar="FILE", help="train on two columns of this file")
+    add("--x", metavar="COLUMN", help="the column of inputs")
+    add("--target", metavar="COLUMN", help="the column of targets")
+    add("--missing", default="refuse", help="what to do with rows without a value: refuse or drop")
+
+
+def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> TrainingSet:
+    """Return the standardized data set that the command line names, else the default."""
+    columns = (options.x, options.target)
+    if options.csv is None:
+        if columns != (None, None):
+            raise InputError("--x, --target: expected with --csv FILE only, got no --csv")
+        return default()
+    if None in columns:
+        raise InputError("--csv: expected --x COLUMN and --target COLUMN beside it, got less")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        data = TrainingSet.from_csv(
+            options.csv, x=options.x, target=options.target, missing=options.missing,
+            standardize=True,
+        )  # fmt: skip
+    for warning in said:
+        print(warning.message, file=sys.stderr)
+    return data
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

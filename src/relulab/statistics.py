@@ -16,6 +16,9 @@ from relulab.validation import InputError, finite_number, shown
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
+# What a run on several samples found, the best first.
+OPTIMA = pd.CategoricalDtype(["global", "local", "moving", "died", "born_dead", "diverged"])
+
 
 def wilson_interval(
     count: npt.ArrayLike, n: npt.ArrayLike, confidence: float = 0.95
@@ -48,24 +51,74 @@ def outcome_rates(
         The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
-    by = _column_names(by, taken=("outcome", "unit"))
-    counts = _counted(runs, [*by, "outcome", "unit"]).rename("count").reset_index()
+    return _rates(runs, by, {"outcome": OUTCOMES, "unit": UNITS}, confidence)
+
+
+def optimum_rates(
+    runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return how many runs ended at each of OPTIMA, for each value of the columns ``by``.
+
+    Returns
+    -------
+    DataFrame
+        As ``outcome_rates``, with the column optimum instead of outcome and unit.
+    """
+    frames = [runs] if isinstance(runs, pd.DataFrame) else runs
+    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames)
+    return _rates(labelled, by, {"optimum": OPTIMA}, confidence)
+
+
+def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
+    """Return what each run on several samples found: one of OPTIMA.
+
+    ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
+    the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
+    converged to a ``local`` optimum (or saddle), or was still ``moving``.
+    """
+    if finite_number("tolerance", tolerance) < 0:
+        raise InputError(f"tolerance: expected a number >= 0, got {tolerance}")
+    needed = ["excess_loss", "outcome", "unit"]
+    if missing := [name for name in needed if name not in runs]:
+        raise InputError(
+            f"runs: expected the columns {', '.join(needed)}, which runs on several samples have;"
+            f" no {missing[0]}"
+        )
+    found = np.select(
+        [
+            runs["outcome"] == "diverged",
+            runs["excess_loss"] <= tolerance,
+            runs["unit"] == "died",
+            runs["unit"] == "born_dead",
+            runs["outcome"] == "converged",
+        ],
+        ["diverged", "global", "died", "born_dead", "local"],
+        "moving",
+    )
+    return pd.Categorical(found, dtype=OPTIMA)
+
+
+def _rates(
+    runs: Runs, by: str | Sequence[str], labels: dict[str, pd.CategoricalDtype], confidence: float
+) -> pd.DataFrame:
+    """Return count, share and interval of every combination of labels, for each value of ``by``."""
+    by = _column_names(by, taken=tuple(labels))
+    counts = _counted(runs, [*by, *labels]).rename("count").reset_index()
     rows = pd.MultiIndex.from_product(
-        [OUTCOMES.categories, UNITS.categories], names=["outcome", "unit"]
+        [dtype.categories for dtype in labels.values()], names=list(labels)
     ).to_frame(index=False)
     if by:
         rows = counts[by].drop_duplicates().merge(rows, how="cross")
-    rates = rows.merge(counts, how="left", on=[*by, "outcome", "unit"])
+    rates = rows.merge(counts, how="left", on=[*by, *labels])
     rates["count"] = rates["count"].fillna(0).astype("int64")
-    rates["outcome"] = rates["outcome"].astype(OUTCOMES)
-    rates["unit"] = rates["unit"].astype(UNITS)
+    rates = rates.astype(labels)
     if by:
         rates["n_runs"] = rates.groupby(by, observed=True, dropna=False)["count"].transform("sum")
     else:
         rates["n_runs"] = rates["count"].sum()
     rates["share"] = rates["count"] / rates["n_runs"]
     rates["low"], rates["high"] = wilson_interval(rates["count"], rates["n_runs"], confidence)
-    return rates.sort_values([*by, "outcome", "unit"], ignore_index=True)
+    return rates.sort_values([*by, *labels], ignore_index=True)
 
 
 def steps_to_converge(

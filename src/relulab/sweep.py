@@ -14,6 +14,7 @@ import pandas as pd
 from relulab.batches import checked_batches
 from relulab.data import TrainingSet
 from relulab.initialization import Distribution
+from relulab.least_squares import best_fit
 from relulab.network import PARAMETERS, Networks
 from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.settings import (
@@ -203,7 +204,18 @@ class Sweep:
             engine=engine,
         )
         final = trained.to_frame()
+        if self.best_loss is not None:
+            excess = final["loss"] - self.best_loss
+            final.insert(list(final).index("loss") + 1, "excess_loss", excess)
         return pd.concat([rows, final.drop(columns=["run", *rows], errors="ignore")], axis=1)
+
+    @cached_property
+    def best_loss(self) -> float | None:
+        """The smallest loss that any network has on the data; None on a single sample.
+
+        Shards find it made when it was asked for before they went to the workers.
+        """
+        return best_fit(self.data).loss if self.data.n_samples > 1 else None
 
     def run(
         self, *, n_jobs: int = 1, shard_size: int | None = None, engine: str = "auto"
@@ -215,6 +227,7 @@ class Sweep:
         """
         engine = resolved_engine(engine)
         n_jobs, threads = checked_n_jobs(n_jobs), engine == "compiled"
+        _ = self.best_loss
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
         for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads):

@@ -18,7 +18,7 @@ from relulab.validation import instance_of
 
 # Of the sum of squares of the targets about their mean: a kind that is better by less than that is
 # not better, only more complicated.
-NEGLIGIBLE = 1e-12
+NEGLIGIBLE = 1e-24
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class BestFit:
 def best_fit(data: TrainingSet) -> BestFit:
     """Return the global optimum of the loss over all w, b, v, c, in O(n log n).
 
-    A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-12 of
+    A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-24 of
     the variance of the targets. There are other networks of the same predictions: w and b times any
     positive number, v divided by it. If all samples that fire have one x, the hinge is as far from
     them as it can be without a loss, at the next sample.
