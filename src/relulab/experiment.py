@@ -23,6 +23,9 @@ Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
 QUICK = 5
 
+# The summary counts so many sweeps one by one, more of them together.
+MOST_PRINTED = 8
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -186,7 +189,8 @@ def _adapted(sweep: Sweep, options: argparse.Namespace) -> Sweep:
 
 
 def _print_outcomes(results: Results) -> None:
-    rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by=["sweep"])
+    by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
+    rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
     shown = rates[rates["count"] > 0].drop(columns="n_runs")
     percent = {column: "{:.2%}".format for column in ("share", "low", "high")}
     print(shown.to_string(index=False, formatters={**percent, "count": "{:,}".format}))

@@ -48,6 +48,24 @@ FATE_COLORS = {
 # From the bottom of a stack: the dead first, so that their upper edge is the share of all dead.
 FATES = [(o, u) for u in ("born_dead", "died", "alive") for o in OUTCOMES.categories]
 
+# What a run on several samples found (statistics.OPTIMA), in the colors of the fates.
+OPTIMUM_COLORS = {
+    "global": FATE_COLORS["converged", "alive"],
+    "local": "#9e6fb8",
+    "moving": FATE_COLORS["unfinished", "alive"],
+    "died": FATE_COLORS["converged", "died"],
+    "born_dead": FATE_COLORS["converged", "born_dead"],
+    "diverged": FATE_COLORS["diverged", "alive"],
+}
+OPTIMUM_LABELS = {
+    "global": "global optimum",
+    "local": "local optimum",
+    "moving": "still moving",
+    "died": "died",
+    "born_dead": "born dead",
+    "diverged": "diverged",
+}
+
 SYMBOLS = {
     "learning_rate": "learning rate η",
     "hidden_learning_rate": "hidden learning rate",
@@ -56,6 +74,8 @@ SYMBOLS = {
     "b0": "initial hidden bias $b_0$",
     "v0": "initial output weight $v_0$",
     "c0": "initial output bias $c_0$",
+    "excess_loss": "loss above that of the best network",
+    "teacher_bias": "bias of the teacher",
     "step": "step",
     "loss": "loss",
     "prediction": "prediction",
@@ -89,17 +109,109 @@ def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | Non
     ax = ax or _new_axes((7.5, 4.5))
     shares = rates.pivot_table("share", x, ["outcome", "unit"], "sum", observed=True)
     present = [fate for fate in FATES if fate in shares and shares[fate].max() > 0]
-    if present:
-        ax.stackplot(
-            shares.index,
-            [shares[fate] for fate in present],
-            colors=[FATE_COLORS[fate] for fate in present],
-            linewidth=0,
-        )
-        _scale_axis(ax, "x", shares.index.to_numpy(dtype=float))
-    ax.set(xlabel=SYMBOLS.get(x, x), ylabel="share of runs", ylim=(0, 1))
+    _stack(ax, shares[present], [FATE_COLORS[fate] for fate in present])
     _fate_legend(ax, present[::-1])
     return ax
+
+
+def optimum_shares(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
+    """Draw the share of everything that was found against a numeric column, stacked.
+
+    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the share of the global optimum is at
+    the bottom.
+    """
+    ax = ax or _new_axes((7.5, 4.5))
+    shares = rates.pivot_table("share", x, "optimum", "sum", observed=True)
+    present = [name for name in OPTIMUM_COLORS if name in shares and shares[name].max() > 0]
+    _stack(ax, shares[present], [OPTIMUM_COLORS[name] for name in present])
+    _legend(ax, {OPTIMUM_LABELS[name]: OPTIMUM_COLORS[name] for name in present[::-1]})
+    return ax
+
+
+def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
+    """Draw the share of everything that was found as one bar for each value of a column.
+
+    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
+    """
+    shares = rates.pivot_table("share", label, "optimum", "sum", observed=True, sort=False)
+    ax = ax or _new_axes((7.5, 1.2 + 0.45 * len(shares)))
+    left = np.zeros(len(shares))
+    for name, color in OPTIMUM_COLORS.items():
+        if name not in shares:
+            continue
+        width = shares[name].to_numpy()
+        drawn = ax.barh(shares.index.astype(str), width, left=left, color=color)
+        text = [f"{share:.0%}" if share >= 0.05 else "" for share in width]
+        dark = name in ("born_dead",)
+        ax.bar_label(drawn, text, label_type="center", color="black" if dark else "white")
+        left += width
+    ax.invert_yaxis()
+    ax.set(xlabel="share of runs", xlim=(0, 1))
+    present = [name for name in OPTIMUM_COLORS if name in shares and shares[name].max() > 0]
+    _legend(ax, {OPTIMUM_LABELS[name]: OPTIMUM_COLORS[name] for name in present})
+    return ax
+
+
+def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
+    """Draw which share of the rows is at or below a value, one curve for each value of ``by``.
+
+    On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
+    left end. Values that are not finite count as larger than all.
+    """
+    ax = ax or _new_axes((7, 4.5))
+    groups = list(table.groupby(by, sort=False, observed=True))
+    smallest = table[value].where(table[value] > 0).min()
+    for color, (name, rows) in zip(_sequence_colors(len(groups)), groups, strict=True):
+        values = np.sort(rows[value].where(np.isfinite(rows[value]), np.inf))
+        share = np.arange(1, values.size + 1) / values.size
+        ax.step(np.maximum(values, smallest), share, where="post", color=color, label=str(name))
+    if groups:
+        ax.set(xscale="log")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel=SYMBOLS.get(value, value), ylabel="share of runs", ylim=(0, 1.02))
+    return ax
+
+
+def fits(
+    samples: pd.DataFrame, curves: pd.DataFrame, best: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw predictions over the samples that they were trained on.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Columns x and target.
+    curves : DataFrame
+        Columns label, x and prediction, one row for each point of a curve.
+    best : str, optional
+        The label of the curve that is drawn as the one to compare with.
+    """
+    ax = ax or _new_axes((8, 5))
+    ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
+    learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
+    for color, (label, curve) in zip(_sequence_colors(len(learned)), learned, strict=True):
+        ax.plot(curve["x"], curve["prediction"], color=color, linewidth=2, label=str(label))
+    if best is not None:
+        curve = curves[curves["label"] == best]
+        ax.plot(curve["x"], curve["prediction"], "--", color="black", linewidth=1.4, label=best)
+    if len(curves):
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel="x", ylabel="target")
+    return ax
+
+
+def panels(n: int, n_columns: int = 3) -> list[Axes]:
+    """Return n Axes of one figure with common axes."""
+    n_rows = -(-n // n_columns)
+    with style():
+        size = (3.1 * n_columns + 1.6, 2.7 * n_rows)
+        _, grid = plt.subplots(
+            n_rows, n_columns, figsize=size, sharex=True, sharey=True, squeeze=False
+        )
+    every: list[Axes] = list(grid.flat)
+    for ax in every[n:]:
+        ax.set_axis_off()
+    return every[:n]
 
 
 def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
@@ -206,14 +318,16 @@ def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) ->
     return ax
 
 
-def lines(table: pd.DataFrame, x: str, y: str, by: str, ax: Axes | None = None) -> Axes:
-    """Draw y against x on logarithmic axes, one line for each value of a column."""
+def lines(
+    table: pd.DataFrame, x: str, y: str, by: str, log: str = "xy", ax: Axes | None = None
+) -> Axes:
+    """Draw y against x, one line for each value of a column; ``log`` names the axes that are."""
     ax = ax or _new_axes((7, 4.5))
     groups = list(table.groupby(by, sort=False))
     for color, (name, rows) in zip(_sequence_colors(len(groups)), groups, strict=True):
         ax.plot(rows[x], rows[y], "o-", color=color, label=str(name), markersize=4)
     if groups:
-        ax.set(xscale="log", yscale="log")
+        ax.set(**{f"{axis}scale": "log" for axis in log})
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     ax.set(xlabel=SYMBOLS.get(x, x), ylabel=SYMBOLS.get(y, y))
     return ax
@@ -267,8 +381,22 @@ def _scale_axis(ax: Axes, which: str, values: Any) -> None:
         ax.set(**{f"{which}lim": (values.min(), values.max())})
 
 
+def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
+    """Stack the columns of a table against its index."""
+    if len(shares.columns):
+        layers = [shares[name] for name in shares]
+        ax.stackplot(shares.index, layers, colors=colors, linewidth=0)
+        _scale_axis(ax, "x", shares.index.to_numpy(dtype=float))
+    x = str(shares.index.name)
+    ax.set(xlabel=SYMBOLS.get(x, x), ylabel="share of runs", ylim=(0, 1))
+
+
 def _fate_legend(ax: Axes, fates: Sequence[tuple[str, str]]) -> None:
-    patches = [Patch(color=FATE_COLORS[fate], label=fate_label(*fate)) for fate in fates]
+    _legend(ax, {fate_label(*fate): FATE_COLORS[fate] for fate in fates})
+
+
+def _legend(ax: Axes, colors: dict[str, str]) -> None:
+    patches = [Patch(color=color, label=label) for label, color in colors.items()]
     if patches:
         ax.legend(handles=patches, loc="center left", bbox_to_anchor=(1, 0.5))
 

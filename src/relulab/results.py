@@ -81,6 +81,10 @@ class Results:
         """Return the files of the finished shards, in order."""
         return sorted(self.folder.glob(f"runs/sweep={sweep}/part-*.parquet"))
 
+    def sweeps(self) -> list[str]:
+        """Return the names of the sweeps of which there are results."""
+        return sorted({f.parent.name.removeprefix("sweep=") for f in self.part_files()})
+
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
         records = self.folder.glob("records/*.parquet")

@@ -1,0 +1,154 @@
+"""Does gradient descent find the best broken stick through real data?
+
+A one-node ReLU network is a broken-stick regression with one flat side. By default it is fitted to
+442 diabetes patients: disease progression after a year against the body mass index (Efron et al.
+2004, bundled with scikit-learn, the extra ``data``). --csv FILE --x COLUMN --target COLUMN takes
+your own. Both columns are standardized for training; the figures are in the units of the data.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+import relulab as rl
+from relulab import figures, statistics
+from relulab.experiment import add_data_options, data_of
+
+SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "torch_default")
+LEARNING_RATE = 0.1
+BEST = "the best fit"
+MOST_FITS, MOST_POINTS = 6, 2_000  # so many are drawn
+
+
+def diabetes() -> rl.TrainingSet:
+    """Return the default data set."""
+    try:
+        from sklearn.datasets import load_diabetes
+    except ModuleNotFoundError:
+        raise rl.InputError(
+            "--csv: expected your data where scikit-learn is not installed, got none;"
+            " pip install 'relulab[data]' brings the default data set"
+        ) from None
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    frame = frame.rename(columns={"bmi": "body mass index", "target": "disease progression"})
+    return rl.TrainingSet.from_frame(
+        frame, x="body mass index", target="disease progression", standardize=True
+    )
+
+
+def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
+    """Return one sweep for each scheme."""
+    data = data_of(options, diabetes)
+    starts: dict[str, Any] = {name: rl.scheme(name) for name in SCHEMES}
+    return {
+        name: rl.Sweep(
+            data=data, **start, draws=2_000, learning_rate=LEARNING_RATE, max_steps=100_000
+        )
+        for name, start in starts.items()
+    }
+
+
+def samples(options: Namespace) -> pd.DataFrame:
+    """Return the samples as trained on, with what leads back to the units of the data."""
+    data = data_of(options, diabetes)
+    table = pd.DataFrame({"x": data.x, "target": data.target})
+    return table.assign(
+        **{f"x_{name}": value for name, value in asdict(data.x_scale).items()},
+        **{f"target_{name}": value for name, value in asdict(data.target_scale).items()},
+    )
+
+
+def scale(table: pd.DataFrame, column: str) -> rl.Scale:
+    """Return what leads back to the units of the data, from the table of samples."""
+    row = table.iloc[0]
+    return rl.Scale(*(row[f"{column}_{name}"] for name in ("label", "mean", "std")))
+
+
+def best(options: Namespace) -> pd.DataFrame:
+    """Return the best fit, for standardized data."""
+    fit = rl.best_fit(data_of(options, diabetes))
+    parameters = {name: getattr(fit.network, name) for name in "wbvc"}
+    return pd.DataFrame({**parameters, "loss": fit.loss, "kind": fit.kind})
+
+
+def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
+    """Return the most frequent fits: their share of all runs, the best loss and w, b, v, c."""
+    runs = results.load([*"wbvc", "loss", "outcome"])
+    finite = runs[runs["outcome"] != "diverged"]
+    # One fit are those that predict the same but for where the gradient became small enough: to one
+    # decimal of the targets' standard deviation.
+    predictions = rl.Networks(*(finite[p] for p in "wbvc")).predict(x)
+    keys = list((predictions.round(1) + 0.0).T)
+    fits = (
+        finite.sort_index()
+        .groupby(keys, sort=False)
+        .agg(n=("loss", "size"), loss=("loss", "min"), **{p: (p, "first") for p in "wbvc"})
+    )
+    fits["share"] = fits["n"] / len(runs)
+    return fits.sort_values("n", ascending=False).head(MOST_FITS)
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    columns = ["excess_loss", "outcome", "unit"]
+    rates = statistics.optimum_rates(results.frames(columns), ["sweep"])
+    yield "optimum_rates", rates
+    optimum = results.load_record("best")
+    yield "best_fit", optimum
+
+    data = results.load_record("samples")
+    x = np.linspace(data["x"].min(), data["x"].max(), 400)
+    learned = learned_fits(results, np.quantile(data["x"], [0, 0.25, 0.5, 0.75, 1]))
+    yield "fits", learned.reset_index(drop=True)
+    x_scale, target_scale = scale(data, "x"), scale(data, "target")
+    shown = pd.concat([learned, optimum])
+    curves = pd.DataFrame(
+        {
+            "label": np.repeat(
+                [f"{fit.share:.1%} of runs, loss {fit.loss:.4f}" for fit in learned.itertuples()]
+                + [BEST],
+                x.size,
+            ),
+            "x": np.tile(x_scale.to_user(x), len(shown)),
+            "prediction": target_scale.to_user(
+                rl.Networks(*(shown[p] for p in "wbvc")).predict(x).ravel()
+            ),
+        }
+    )
+    points = data.iloc[:: -(-len(data) // MOST_POINTS)]
+    points = pd.DataFrame(
+        {"x": x_scale.to_user(points["x"]), "target": target_scale.to_user(points["target"])}
+    )
+    ax = figures.fits(points, curves, best=BEST)
+    ax.set(
+        title="Which broken sticks does gradient descent find?",
+        xlabel=x_scale.label,
+        ylabel=target_scale.label,
+    )
+    yield "fits", ax
+
+    ax = figures.optimum_bars(rates, "sweep")
+    ax.set_title(f"How often is the best fit found? (η = {LEARNING_RATE:g})")
+    yield "optimum_by_scheme", ax
+
+    ax = figures.cumulative(results.load(["excess_loss"]), "excess_loss", "sweep")
+    ax.set_title("How far from the best loss do runs end?")
+    yield "excess_loss", ax
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="Does gradient descent find the best broken stick through real data?",
+    sweeps=sweeps,
+    records={"samples": samples, "best": best},
+    options=add_data_options,
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

@@ -1,0 +1,87 @@
+"""How often does gradient descent recover the network that made the data?
+
+A teacher relu(x + bias) labels 100 points of [-1, 1], without noise, so that the best loss is 0 and
+the hinge to be found lies at -bias. Students start from named schemes and train at several rates.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+import relulab as rl
+from relulab import figures, statistics
+
+SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "torch_default")
+BIASES = np.linspace(-0.9, 0.9, 13).round(2)
+RATES = (0.03, 0.1, 0.3, 1.0)
+SHOWN_RATE, SHOWN_BIAS = 0.1, 0.0
+
+
+def sweep_name(scheme: str, bias: float) -> str:
+    """Return the name of the sweep of a scheme and a teacher."""
+    return f"{scheme} bias {bias:g}"
+
+
+def student(scheme: str, bias: float) -> rl.Sweep:
+    """Return the sweep of students of a teacher that start from a scheme."""
+    start: dict[str, Any] = rl.scheme(scheme)
+    return rl.Sweep(
+        data=rl.TrainingSet.teacher(w=1, b=bias, v=1, c=0, n_samples=100),
+        **start,
+        draws=1_000,
+        learning_rate=RATES,
+        max_steps=20_000,
+    )
+
+
+def teachers(_options: Namespace) -> pd.DataFrame:
+    """Return which scheme and which teacher each sweep is of."""
+    return pd.DataFrame(
+        [(sweep_name(s, b), s, b) for s in SCHEMES for b in BIASES],
+        columns=["sweep", "scheme", "teacher_bias"],
+    )
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    columns = ["learning_rate", "excess_loss", "outcome", "unit"]
+    rates = statistics.optimum_rates(results.frames(columns), ["sweep", "learning_rate"])
+    rates = results.load_record("teachers").merge(rates, on="sweep").drop(columns="sweep")
+    yield "optimum_rates", rates
+
+    here = rates[rates["learning_rate"] == SHOWN_RATE]
+    panels = figures.panels(len(SCHEMES))
+    for ax, (scheme, rows) in zip(panels, here.groupby("scheme", sort=False), strict=True):
+        figures.optimum_shares(rows, "teacher_bias", ax)
+        ax.set_title(str(scheme))
+        ax.label_outer()
+        if legend := ax.get_legend():
+            legend.set_in_layout(False)  # it has the place of the panel that is not there
+            legend.set_visible(ax is panels[-1])
+    panels[0].figure.suptitle(f"How often is the teacher recovered? (η = {SHOWN_RATE:g})")
+    yield "by_teacher", panels[0]
+
+    found = rates[(rates["optimum"] == "global") & (rates["teacher_bias"] == SHOWN_BIAS)]
+    ax = figures.lines(found, "learning_rate", "share", "scheme", log="x")
+    ax.set(
+        title=f"Does a larger step help to recover the teacher? (bias {SHOWN_BIAS:g})",
+        ylabel="share of runs that recover it",
+        ylim=(0, 1),
+    )
+    yield "by_rate", ax
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="How often does gradient descent recover the network that made the data?",
+    sweeps={sweep_name(s, b): student(s, b) for s in SCHEMES for b in BIASES},
+    records={"teachers": teachers},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))
