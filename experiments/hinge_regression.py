@@ -110,7 +110,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     curves = pd.DataFrame(
         {
             "label": np.repeat(
-                [f"{fit.share:.1%} of runs, loss {fit.loss:.4f}" for fit in learned.itertuples()]
+                [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()]
                 + [BEST],
                 x.size,
             ),

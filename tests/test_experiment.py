@@ -223,7 +223,13 @@ def test_the_manifest_tells_specification_and_versions(results):
     assert manifest["versions"]["numpy"] == np.__version__
 
 
-SCRIPTS = ["seed_trace", "learning_rate", "initialization_grid"]
+SCRIPTS = [
+    "seed_trace",
+    "learning_rate",
+    "initialization_grid",
+    "teacher_student",
+    "hinge_regression",
+]
 
 
 def run_script(name, *options):
@@ -389,3 +395,56 @@ def test_memory_does_not_grow_with_the_number_of_runs(tmp_path):
         return float(done.stdout)
 
     assert peak_megabytes(600_000) < peak_megabytes(60_000) + 40
+
+
+CSV = "dose,answer\n" + "".join(f"{k},{max(k - 7, 0) + 0.1 * (-1) ** k}\n" for k in range(20))
+
+
+def test_an_experiment_on_the_users_data(tmp_path, capsys):
+    file = tmp_path / "my data.csv"
+    file.write_text(CSV + "21,\n")
+    experiment = load_script("hinge_regression")
+    columns = ["--csv", str(file), "--x", "dose", "--target", "answer"]
+    options = ["--quick", "--draws", "40", "--max-steps", "2000", "--results", str(tmp_path / "r")]
+    assert rl.main(experiment, [*columns, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: missing: ")
+    assert "row 21" in error
+    assert not (tmp_path / "r").exists()
+    assert rl.main(experiment, [*columns, "--missing", "drop", *options]) == 0
+    captured = capsys.readouterr()
+    assert "dropped 1 of 21 rows" in captured.err
+    samples = pd.read_parquet(tmp_path / "r" / "records" / "samples.parquet")
+    assert list(samples["x_label"].unique()) == ["dose"]
+    scale = rl.Scale("dose", samples["x_mean"][0], samples["x_std"][0])
+    np.testing.assert_allclose(scale.to_user(samples["x"]), np.arange(20), atol=1e-12)
+    runs = pd.read_parquet(tmp_path / "r" / "runs")
+    assert (runs["excess_loss"] > -1e-12).all()
+    # The same folder, other data: refused.
+    assert rl.main(experiment, ["--quick", "--draws", "40", "--results", str(tmp_path / "r")]) == 2
+    assert "another specification (data:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("--csv: expected --x COLUMN and --target COLUMN", ["--csv", "FILE"]),
+        ("--x, --target: expected with --csv FILE only", ["--x", "dose"]),
+        ("x: expected a column of", ["--csv", "FILE", "--x", "size", "--target", "answer"]),
+        ("missing: expected one of refuse, drop", ["--csv", "FILE", "--x", "dose", "--target",
+                                                   "answer", "--missing", "guess"]),
+        ("expected a CSV file", ["--csv", "nowhere.csv", "--x", "dose", "--target", "answer"]),
+    ],
+)  # fmt: skip
+def test_mistakes_about_the_users_data(message, options, tmp_path, capsys):
+    file = tmp_path / "my.csv"
+    file.write_text(CSV)
+    arguments = [str(file) if option == "FILE" else option for option in options]
+    folder = tmp_path / "new"
+    status = rl.main(load_script("hinge_regression"), [*arguments, "--results", str(folder)])
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not folder.exists()

@@ -65,10 +65,11 @@ def lab(rgb, vision):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
+@pytest.mark.parametrize("colors", [figures.FATE_COLORS, figures.OPTIMUM_COLORS])
 @pytest.mark.parametrize("vision", VISION)
-def test_colors_differ_for_every_vision(vision):
+def test_colors_differ_for_every_vision(vision, colors):
     # A difference of 2.3 is just noticeable side by side; areas of a figure need several times it.
-    seen = {fate: lab(to_rgb(color), vision) for fate, color in figures.FATE_COLORS.items()}
+    seen = {fate: lab(to_rgb(color), vision) for fate, color in colors.items()}
     distance = {
         pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]])
         for pair in itertools.combinations(seen, 2)
@@ -147,8 +148,70 @@ def test_every_figure_survives_tables_of_no_row_and_of_one(n_rows, grid, runs):
         figures.parameter_curves(trace.iloc[:n_rows]),
         figures.trajectories(trace.iloc[:n_rows], "w", "v"),
     ]
+    several = student_runs().iloc[:n_rows]
+    found = statistics.optimum_rates(several, ["learning_rate"])
+    curve = pd.DataFrame({"label": ["a"], "x": [0.0], "prediction": [1.0]}).iloc[:n_rows]
+    drawn += [
+        figures.optimum_shares(found, "learning_rate"),
+        figures.optimum_bars(found, "learning_rate"),
+        figures.cumulative(several, "excess_loss", "learning_rate"),
+        figures.fits(pd.DataFrame({"x": [0.0], "target": [1.0]}).iloc[:n_rows], curve),
+        figures.fits(pd.DataFrame({"x": [0.0], "target": [1.0]}), curve.iloc[:n_rows], "a"),
+        figures.lines(found, "learning_rate", "share", "optimum"),
+    ]
     for ax in drawn:
         ax.figure.canvas.draw()
+
+
+def student_runs():
+    return rl.Sweep(
+        data=rl.TrainingSet.teacher(1, 0.2, 1, 0, n_samples=20), **rl.torch_default(), draws=60,
+        learning_rate=[0.1, 0.5, 3.0], max_steps=200,
+    ).run()  # fmt: skip
+
+
+def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
+    rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
+    share = rates.set_index(["learning_rate", "optimum"])["share"]
+    ax = figures.optimum_shares(rates, "learning_rate")
+    bottom = ax.collections[0]
+    assert to_rgb(bottom.get_facecolor()[0]) == to_rgb(figures.OPTIMUM_COLORS["global"])
+    edge = {x: y for x, y in bottom.get_paths()[0].vertices if y > 0}
+    assert edge == {r: share[r, "global"] for r in (0.1, 0.5, 3.0) if share[r, "global"] > 0}
+    top = ax.collections[-1].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(1)
+
+    ax = figures.optimum_bars(rates, "learning_rate")
+    widths = sum(np.array([bar.get_width() for bar in bars]) for bars in ax.containers)
+    np.testing.assert_allclose(widths, 1)
+    assert [bar.get_width() for bar in ax.containers[0]] == list(share[:, "global"])
+
+
+def test_cumulative_counts_from_below():
+    table = pd.DataFrame({"loss": [-1e-17, 1e-3, 1.0, np.nan], "of": ["a"] * 4})
+    line = figures.cumulative(table, "loss", "of").lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), [1e-3, 1e-3, 1.0, np.inf])
+    np.testing.assert_array_equal(line.get_ydata(), [0.25, 0.5, 0.75, 1.0])
+
+
+def test_fits_draw_the_samples_the_curves_and_the_best_one():
+    samples = pd.DataFrame({"x": [0.0, 1.0], "target": [2.0, 3.0]})
+    curves = pd.DataFrame(
+        {"label": ["a", "a", "best", "best"], "x": [0, 1, 0, 1], "prediction": [5, 6, 7, 8]}
+    )
+    points, learned, best = figures.fits(samples, curves, "best").lines
+    np.testing.assert_array_equal(points.get_ydata(), [2, 3])
+    np.testing.assert_array_equal(learned.get_ydata(), [5, 6])
+    np.testing.assert_array_equal(best.get_ydata(), [7, 8])
+    assert (learned.get_linestyle(), best.get_linestyle()) == ("-", "--")
+
+
+def test_panels_share_their_axes_and_hide_the_rest():
+    axes = figures.panels(4)
+    assert len(axes) == 4
+    axes[0].set_xlim(3, 4)
+    assert axes[3].get_xlim() == (3, 4)
+    assert [ax.axison for ax in axes[0].figure.axes] == [True] * 4 + [False] * 2
 
 
 def test_figures_draw_on_a_given_axes(runs):

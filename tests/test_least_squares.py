@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relulab.least_squares import best_fit
 from relulab.data import TrainingSet
+from relulab.least_squares import best_fit
 from relulab.network import Networks
 from relulab.validation import InputError
 

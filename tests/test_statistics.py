@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 import relulab as rl
+from relulab import statistics
 from relulab.outcome import OUTCOMES, UNITS
 from relulab.statistics import outcome_rates, steps_to_converge, wilson_interval
 
@@ -111,3 +112,39 @@ def test_the_interval_is_exact_at_its_ends():
 def test_bad_input(start, call, runs):
     with pytest.raises(rl.InputError, match=f"^{start}: expected"):
         call(runs)
+
+
+def several(**changes):
+    columns = {
+        "excess_loss": [0.0, 2e-6, 1.0, 0.5, 0.5, 1e-7, np.nan, 1e-9],
+        "outcome": ["converged", "converged", "unfinished", "converged", "unfinished",
+                    "unfinished", "diverged", "converged"],
+        "unit": ["alive", "alive", "alive", "died", "born_dead", "alive", "alive", "died"],
+        "rate": [1, 1, 1, 1, 2, 2, 2, 2],
+    }  # fmt: skip
+    return pd.DataFrame(columns | changes)
+
+
+def test_what_was_found():
+    found = ["global", "local", "moving", "died", "born_dead", "global", "diverged", "global"]
+    assert list(statistics.optimum(several())) == found
+    assert list(statistics.optimum(several(), tolerance=0))[:2] == ["global", "local"]
+    assert list(statistics.optimum(several(), tolerance=1e-5))[1] == "global"
+
+
+def test_rates_of_what_was_found():
+    rates = statistics.optimum_rates(several(), "rate").set_index(["rate", "optimum"])
+    assert rates["count"].sum() == 8
+    assert rates.loc[(2, "global"), "count"] == 2
+    assert rates.loc[(2, "global"), "share"] == 0.5
+    assert rates.loc[(1, "diverged"), "count"] == 0
+    parts = [several().iloc[:3], several().iloc[3:]]
+    again = statistics.optimum_rates(iter(parts), "rate").set_index(["rate", "optimum"])
+    pd.testing.assert_frame_equal(rates, again)
+
+
+def test_runs_on_one_sample_have_no_excess_loss(runs):
+    with pytest.raises(rl.InputError, match="excess_loss, outcome, unit, which runs on several"):
+        statistics.optimum_rates(runs)
+    with pytest.raises(rl.InputError, match="tolerance: expected a number >= 0, got -1"):
+        statistics.optimum(several(), tolerance=-1)

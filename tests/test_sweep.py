@@ -192,3 +192,13 @@ def test_bad_input_is_told_in_one_line(start):
 def test_bad_arguments_of_methods(start, call):
     with pytest.raises(rl.InputError, match=f"^{start}: expected"):
         call(small_sweep())
+
+
+def test_excess_loss_is_the_loss_above_the_best_networks():
+    data = rl.TrainingSet.teacher(1, 0.25, 2, -1, n_samples=20)
+    sweep = rl.Sweep(data=data, w=[0.5, 1.0, -1.0], v=1.0, learning_rate=0.1, max_steps=20_000)
+    runs = sweep.run(shard_size=2)
+    np.testing.assert_array_equal(runs["excess_loss"], runs["loss"] - rl.best_fit(data).loss)
+    assert (runs["excess_loss"] > -1e-12).all()
+    assert runs["excess_loss"].min() < 1e-10  # one of them finds the teacher
+    assert "excess_loss" not in rl.Sweep(data=POINT, learning_rate=0.1).run()

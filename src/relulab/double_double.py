@@ -1,16 +1,17 @@
 """Numbers of twice the working precision, as unevaluated sums of two floats, on NumPy arrays.
 
-What sums over a million samples need so that nothing of a float64 result is lost, on every
+What moments of a million samples need so that nothing of a float64 result is lost, on every
 machine (``numpy.longdouble`` is 64 bits on some). Dekker 1971; Hida, Li & Bailey 2001.
 """
 
-import math
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 
-class DoubleDouble(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class DoubleDouble:
     """The number hi + lo, with lo at most half a unit in the last place of hi."""
 
     hi: Any
@@ -22,7 +23,7 @@ class DoubleDouble(NamedTuple):
         hi = np.asarray(value, np.float64)
         return cls(hi, np.zeros_like(hi))
 
-    def __add__(self, other: Self) -> Self:  # type: ignore[override]
+    def __add__(self, other: Self) -> Self:
         high, low = two_sum(self.hi, other.hi), two_sum(self.lo, other.lo)
         hi, lo = _renormalized(high[0], high[1] + low[0])
         return type(self)(*_renormalized(hi, lo + low[1]))
@@ -33,7 +34,7 @@ class DoubleDouble(NamedTuple):
     def __sub__(self, other: Self) -> Self:
         return self + -other
 
-    def __mul__(self, other: Self) -> Self:  # type: ignore[override]
+    def __mul__(self, other: Self) -> Self:
         hi, lo = two_product(self.hi, other.hi)
         return type(self)(*_renormalized(hi, lo + (self.hi * other.lo + self.lo * other.hi)))
 
@@ -47,27 +48,12 @@ class DoubleDouble(NamedTuple):
     def __getitem__(self, index: Any) -> Self:
         return type(self)(self.hi[index], self.lo[index])
 
+    def __setitem__(self, index: Any, values: Self) -> None:
+        self.hi[index], self.lo[index] = values.hi, values.lo
+
     def where(self, condition: Any, otherwise: float = 0.0) -> Self:
         """Return the numbers where the condition holds, elsewhere another."""
         return type(self)(np.where(condition, self.hi, otherwise), np.where(condition, self.lo, 0))
-
-    def cumulative_sum(self) -> Self:
-        """Return the sums of the first 0, 1, ..., n numbers, shape (n+1,)."""
-        n = self.hi.size
-        # About sqrt(n) blocks of sqrt(n) numbers: all blocks are summed at once, then shifted.
-        side = math.isqrt(max(n - 1, 0)) + 1
-        numbers = np.zeros((2, side * side))
-        numbers[:, :n] = self
-        blocks = numbers.reshape(2, side, side).transpose(0, 2, 1).copy()  # a column for each
-        for i in range(1, side):
-            blocks[:, i] = type(self)(*blocks[:, i - 1]) + type(self)(*blocks[:, i])
-        shifts = np.zeros((2, side))
-        for i in range(1, side):
-            shifts[:, i] = type(self)(*shifts[:, i - 1]) + type(self)(*blocks[:, -1, i - 1])
-        sums = type(self)(*blocks) + type(self)(*shifts[:, np.newaxis])
-        result = np.zeros((2, n + 1))
-        result[:, 1:] = np.transpose(sums, (0, 2, 1)).reshape(2, -1)[:, :n]
-        return type(self)(*result)
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:

@@ -5,7 +5,9 @@ full-batch loss and its gradient follow from a few moments of both sides, tabula
 many samples there are; so does the best fit.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +45,7 @@ class Moments:
     def residual_sum(self) -> DoubleDouble:
         """The sum of squared residuals of the least-squares line."""
         rest = self.stt - self.slope * self.sxt
-        return rest.where(rest.hi > 0)
+        return rest.where(~(rest.hi < 0))  # NaN stays
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Splits:
     last: Moments
 
     @classmethod
-    def of(cls, x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> "Splits":
+    def of(cls, x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> Self:
         """Return the splits of some samples in any order; O(n log n)."""
         order = np.argsort(x, kind="stable")
         x, target = x[order], target[order]
@@ -76,25 +78,81 @@ class Splits:
 
 def _moments(x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> Moments:
     """Return the moments of every prefix."""
-    # Sums about a number near the mean, so that they do not cancel when the mean is subtracted.
-    middle_x, middle_target = DoubleDouble.of(np.mean(x)), DoubleDouble.of(np.mean(target))
-    dx, dt = DoubleDouble.of(x) - middle_x, DoubleDouble.of(target) - middle_target
-    count = DoubleDouble.of(np.arange(x.size + 1))
-    some = DoubleDouble.of(np.maximum(count.hi, 1))
-    mean_dx, mean_dt = dx.cumulative_sum() / some, dt.cumulative_sum() / some
+    n = x.size
+    # About sqrt(n) blocks of sqrt(n) samples: the prefixes within all blocks at once, one sample
+    # longer each time, and then what is before the block put in front. Row i has the prefixes of
+    # length i+1, column j is block j; what is beyond the end has count 0.
+    side = math.isqrt(n - 1) + 1
+    samples = np.zeros((3, side * side))
+    samples[:, :n] = np.ones(n), x, target
+    count, *means = samples.reshape(3, side, side).transpose(0, 2, 1)
+    within = _Merged.of(count, np.stack(means))
+    for i in range(1, side):
+        within[i] = within[i - 1].followed_by(within[i])
+    totals = within[side - 1]
+    before = _Merged.of(np.zeros(side), np.zeros((2, side)))
+    for j in range(1, side):
+        before[j] = before[j - 1].followed_by(totals[j - 1])
+    for i in range(side):  # row by row, which stays in the cache
+        within[i] = before.followed_by(within[i])
 
-    def centered(a: DoubleDouble, b: DoubleDouble, means: DoubleDouble) -> DoubleDouble:
-        return (a * b).cumulative_sum() - count * means
+    def column(values: DoubleDouble) -> DoubleDouble:
+        """Return the values in the order of the samples, after a 0 for the empty prefix."""
+        hi, lo = (np.append(0.0, part.T.ravel()[:n]) for part in (values.hi, values.lo))
+        return DoubleDouble(hi, lo)
 
-    # Exactly 0 where all values so far are equal, where only rounding would be left.
-    x_varies = np.append(False, np.minimum.accumulate(x) < np.maximum.accumulate(x))
-    t_varies = np.append(False, np.minimum.accumulate(target) < np.maximum.accumulate(target))
-    any_yet = count.hi > 0
     return Moments(
-        count=count,
-        mean_x=(middle_x + mean_dx).where(any_yet),
-        mean_target=(middle_target + mean_dt).where(any_yet),
-        sxx=centered(dx, dx, mean_dx * mean_dx).where(x_varies),
-        sxt=centered(dx, dt, mean_dx * mean_dt).where(x_varies & t_varies),
-        stt=centered(dt, dt, mean_dt * mean_dt).where(t_varies),
+        count=column(within.count),
+        mean_x=column(within.means[0]),
+        mean_target=column(within.means[1]),
+        sxx=column(within.squares[0]),
+        sxt=column(within.squares[1]),
+        stt=column(within.squares[2]),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Merged:
+    """Moments of many sets of samples, put together as Chan, Golub & LeVeque (1983) do.
+
+    Nothing cancels in it, however near to each other the samples of a set are.
+
+    Attributes
+    ----------
+    count : DoubleDouble, shape (...)
+    means : DoubleDouble, shape (2, ...)
+        Of x and target.
+    squares : DoubleDouble, shape (3, ...)
+        sxx, sxt, stt.
+    """
+
+    count: DoubleDouble
+    means: DoubleDouble
+    squares: DoubleDouble
+
+    @classmethod
+    def of(cls, count: npt.NDArray[np.float64], means: npt.NDArray[np.float64]) -> Self:
+        """Return sets of at most one sample."""
+        squares = np.zeros((3, *count.shape))
+        return cls(DoubleDouble.of(count), DoubleDouble.of(means), DoubleDouble.of(squares))
+
+    def __getitem__(self, index: Any) -> Self:
+        inner = (slice(None), index)
+        return type(self)(self.count[index], self.means[inner], self.squares[inner])
+
+    def __setitem__(self, index: int, values: Self) -> None:
+        self.count[index] = values.count
+        self.means[:, index] = values.means
+        self.squares[:, index] = values.squares
+
+    def followed_by(self, other: Self) -> Self:
+        """Return the moments of the unions."""
+        count = self.count + other.count
+        share = (other.count / count).where(count.hi > 0)
+        step = other.means - self.means
+        weight = self.count * share
+        return type(self)(
+            count=count,
+            means=self.means + step * share,
+            squares=self.squares + other.squares + step[[0, 0, 1]] * step[[0, 1, 1]] * weight,
+        )

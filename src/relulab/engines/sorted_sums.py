@@ -68,7 +68,11 @@ class SortedSums:
         with np.errstate(all="ignore"):
             for side, values in enumerate((splits.first, splits.last)):
                 _fill(moments[:, side], values)
-        if not np.isfinite(moments).all():
+        # Squares that are too small for the dtype would make distinct x look equal.
+        limits = np.finfo(dtype)
+        spread, varies = splits.last.sxx.hi[0], splits.x[0] < splits.x[-1]
+        vanishes = varies and spread < float(limits.tiny) / float(limits.eps) ** 2
+        if vanishes or not np.isfinite(moments).all():
             raise InputError(
                 "gradient: expected direct, because sums of squares of the samples are beyond the"
                 f" range of {dtype}, got sorted"
