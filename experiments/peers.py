@@ -1,4 +1,4 @@
-"""The job of throughput.py as a user of JAX or PyTorch would write it.
+"""The jobs of throughput.py as a user of JAX or PyTorch would write it.
 
 Each function returns a trainer: it takes the initial w, b, v, c, shape (4, n_nets), and the rates,
 shape (n_nets,), and returns the final w, b, v, c. What a trainer compiles, it compiles once.
@@ -57,11 +57,28 @@ def jax_fixed_steps(job: Job) -> Trainer:
     """``jit(vmap(fori_loop))``: max_steps for every network, no stopping."""
     import jax
 
+    return _fixed_steps(partial(loss, jax.nn.relu, job), job.max_steps)
+
+
+def jax_full_batch(x: FloatArray, target: FloatArray, n_steps: int) -> Trainer:
+    """``jit(vmap(fori_loop))`` on the mean loss of many samples, no stopping."""
+    import jax
+
+    def mean_loss(p: Any) -> Any:
+        w, b, v, c = p
+        return 0.5 * jax.numpy.mean((v * jax.nn.relu(w * x + b) + c - target) ** 2)
+
+    return _fixed_steps(mean_loss, n_steps)
+
+
+def _fixed_steps(loss_of_one: Callable[[Any], Any], n_steps: int) -> Trainer:
+    import jax
+
     jax.config.update("jax_enable_x64", True)
-    gradient = jax.grad(partial(loss, jax.nn.relu, job))
+    gradient = jax.grad(loss_of_one)
 
     def train(p: Any, rate: Any) -> Any:
-        return jax.lax.fori_loop(0, job.max_steps, lambda _, p: p - rate * gradient(p), p)
+        return jax.lax.fori_loop(0, n_steps, lambda _, p: p - rate * gradient(p), p)
 
     return partial(_in_chunks, jax.jit(jax.vmap(train)), None)
 

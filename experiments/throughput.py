@@ -1,8 +1,9 @@
 """How fast does relulab train, next to the ways that people do it today?
 
-One job for all: networks with w, b, v, c ~ N(0, 1), one sample (x=1, target=3), a learning rate
-log-uniform on [0.01, 2], gradient tolerance 1e-10, at most 10,000 steps. Everything is timed in
-one run, in turn, and told as medians and ratios; rows on a part of the networks are scaled to all.
+One job for all but one table: networks with w, b, v, c ~ N(0, 1), one sample (x=1, target=3), a
+learning rate log-uniform on [0.01, 2], gradient tolerance 1e-10, at most 10,000 steps. (Only
+``by_samples`` is about another one, see there.) Everything is timed in one run and told as medians
+and ratios; rows on a part of the networks are scaled to all.
 """
 
 import os
@@ -22,8 +23,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 import relulab as rl
-from peers import Job, Trainer, jax_fixed_steps, jax_while, torch_steps
+from peers import Job, Trainer, jax_fixed_steps, jax_full_batch, jax_while, torch_steps
 from relulab import figures
+from relulab.engines.sorted_sums import SortedSums
 from relulab.parallel import map_unordered
 from relulab.results import write_parquet
 from relulab.sweep import shards
@@ -32,10 +34,22 @@ from relulab.validation import FloatArray
 X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
 TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
 DATA = rl.TrainingSet.point(X, TARGET)
-SHARD = 50_000
+SHARD = 50_000  # so a second thread has nothing to do for fewer networks
 Program = Callable[[pd.DataFrame], FloatArray]
 HAS_NUMBA = find_spec("numba") is not None
 ENGINES = ["lockstep", "compiled"] if HAS_NUMBA else ["lockstep"]
+
+# The scan over the number of samples. Each variant has the most samples that it is timed on and
+# the most samples times steps: where sums are slow there are fewer steps, not fewer networks, since
+# NumPy's calls and half-empty compiled lanes make the step of one network among few dearer.
+SCAN_NETWORKS, NO_LIMIT = 2_000, 10**10
+VARIANTS = [
+    ("compiled", "direct", 10**4, 10**6),
+    ("compiled", "sorted", 10**6, NO_LIMIT),
+    ("lockstep", "direct", 10**3, 5 * 10**4),
+    ("lockstep", "sorted", 10**5, NO_LIMIT),
+]
+JAX_SAMPLES, JAX_WORK = 10**4, 10**5
 
 
 def job(n_networks: int) -> rl.Sweep:
@@ -45,6 +59,16 @@ def job(n_networks: int) -> rl.Sweep:
         data=DATA, w=normal, b=normal, v=normal, c=normal, learning_rate=rl.LogUniform(0.01, 2),
         draws=n_networks, max_steps=MAX_STEPS, gradient_tolerance=TOLERANCE,
     )  # fmt: skip
+
+
+def seconds_of(program: Callable[[], object], repeats: int) -> float:
+    """Return the median time of some calls."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        program()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 def starts(rows: pd.DataFrame) -> rl.Networks:
@@ -104,22 +128,22 @@ def two_threads(rows: pd.DataFrame) -> FloatArray:
 
 
 def peers() -> dict[str, tuple[int, Program]]:
-    """Return the peers that are installed, each with the part of the networks it is timed on."""
+    """Return the peers that are installed, each with the most networks that it is timed on."""
     trainers: dict[str, tuple[int, Trainer]] = {}
     this = Job(X, TARGET, MAX_STEPS, TOLERANCE)
     if find_spec("jax") is not None:
-        trainers["JAX jit(vmap(while_loop))"] = (1, jax_while(this))
+        trainers["JAX jit(vmap(while_loop))"] = (200_000, jax_while(this))
         for chunk in (8, 16, 64, 256, 1024, 8192):
-            trainers[f"JAX the same, chunks of {chunk}"] = (10, jax_while(this, chunk))
-        trainers["JAX jit(vmap(fori_loop))"] = (10, jax_fixed_steps(this))
+            trainers[f"JAX the same, chunks of {chunk}"] = (20_000, jax_while(this, chunk))
+        trainers["JAX jit(vmap(fori_loop))"] = (20_000, jax_fixed_steps(this))
     if find_spec("torch") is not None:
-        trainers["torch.func vmap(grad)"] = (20, torch_steps(this))
-        trainers["torch.compile of it"] = (20, torch_steps(this, compiled=True))
+        trainers["torch.func vmap(grad)"] = (10_000, torch_steps(this))
+        trainers["torch.compile of it"] = (10_000, torch_steps(this, compiled=True))
 
     def program(trainer: Trainer, rows: pd.DataFrame) -> FloatArray:
         return trainer(starts(rows).stack(), rows["learning_rate"].to_numpy())
 
-    return {name: (part, partial(program, t)) for name, (part, t) in trainers.items()}
+    return {name: (most, partial(program, t)) for name, (most, t) in trainers.items()}
 
 
 def labels(start: FloatArray, final: FloatArray) -> FloatArray:
@@ -139,17 +163,16 @@ def labels(start: FloatArray, final: FloatArray) -> FloatArray:
 
 
 def side_by_side(options: Namespace) -> pd.DataFrame:
-    """Time every program on the job, in turn, and compare its labels with ours."""
+    """Time every program on the job or its first networks, in turn; compare labels with ours."""
     n_networks = options.networks // (20 if options.quick else 1)
     rows = job(n_networks).parameters(0, n_networks)
-    programs: dict[str, tuple[int, Program]] = {
-        "Python loop of the text": (max(n_networks // 2000, 1), python_loop)
-    }
+    programs: dict[str, tuple[int, Program]] = {"Python loop of the text": (2_000, python_loop)}
     for engine in ENGINES:
-        programs[f"relulab {engine}"] = (1, ours(engine))
+        programs[f"relulab {engine}"] = (n_networks, ours(engine))
     if HAS_NUMBA:
-        programs["relulab compiled, 2 threads"] = (1, two_threads)
-        programs["relulab compiled, float32, tolerance 1e-5"] = (1, ours("compiled", "float32"))
+        programs["relulab compiled, 2 threads"] = (n_networks, two_threads)
+        in_float32 = (n_networks, ours("compiled", "float32"))
+        programs["relulab compiled, float32, tolerance 1e-5"] = in_float32
     if not options.quick:
         programs |= peers()
 
@@ -157,16 +180,16 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     expected = labels(starts(rows).stack(), reference)
     taken: dict[str, list[float]] = {name: [] for name in programs}
     differs = {}
-    for name, (fraction, program) in programs.items():
-        part = rows.iloc[: max(n_networks // fraction, 1)]
+    for name, (most, program) in programs.items():
+        part = rows.iloc[:most]
         final = program(part)  # compiles, warms up
         differs[name] = np.mean(labels(starts(part).stack(), final) != expected[: len(part)])
     for _ in range(options.repeats):
-        for name, (fraction, program) in programs.items():
+        for name, (most, program) in programs.items():
             if len(taken[name]) and sum(taken[name]) > 30:
                 continue  # so slow a program is timed fewer times
             began = time.perf_counter()
-            program(rows.iloc[: max(n_networks // fraction, 1)])
+            program(rows.iloc[:most])
             taken[name].append(time.perf_counter() - began)
     steps = int(
         rl.train(
@@ -177,7 +200,7 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "program": list(programs),
-            "networks": [max(n_networks // f, 1) for f, _ in programs.values()],
+            "networks": [min(most, n_networks) for most, _ in programs.values()],
             "seconds": [np.median(t) for t in taken.values()],
             "differing_labels": list(differs.values()),
         }
@@ -201,13 +224,51 @@ def by_networks(options: Namespace) -> pd.DataFrame:
         for name, program in programs.items():
             if name == "lockstep" and n > 10**6:
                 continue
-            times = []
-            for _ in range(3 if n <= 10**6 else 1):
-                began = time.perf_counter()
-                program(rows)
-                times.append(time.perf_counter() - began)
-            measured.append((name, n, np.median(times) / n * 1e6))
+            seconds = seconds_of(partial(program, rows), 3 if n <= 10**6 else 1)
+            measured.append((name, n, seconds / n * 1e6))
     return pd.DataFrame(measured, columns=["engine", "networks", "microseconds_per_network"])
+
+
+def by_samples(options: Namespace) -> pd.DataFrame:
+    """Time the steps of full-batch training on 10 ... 1,000,000 samples, in one thread.
+
+    2,000 networks with w, b, v, c ~ N(0, 1) learn a noisy relu until they converge or have made
+    ``max_steps``, at rates log-uniform on [0.01, 1]. ``ratio_to_10`` is to the first row. JAX,
+    which takes what threads it likes, makes ``max_steps`` steps of each; its ``largest_difference``
+    from our final parameters is that of rates up to 0.1.
+    """
+    rng = np.random.default_rng(0)
+    networks = rl.Networks(*rng.standard_normal((4, SCAN_NETWORKS)))
+    rate = 10 ** rng.uniform(-2, 0, SCAN_NETWORKS)
+    columns = ["variant", "n_samples", "networks", "max_steps", "nanoseconds_per_step"]
+    columns += ["seconds_to_tabulate", "largest_difference"]
+    measured: list[tuple[object, ...]] = []
+    for n in (10**k for k in range(1, 4 if options.quick else 7)):
+        x = np.sort(rng.uniform(-1, 1, n))
+        target = np.maximum(x, 0) + 0.1 * rng.standard_normal(n)
+        train = partial(rl.train, networks, rl.TrainingSet(x, target), rate)
+        tabulating = seconds_of(partial(SortedSums.of, x, target), options.repeats)
+        for engine, gradient, most, work in VARIANTS:
+            if engine not in ENGINES or n > most:
+                continue
+            limit = min(MAX_STEPS, work // n) // (10 if options.quick else 1)
+            run = partial(train, max_steps=limit, gradient=gradient, engine=engine)
+            steps = run().steps_taken.sum()  # compiles, warms up, makes the tables
+            cost = seconds_of(run, options.repeats) / steps * 1e9
+            extra = tabulating if gradient == "sorted" else np.nan
+            measured.append((f"{engine}, {gradient}", n, len(rate), limit, cost, extra, np.nan))
+        if find_spec("jax") is not None and n <= JAX_SAMPLES:
+            limit = min(MAX_STEPS, JAX_WORK // n) // (10 if options.quick else 1)
+            run_jax = partial(jax_full_batch(x, target, limit), networks.stack(), rate)
+            end = train(max_steps=limit, gradient_tolerance=0).networks.stack()
+            difference = abs(run_jax() - end)[:, rate <= 0.1].max()
+            cost = seconds_of(run_jax, options.repeats) / (len(rate) * limit) * 1e9
+            name = "JAX jit(vmap(fori_loop))"
+            measured.append((name, n, len(rate), limit, cost, np.nan, difference))
+    table = pd.DataFrame(measured, columns=columns)
+    ratio = table["nanoseconds_per_step"] / table["nanoseconds_per_step"].iloc[0]
+    table.insert(5, "ratio_to_10", ratio)
+    return table
 
 
 def overheads(options: Namespace) -> pd.DataFrame:
@@ -260,20 +321,14 @@ def bounds(options: Namespace) -> pd.DataFrame:
 
     p, rate, n_steps = np.full((4, 128), 0.5), np.full(128, 1e-9), 200_000
     bare(p, rate, 1)
-    times = []
-    for _ in range(options.repeats):
-        began = time.perf_counter()
-        bare(p, rate, n_steps)
-        times.append(time.perf_counter() - began)
+    seconds = seconds_of(partial(bare, p, rate, n_steps), options.repeats)
     first = (
         "import time, relulab as rl\n"
         "def f(): return rl.train(rl.Networks(1, 1, 1, 1), rl.TrainingSet.point(1, 3), 0.1)\n"
         "t = time.perf_counter(); f(); t = time.perf_counter() - t\n"
         "u = time.perf_counter(); f(); print(t - (time.perf_counter() - u))"
     )
-    values: dict[str, float] = {
-        "million bare steps per second": 96 * n_steps / np.median(times) / 1e6
-    }
+    values: dict[str, float] = {"million bare steps per second": 128 * n_steps / seconds / 1e6}
     with tempfile.TemporaryDirectory() as cache:
         for name in ("seconds to compile", "seconds to load what was compiled"):
             done = subprocess.run(
@@ -298,7 +353,7 @@ def machine(_options: Namespace) -> pd.DataFrame:
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
     pd.set_option("display.width", 160)
-    for name in ("machine", "bounds", "overheads", "side_by_side"):
+    for name in ("machine", "bounds", "overheads", "side_by_side", "by_samples"):
         table = results.load_record(name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"), "\n")
         yield name, table
@@ -315,11 +370,19 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
         ylabel="microseconds per network",
     )
     yield "by_networks", ax
+    table = results.load_record("by_samples")
+    ax = figures.lines(table, "n_samples", "nanoseconds_per_step", "variant")
+    ax.set(
+        title="What does a step cost when there are more samples?",
+        xlabel="number of samples",
+        ylabel="nanoseconds per step of one network",
+    )
+    yield "by_samples", ax
 
 
 def options(parser: ArgumentParser) -> None:
     """Add the sizes to the command line."""
-    parser.add_argument("--networks", type=int, default=200_000, help="networks of the job")
+    parser.add_argument("--networks", type=int, default=1_000_000, help="networks of the job")
     parser.add_argument("--largest", type=int, default=10**7, help="most networks of the scan")
     parser.add_argument("--repeats", type=int, default=5, help="timings of each program")
 
@@ -333,6 +396,7 @@ EXPERIMENT = rl.Experiment(
         "overheads": overheads,
         "side_by_side": side_by_side,
         "by_networks": by_networks,
+        "by_samples": by_samples,
     },
     options=options,
     report=report,
