@@ -14,6 +14,7 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
+    {"columns"},
     {"outcome", "network", "data", "initialization", "parallel", "theory", "splits", "batches"},
     {"settings", "least_squares", "engines.sorted_sums"},
     {"engines.contract", "engines.compiled_states"},

@@ -1,19 +1,17 @@
 """The samples that every network of a sweep is trained on."""
 
 import hashlib
-import numbers
 import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.types import is_float_dtype, is_integer_dtype
 
+from relulab.columns import csv_table, two_columns
 from relulab.validation import (
     InputError,
     finite_array,
@@ -167,24 +165,7 @@ class TrainingSet:
         """
         instance_of("x", x, str)
         instance_of("target", target, str)
-        try:
-            file = Path(path)
-        except TypeError:
-            raise InputError(f"path: expected the path of a CSV file, got {shown(path)}") from None
-        try:
-            # As text without a header: otherwise pandas would rename the second of two columns of
-            # one name, take a surplus first field as an index, and, in some versions, miss the last
-            # bit of numbers.
-            text = pd.read_csv(file, header=None, dtype=str)
-        except Exception as error:  # each compression and each kind of damage has its own
-            raise InputError(
-                f"{file}: expected a CSV file, got {shown(str(error).strip())}"
-            ) from None
-        text = text.loc[:, text.iloc[0].notna()]  # spreadsheets add columns without a name
-        frame = text.iloc[1:].set_axis(text.iloc[0].tolist(), axis="columns")
-        for k, name in enumerate(frame.columns):
-            if name in (x, target):
-                frame.isetitem(k, [_parsed(field) for field in frame.iloc[:, k]])
+        file, frame = csv_table(path, (x, target))
         return cls._from_columns(str(file), frame, x, target, missing, standardize)
 
     @classmethod
@@ -290,8 +271,7 @@ class TrainingSet:
         """Return samples from a table; the caller's caller is who reads the warning."""
         one_of("missing", missing, ("refuse", "drop"))
         instance_of("standardize", standardize, bool)
-        x_column, target_column = _columns(source, frame, x, target)
-        x_values, target_values = _values("x", x_column), _values("target", target_column)
+        x_values, target_values = two_columns(source, frame, x, target)
         is_missing = np.isnan(x_values) | np.isnan(target_values)
         n_rows, rows = is_missing.size, np.flatnonzero(is_missing) + 1
         if rows.size and missing == "refuse":
@@ -331,66 +311,6 @@ class TrainingSet:
             return {"x": self.x.tolist(), "target": self.target.tolist()}
         digest = hashlib.sha256(self.x.tobytes() + self.target.tobytes()).hexdigest()
         return {"n_samples": self.n_samples, "sha256": digest}
-
-
-def _parsed(field: Any) -> Any:
-    """Return the number that a field of a file holds, to the last bit, or else the field."""
-    try:
-        # Python reads 2024_01 as a number; nobody else does.
-        return field if "_" in str(field) else float(field)
-    except ValueError:
-        return field
-
-
-def _columns(
-    source: str, frame: pd.DataFrame, x: Hashable, target: Hashable
-) -> tuple["pd.Series[Any]", "pd.Series[Any]"]:
-    """Return the two columns of a table with rows, in which every name is there once."""
-    names: list[Any] = list(frame.columns)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if repeated.size:
-        raise InputError(
-            f"{source}: expected each column name once, got {shown(repeated[0])} several times"
-        )
-    for argument, name in (("x", x), ("target", target)):
-        # Hashable first: a Series or array given as the name has no truth value.
-        if not isinstance(name, Hashable) or name not in names:
-            there = ", ".join(map(repr, names)) or "none"
-            raise InputError(
-                f"{argument}: expected a column of {source} ({there}), got {shown(name)}"
-            )
-    if x == target:
-        raise InputError(f"target: expected another column than x, got {shown(target)} for both")
-    if frame.shape[0] == 0:
-        raise InputError(f"{source}: expected at least one row, got none")
-    return frame.iloc[:, names.index(x)], frame.iloc[:, names.index(target)]
-
-
-def _values(argument: str, column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    """Return a column as float64, NaN where a value is missing; refuse all but finite numbers."""
-    where = f"in column {shown(column.name)}"
-    if is_integer_dtype(column.dtype) or is_float_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        values = np.full(column.size, np.nan)
-        for k, cell in enumerate(column):
-            if cell is None or cell is pd.NA or cell is pd.NaT:
-                continue
-            if isinstance(cell, bool) or not isinstance(cell, numbers.Real):
-                raise InputError(
-                    f"{argument}: expected numbers {where}, got {shown(cell)} in row {k + 1}"
-                )
-            try:
-                values[k] = float(cell)
-            except OverflowError:
-                values[k] = np.inf
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        raise InputError(
-            f"{argument}: expected finite values {where}, got {values[infinite[0]]}"
-            f" in row {infinite[0] + 1}"
-        )
-    return values
 
 
 def _standard(argument: str, label: str, values: npt.NDArray[np.float64]) -> Scale:

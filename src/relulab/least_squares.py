@@ -69,7 +69,7 @@ def best_fit(data: TrainingSet) -> BestFit:
     splits = Splits.of(x, target)
     with np.errstate(all="ignore"):  # no crossing where a slope is 0; extreme units
         # Firing to the right of the hinge, and, in the mirror, to the left.
-        fits = np.hstack([_fits(splits, 1.0), _fits(Splits.of(-x, target), -1.0)])
+        fits = np.hstack([_fits(splits, 1.0), _fits(splits.mirrored(), -1.0)])
         total, mean = splits.last.stt.hi[0], splits.last.mean_target.hi[0]
         enough = fits[0].min() + NEGLIGIBLE * total
         if total <= enough:

@@ -6,7 +6,7 @@ many samples there are; so does the best fit.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -47,6 +47,14 @@ class Moments:
         rest = self.stt - self.slope * self.sxt
         return rest.where(~(rest.hi < 0))  # NaN stays
 
+    def reversed(self) -> Self:
+        """Return the moments in the opposite order."""
+        return type(self)(**{name: value[::-1] for name, value in vars(self).items()})
+
+    def mirrored(self) -> Self:
+        """Return the moments of the samples at -x."""
+        return replace(self, mean_x=-self.mean_x, sxt=-self.sxt)
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -71,9 +79,12 @@ class Splits:
         order = np.argsort(x, kind="stable")
         x, target = x[order], target[order]
         with np.errstate(all="ignore"):  # whoever needs finite moments looks
-            last = _moments(x[::-1], target[::-1])
-            reverse = {name: value[::-1] for name, value in vars(last).items()}
-            return cls(x, target, _moments(x, target), Moments(**reverse))
+            return cls(x, target, _moments(x, target), _moments(x[::-1], target[::-1]).reversed())
+
+    def mirrored(self) -> Self:
+        """Return the splits of the samples at -x."""
+        first, last = (side.mirrored().reversed() for side in (self.last, self.first))
+        return type(self)(-self.x[::-1], self.target[::-1], first, last)
 
 
 def _moments(x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> Moments:

@@ -133,8 +133,8 @@ def train(
         Of another order in each epoch, the same for all networks.
     gradient : {"auto", "direct", "sorted"}
         How the sums over samples are made: in sample order, or from tables of the sorted samples
-        (``relulab.engines.sorted_sums``), which costs about the same for ten samples and for a
-        million. The two agree to rounding, not to the bit. "auto" is "direct" up to 16 samples.
+        (``relulab.engines.sorted_sums``), where a step on a million samples costs a few times one
+        on ten. The two agree to rounding, not to the bit. "auto" is "direct" up to 16 samples.
     dtype : {"float64", "float32"}
         The arithmetic; initial values, rates and data are rounded to it first.
     engine : {"auto", "lockstep", "compiled"}

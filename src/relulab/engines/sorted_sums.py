@@ -1,10 +1,11 @@
 """Full-batch loss and gradients from tabulated moments: O(log n_samples) a step, not O(n_samples).
 
 The second specification to the bit, for ``gradient="sorted"``. It agrees with the direct sums of
-``contract`` to rounding, with an error no larger than theirs. The samples are in ascending order
-of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the split k is the first i at
-which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very predicate of the direct sums
-decides, and it is monotone in x, also in floating point. With the moments of the two sides at k::
+``contract`` to rounding, and is usually nearer to the exact sums than they are. The samples are in
+ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the split k
+is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very predicate of
+the direct sums decides, and it is monotone in x, also in floating point. With the moments of the
+two sides at k::
 
     a, a_low  = w*mean_x + b            y, y_low = v*a + c        vw, vw_low = v*w
     e = (y - mean_target) + (y_low - mean_target_low)             the mean residual of the firing
@@ -16,9 +17,10 @@ decides, and it is monotone in x, also in floating point. With the moments of th
     stt' = residual_sum' + slope'*(slope'*sxx')
     loss = 0.5*(((residual_sum + firing*e) + skew*s) + (stt' + silent*d))
 
-each divided by n_samples; a letter with ``_low`` beside it is a number of twice the precision. The
-loss is a sum of terms that are not negative, so nothing cancels in it. Where no sample fires e is
-0, and where their x are all equal s is 0. (The sums are those of the parallel axis theorem.)
+each divided by n_samples. A prime marks the silent side, and ``_low`` what a number of twice the
+precision has beyond its float; ``evaluate`` has the order of operations. The loss is a sum of terms
+that are not negative, so nothing cancels in it. Where no sample fires e is 0, and where their x are
+all equal s is 0. (The sums are those of the parallel axis theorem.)
 """
 
 import math
