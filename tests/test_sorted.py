@@ -639,3 +639,28 @@ def test_moments_of_both_sides(n, kind):
                     far_x, far_t = (max(map(abs, z), default=0) for z in (xs, ts))
                     scale += (far_x + far_t) * sum(map(abs, dx + dt)) * Fraction(2) ** -12
                 assert abs(found - truth) <= scale * Fraction(2) ** -90, (name, k)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_hinges_among_samples_of_which_no_guess_is_near(dtype):
+    # Two outliers make all others fall into one of the equal parts that guesses are made of.
+    x = np.concatenate([np.linspace(-1, 1, 500), [-1e3, 1e3]])
+    networks, rates = mixture(300, 1e-7, 1e-5)
+    trained = both(
+        networks, rl.TrainingSet(x, np.abs(x) ** 0.1), rates, gradient="sorted", max_steps=60,
+        dtype=dtype, divergence_loss=1e20,
+    )  # fmt: skip
+    hinges = -trained.networks.b / trained.networks.w
+    assert np.mean(np.abs(hinges) < 1) > 0.2  # that is where they are
+
+
+@pytest.mark.parametrize("engine", ["lockstep", pytest.param("compiled", marks=needs_numba)])
+def test_a_slope_beyond_the_range_of_samples_at_one_point(engine):
+    # v*w overflows, but no prediction does: the samples that fire have one x, and so no slope.
+    data = rl.TrainingSet([0.0, 0.0], [1.0, 3.0])
+    network = rl.Networks(w=1e160, b=1e-320, v=1e160, c=1.5)
+    for gradient in ("direct", "sorted"):
+        trained = rl.train(network, data, 0.0, max_steps=100, gradient=gradient, engine=engine)
+        assert trained.outcome[0] == "unfinished"
+        assert trained.loss[0] == 0.625

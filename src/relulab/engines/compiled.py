@@ -6,30 +6,35 @@ after the burst, such a lane is judged alone by the plain statement of the speci
 either ends it, and then the next waiting network gets the lane, or catches up with the burst. So
 the vector loop may ask a cheap question, as long as it never misses a state that ends a run.
 
-What is computed of one state is in ``compiled_states``.
+No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
+the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
+
+All kernels are in this one file, because Numba's cache on disk looks at the file of a function
+alone, and would go on using a kernel after a change of what it calls in another file. (The numbers
+of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change, change this.)
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 
+from relulab.batches import Batches
 from relulab.double_double import splitter
-from relulab.engines.compiled_batches import run_batches
-from relulab.engines.compiled_states import (
-    N_FIRING,
-    N_SIDES,
-    NEAR,
-    X_AFTER,
-    X_BEFORE,
-    compiled,
-    evaluate,
-    find_split,
-    guess_split,
-    load_sides,
-    sample,
-    sorted_sums,
-)
 from relulab.engines.contract import FinalStates, Problem
+from relulab.engines.sorted_sums import (
+    MEAN_TARGET,
+    MEAN_TARGET_LOW,
+    MEAN_X,
+    MEAN_X_LOW,
+    N_COLUMNS,
+    RESIDUAL_SUM,
+    SLOPE,
+    SLOPE_LOW,
+    SXX,
+)
 from relulab.outcome import Outcome
 
 # Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
@@ -44,6 +49,48 @@ TRAINING = -1
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
+# The most steps with batches before the finished networks are sorted out.
+MOST_STEPS = 4096
+
+# The sides of a lane's split: its firing side's moments, then these.
+SILENT_TARGET, SILENT_TARGET_LOW, SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AFTER = range(
+    N_COLUMNS, N_COLUMNS + 7
+)
+N_SIDES = N_COLUMNS + 7
+
+# So many samples after a guess are looked at without a branch.
+NEAR = 4
+
+
+def _ask_for_whole_vectors() -> None:
+    """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
+
+    Measured a quarter faster in float64, and no bit changes. Numba has one such setting for the
+    process; what NUMBA_CPU_FEATURES or NUMBA_CPU_NAME say goes first.
+    """
+    config: Any = numba.config
+    if config.CPU_FEATURES is None and config.CPU_NAME is None:
+        features = get_host_cpu_features()
+        if features.get("avx512f"):
+            features["prefer-256-bit"] = False
+            config.CPU_FEATURES = features.flatten()
+
+
+_ask_for_whole_vectors()
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile without the GIL; cached on disk where there is a place to write, else anew."""
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": False,
+        "forceinline": True,
+    }
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # Numba finds no folder that it may write to
+        return numba.njit(**options)(function)
 
 
 def run(problem: Problem) -> FinalStates:
@@ -64,7 +111,7 @@ def run(problem: Problem) -> FinalStates:
     )
     constants = (number(0), number(0.5), number(problem.x.size), splitter(number))
     if problem.batches is not None:
-        return run_batches(problem, problem.batches, limits, constants)
+        return _run_batches(problem, problem.batches, limits, constants)
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
     _train(
         problem.parameters,
@@ -95,7 +142,232 @@ def _tables(problem: Problem, integer: Any) -> Any:
     return sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising
 
 
-@compiled
+def _run_batches(
+    problem: Problem, batches: Batches, limits: tuple[Any, ...], constants: tuple[Any, ...]
+) -> FinalStates:
+    """Train where a step takes a batch: all networks go through an epoch together.
+
+    So every network takes the same samples at the same time. The finished ones are sorted out after
+    some epochs; until then they only occupy their lanes.
+    """
+    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    active = np.arange(problem.n_nets)
+    p, rates = problem.parameters.copy(), problem.rates
+    death = np.full(problem.n_nets, -1, np.int64)
+    trained, step, n_epochs = np.array(problem.trained), 0, 1
+    # The number of samples of a batch, in the dtype of the arithmetic.
+    counts = np.arange(batches.size + 1).astype(problem.dtype)
+    while active.size:
+        first = step // batches.steps_per_epoch
+        orders = np.stack([batches.order(first + k) for k in range(n_epochs)])
+        outcome = np.full(active.size, TRAINING, np.int64)
+        steps = np.full(active.size, step, np.int64)
+        _train_epochs(
+            p, rates, steps, death, outcome, trained, problem.x, problem.target, orders,
+            batches.steps_per_epoch, problem.stopping.max_steps, limits, constants, counts,
+            np.empty((5, LANES), problem.dtype),
+        )  # fmt: skip
+        step += n_epochs * batches.steps_per_epoch
+        ended = outcome != TRAINING
+        runs = active[ended]
+        final.parameters[:, runs] = p[:, ended]
+        final.steps_taken[runs], final.death_step[runs] = steps[ended], death[ended]
+        final.outcome[runs] = outcome[ended]
+        active, death = active[~ended], death[~ended]
+        p, rates = p[:, ~ended].copy(), rates[:, ~ended].copy()
+        if 2 * n_epochs * batches.steps_per_epoch <= MOST_STEPS:
+            n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
+    _tell_full_batch(
+        final.parameters, problem.x, problem.target, trained, constants, final.loss,
+        final.gradient_norm,
+    )  # fmt: skip
+    return final
+
+
+@_compiled
+def _sample(w, b, v, c, x, target, zero):
+    """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
+    pre = w * x + b
+    fires = pre > zero
+    h = pre if fires else zero
+    residual = (v * h + c) - target
+    gv = residual * h
+    gb = residual * v if fires else zero
+    gw = x * gb
+    return pre, residual, gw, gb, gv
+
+
+@_compiled
+def _larger(a, b):
+    """Return the larger number, NaN if either is."""
+    return a if a > b or a != a else b
+
+
+@_compiled
+def _largest(gw, gb, gv, gc):
+    """Return the largest absolute gradient, NaN if any is."""
+    return _larger(_larger(abs(gw), abs(gb)), _larger(abs(gv), abs(gc)))
+
+
+@_compiled
+def _evaluate(p, lane, x, target, tables, trained, constants):
+    """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
+    zero, half, n_samples, _ = constants
+    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
+    if tables is None:
+        gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
+        fires, finite = False, True
+        for i in range(x.size):
+            pre, residual, sample_gw, sample_gb, sample_gv = _sample(
+                w, b, v, c, x[i], target[i], zero
+            )
+            gw += sample_gw
+            gb += sample_gb
+            gv += sample_gv
+            gc += residual
+            loss += half * (residual * residual)
+            fires = fires or pre > zero
+            finite = finite and np.isfinite(pre)
+    else:
+        sorted_x, moments, guesses, inverse_width, sides, splits, rising = tables
+        guess = _guess_split(w, b, sorted_x, guesses, inverse_width, zero)
+        splits[lane] = _find_split(w, b, sorted_x, guess, zero)
+        rising[lane] = w >= zero
+        _load_sides(lane, sorted_x, moments, sides, splits[lane], rising[lane])
+        gw, gb, gv, gc, loss = _sorted_sums(w, b, v, c, sides, lane, constants)
+        fires = sides[N_FIRING, lane] > zero
+        finite = np.isfinite(w * sorted_x[0] + b) and np.isfinite(w * sorted_x[-1] + b)
+    loss /= n_samples
+    gw = gw / n_samples if trained[0] else zero
+    gb = gb / n_samples if trained[1] else zero
+    gv = gv / n_samples if trained[2] else zero
+    gc = gc / n_samples if trained[3] else zero
+    norm = _largest(gw, gb, gv, gc)
+    return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
+
+
+@_compiled
+def _two_product(a, b, splitter, zero):
+    """Return the rounded product and its error (0 where halving the digits overflows)."""
+    product = a * b
+    scaled_a, scaled_b = splitter * a, splitter * b
+    a_high, b_high = scaled_a - (scaled_a - a), scaled_b - (scaled_b - b)
+    a_low, b_low = a - a_high, b - b_high
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error if error - error == zero else zero
+
+
+@_compiled
+def _two_sum(a, b):
+    """Return the rounded sum and its error."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+@_compiled
+def _sorted_sums(w, b, v, c, sides, lane, constants):
+    """Return the sums of gw, gb, gv, gc and loss as ``engines.sorted_sums`` specifies them."""
+    zero, half, _, splitter = constants
+    sxx, count, silent_count = sides[SXX, lane], sides[N_FIRING, lane], sides[N_SILENT, lane]
+    a, product_low = _two_product(w, sides[MEAN_X, lane], splitter, zero)
+    a_low = product_low + w * sides[MEAN_X_LOW, lane]
+    a, rest = _two_sum(a, b)
+    a_low = rest + a_low
+    y, product_low = _two_product(v, a, splitter, zero)
+    y_low = product_low + v * a_low
+    y, rest = _two_sum(y, c)
+    y_low = rest + y_low
+    e = (y - sides[MEAN_TARGET, lane]) + (y_low - sides[MEAN_TARGET_LOW, lane])
+    e = e if count > zero else zero
+    vw, vw_low = _two_product(v, w, splitter, zero)
+    s = (vw - sides[SLOPE, lane]) + (vw_low - sides[SLOPE_LOW, lane])
+    s = s if sxx > zero else zero
+    d = (c - sides[SILENT_TARGET, lane]) - sides[SILENT_TARGET_LOW, lane]
+    firing, silent, skew = count * e, silent_count * d, sxx * s
+    gw = v * (sides[MEAN_X, lane] * firing + skew)
+    gb = v * firing
+    gv = firing * (a + a_low) + w * skew
+    gc = firing + silent
+    firing_loss = (sides[RESIDUAL_SUM, lane] + firing * e) + skew * s
+    loss = half * (firing_loss + (sides[SILENT_STT, lane] + silent * d))
+    return gw, gb, gv, gc, loss
+
+
+@_compiled
+def _beyond(w, b, x, rises, zero):
+    """Return whether a sample lies beyond the split, in the order of x."""
+    return (w * x + b > zero) == rises
+
+
+@_compiled
+def _guess_split(w, b, x, guesses, inverse_width, zero):
+    """Return a sample shortly before the split."""
+    n = x.size
+    part = (-b / w - x[0]) * inverse_width
+    inside = (part >= zero) & (part < n)
+    slot = int(part) if inside else (n if part > zero else 0)
+    return max(min(guesses[slot] - 1, n - NEAR), 0)
+
+
+@_compiled
+def _find_split(w, b, x, guess, zero):
+    """Return the first sample beyond the split, searching from a guess outwards."""
+    n, rises = x.size, w >= zero
+    if n >= NEAR:
+        # Nearly always it is among the next few. Counting has no branch for the processor to
+        # mispredict, so that it works on several lanes at once while it waits for memory.
+        before, near = 0, x[guess : guess + NEAR]
+        for i in range(NEAR):
+            before += 1 if (w * near[i] + b > zero) != rises else 0
+        if (before > 0 or guess == 0) and (before < NEAR or guess + NEAR == n):
+            return guess + before
+    else:
+        before = NEAR
+        guess = -NEAR
+    low, high, step = 0, n, NEAR
+    if before:  # upwards from there, in growing steps
+        low = guess + NEAR
+        while low + step < n:
+            if _beyond(w, b, x[low + step], rises, zero):
+                high = low + step
+                break
+            low += step + 1
+            step *= 2
+    else:
+        high = guess
+        while high - step > 0:
+            if not _beyond(w, b, x[high - step], rises, zero):
+                low = high - step + 1
+                break
+            high -= step
+            step *= 2
+    while low < high:
+        middle = (low + high) >> 1
+        if _beyond(w, b, x[middle], rises, zero):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+@_compiled
+def _load_sides(lane, x, moments, sides, split, side):
+    """Copy the moments of both sides of a lane's split."""
+    n = x.size
+    firing, silent = moments[split, side], moments[split, 1 - side]
+    for column in range(N_COLUMNS):
+        sides[column, lane] = firing[column]
+    sides[SILENT_TARGET, lane] = silent[MEAN_TARGET]
+    sides[SILENT_TARGET_LOW, lane] = silent[MEAN_TARGET_LOW]
+    sides[SILENT_STT, lane] = silent[RESIDUAL_SUM] + silent[SLOPE] * (silent[SLOPE] * silent[SXX])
+    sides[N_FIRING, lane] = n - split if side else split
+    sides[N_SILENT, lane] = split if side else n - split
+    sides[X_BEFORE, lane] = x[max(split - 1, 0)]
+    sides[X_AFTER, lane] = x[min(split, n - 1)]
+
+
+@_compiled
 def _alone(
     p, r, lane, age, death, n_steps, max_steps, trained, x, target, tables, limits, constants
 ):
@@ -105,7 +377,7 @@ def _alone(
     """
     taken = 0
     while True:
-        gw, gb, gv, gc, loss, norm, fires, finite = evaluate(
+        gw, gb, gv, gc, loss, norm, fires, finite = _evaluate(
             p, lane, x, target, tables, trained, constants
         )
         if finite and not fires and death < 0:
@@ -129,7 +401,7 @@ def _alone(
         taken += 1
 
 
-@compiled
+@_compiled
 def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     """Step all lanes BURST times on one sample, all parameters training.
 
@@ -142,7 +414,7 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
     no_step, step, fired_step = steps
     for _ in range(BURST):
         for i in range(LANES):
-            pre, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], x, target, zero)
+            pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, zero)
             size, size_v = abs(residual), abs(gv)
             larger = size if size > size_v else size_v
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
@@ -156,7 +428,7 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
             counts[i] += taken if goes_on else no_step
 
 
-@compiled
+@_compiled
 def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above."""
     tolerance, divergence_loss, _, _, largest = limits
@@ -171,7 +443,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
             sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
         for k in range(x.size):
             for i in range(LANES):
-                _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], x[k], target[k], zero)
+                _, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x[k], target[k], zero)
                 sum_w[i] += gw
                 sum_b[i] += gb
                 sum_v[i] += gv
@@ -205,7 +477,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
             counts[i] += taken if goes_on else no_step
 
 
-@compiled
+@_compiled
 def _move_splits(w, b, tables, moved, todo, touched, zero):
     """Find the split of the lanes that moved beyond it, and load its sides."""
     x, moments, guesses, inverse_width, sides, splits, rising = tables
@@ -217,24 +489,24 @@ def _move_splits(w, b, tables, moved, todo, touched, zero):
     # of many lanes at once, halves the time where the tables do not fit its caches.
     for k in range(n_moved):
         i = todo[k]
-        splits[i] = guess_split(w[i], b[i], x, guesses, inverse_width, zero)
+        splits[i] = _guess_split(w[i], b[i], x, guesses, inverse_width, zero)
     last = min(NEAR, x.size) - 1
     for k in range(n_moved):
         guess = splits[todo[k]]
         touched[0] += x[guess] + x[guess + last]
     for k in range(n_moved):
         i = todo[k]
-        splits[i] = find_split(w[i], b[i], x, splits[i], zero)
+        splits[i] = _find_split(w[i], b[i], x, splits[i], zero)
         rising[i] = w[i] >= zero
     for k in range(n_moved):
         split = splits[todo[k]]
         touched[0] += moments[split, 0, 0] + moments[split, 1, 0]
     for k in range(n_moved):
         i = todo[k]
-        load_sides(i, x, moments, sides, splits[i], rising[i])
+        _load_sides(i, x, moments, sides, splits[i], rising[i])
 
 
-@compiled
+@_compiled
 def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
     """Step all lanes BURST times by sorted sums; as above."""
     tolerance, divergence_loss, _, _, most = limits
@@ -258,7 +530,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
             moved[i] = no_step if same else step
         _move_splits(w, b, tables, moved, todo, touched, zero)
         for i in range(LANES):
-            gw, gb, gv, gc, loss = sorted_sums(w[i], b[i], v[i], c[i], sides, i, constants)
+            gw, gb, gv, gc, loss = _sorted_sums(w[i], b[i], v[i], c[i], sides, i, constants)
             gw = gw / n_samples if trains_w else zero
             gb = gb / n_samples if trains_b else zero
             gv = gv / n_samples if trains_v else zero
@@ -282,7 +554,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
             counts[i] += taken if goes_on else no_step
 
 
-@compiled
+@_compiled
 def _train(
     parameters,
     rates,
@@ -359,3 +631,93 @@ def _train(
             _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, steps)
         else:
             _burst(p, r, x, target, trained, limits, constants, counts, steps, sums)
+
+
+@_compiled
+def _tell_full_batch(p, x, target, trained, constants, loss, norm):
+    """Write loss and gradient norm of final states."""
+    for i in range(p.shape[1]):
+        _, _, _, _, loss[i], norm[i], _, _ = _evaluate(p, i, x, target, None, trained, constants)
+
+
+@_compiled
+def _sum_up(w, b, v, c, x, target, samples, sums, n_lanes, zero, half):
+    """Write the sums of gw, gb, gv, gc and loss over some samples, for the first lanes."""
+    sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
+    for i in range(n_lanes):
+        sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
+    for k in samples:
+        for i in range(n_lanes):
+            _, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x[k], target[k], zero)
+            sum_w[i] += gw
+            sum_b[i] += gb
+            sum_v[i] += gv
+            sum_c[i] += residual
+            sum_loss[i] += half * (residual * residual)
+
+
+@_compiled
+def _train_epochs(
+    p, r, steps, death, outcome, trained, x, target, orders, steps_per_epoch, max_steps, limits,
+    constants, counts, sums,
+):  # fmt: skip
+    """Train all networks through some epochs, or to their end, judging every state."""
+    tolerance, divergence_loss, _, _, most = limits
+    zero, half, n_samples, _ = constants
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    x_min, x_max, everything = x.min(), x.max(), np.arange(x.size)
+    size = counts.size - 1
+    for start in range(0, p.shape[1], LANES):
+        stop = min(start + LANES, p.shape[1])
+        n = stop - start
+        w, b, v, c = p[0, start:stop], p[1, start:stop], p[2, start:stop], p[3, start:stop]
+        hidden, output = r[0, start:stop], r[1, start:stop]
+        taken, died, ends = steps[start:stop], death[start:stop], outcome[start:stop]
+        n_training = n
+        first_step = taken[0]
+        for j in range(orders.shape[0] * steps_per_epoch):
+            if n_training == 0:
+                break
+            k = first_step + j
+            epoch, number = divmod(j, steps_per_epoch)
+            judged = number == 0 or k == max_steps
+            if judged:
+                _sum_up(w, b, v, c, x, target, everything, sums, n, zero, half)
+            else:
+                samples = orders[epoch, number * size : (number + 1) * size]
+                _sum_up(w, b, v, c, x, target, samples, sums, n, zero, half)
+            count = n_samples if judged else counts[samples.size]
+            n_training = 0
+            for i in range(n):
+                low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
+                loss = sums[4, i] / count
+                is_finite = (abs(low) <= most) & (abs(high) <= most) & (loss <= most)
+                fires = (low > zero) | (high > zero)
+                goes_on = ends[i] == TRAINING
+                dies = goes_on & is_finite & (not fires) & (died[i] < 0)
+                died[i] = k if dies else died[i]
+                norm = _largest(
+                    sums[0, i] / count if trains_w else zero,
+                    sums[1, i] / count if trains_b else zero,
+                    sums[2, i] / count if trains_v else zero,
+                    sums[3, i] / count if trains_c else zero,
+                )
+                state = UNFINISHED if k == max_steps else TRAINING
+                state = CONVERGED if judged & (norm <= tolerance) else state
+                state = state if is_finite & (loss <= divergence_loss) else DIVERGED
+                ends[i] = state if goes_on else ends[i]
+                n_training += ends[i] == TRAINING
+            if judged:
+                samples = orders[epoch, number * size : (number + 1) * size]
+                _sum_up(w, b, v, c, x, target, samples, sums, n, zero, half)
+                count = counts[samples.size]
+            for i in range(n):
+                goes_on = ends[i] == TRAINING
+                gw, gb, gv, gc = (
+                    sums[0, i] / count, sums[1, i] / count, sums[2, i] / count, sums[3, i] / count,
+                )  # fmt: skip
+                w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
+                b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
+                v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
+                c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+                taken[i] += goes_on
