@@ -664,3 +664,17 @@ def test_a_slope_beyond_the_range_of_samples_at_one_point(engine):
         trained = rl.train(network, data, 0.0, max_steps=100, gradient=gradient, engine=engine)
         assert trained.outcome[0] == "unfinished"
         assert trained.loss[0] == 0.625
+
+
+@needs_numba
+def test_hinges_among_samples_that_rounding_cannot_tell_apart():
+    # Neighbours of 1e6, ten samples at each: which of them fire is up to the rounding of w*x + b,
+    # and a guess from -b/w is off to either side.
+    x = np.repeat(1e6 + np.arange(50) * np.spacing(1e6), 10)
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal(2000)
+    networks = rl.Networks(w, -w * x[rng.integers(0, x.size, w.size)], 0.5, 0.1)
+    data = rl.TrainingSet(x, rng.standard_normal(x.size))
+    # No step, so that they stay there, and steps, for the search in a burst.
+    for rate, max_steps in ((0.0, 0), (1e-30, 100)):
+        both(networks, data, rate, gradient="sorted", max_steps=max_steps)
