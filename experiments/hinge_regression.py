@@ -110,8 +110,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     curves = pd.DataFrame(
         {
             "label": np.repeat(
-                [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()]
-                + [BEST],
+                [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()] + [BEST],
                 x.size,
             ),
             "x": np.tile(x_scale.to_user(x), len(shown)),
