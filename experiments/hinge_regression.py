@@ -126,8 +126,8 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     ax = figures.fits(points, curves, best=BEST)
     ax.set(
         title="Which broken sticks does gradient descent find?",
-        xlabel=x_scale.label,
-        ylabel=target_scale.label,
+        xlabel=x_scale.label.replace("$", r"\$"),
+        ylabel=target_scale.label.replace("$", r"\$"),
     )
     yield "fits", ax
 

@@ -429,7 +429,9 @@ def test_an_experiment_on_the_users_data(tmp_path, capsys):
     ("message", "options"),
     [
         ("--csv: expected --x COLUMN and --target COLUMN", ["--csv", "FILE"]),
-        ("--x, --target: expected with --csv FILE only", ["--x", "dose"]),
+        ("--missing: expected with --csv FILE, got no --csv", ["--x", "dose"]),
+        ("--missing: expected with --csv FILE, got no --csv", ["--missing", "drop"]),
+        ("--csv: expected none with --figures", ["--figures", "--csv", "FILE"]),
         ("x: expected a column of", ["--csv", "FILE", "--x", "size", "--target", "answer"]),
         ("missing: expected one of refuse, drop", ["--csv", "FILE", "--x", "dose", "--target",
                                                    "answer", "--missing", "guess"]),

@@ -238,3 +238,15 @@ def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
     }.items():
         with pytest.raises(rl.InputError, match=f"^{start}"):
             draw()
+
+
+def test_missing_columns_are_named(runs):
+    samples = pd.DataFrame({"x": [0.0], "target": [1.0]})
+    for call in (
+        lambda: figures.optimum_shares(runs, "learning_rate"),
+        lambda: figures.optimum_bars(runs, "scheme"),
+        lambda: figures.cumulative(runs, "excess_loss", "learning_rate"),
+        lambda: figures.fits(samples, samples),
+    ):
+        with pytest.raises(rl.InputError, match=r"expected the columns .*; no .* among"):
+            call()

@@ -514,7 +514,7 @@ def test_sums_of_squares_beyond_the_range(x, target, dtype):
     with pytest.raises(rl.InputError) as raised:
         rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, gradient="sorted", dtype=dtype)
     message = str(raised.value)
-    assert message.startswith("gradient: expected direct")
+    assert message.startswith("gradient: expected 'direct'")
     assert dtype in message
     assert "\n" not in message
     rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, gradient="direct", dtype=dtype)
@@ -532,7 +532,7 @@ def test_a_loss_beyond_the_range_is_not_zero():
 
 def test_auto_refuses_what_sorted_refuses():
     x = np.append(np.linspace(-1, 1, DIRECT_UP_TO), 1e200)
-    with pytest.raises(rl.InputError, match=r"\Agradient: expected direct.*\Z"):
+    with pytest.raises(rl.InputError, match=r"\Agradient: expected 'direct'.*\Z"):
         rl.train(rl.Networks(1, 0, 1, 0), rl.TrainingSet(x, x * 0), 0.1)
 
 

@@ -202,3 +202,13 @@ def test_excess_loss_is_the_loss_above_the_best_networks():
     assert (runs["excess_loss"] > -1e-12).all()
     assert runs["excess_loss"].min() < 1e-10  # one of them finds the teacher
     assert "excess_loss" not in rl.Sweep(data=POINT, learning_rate=0.1).run()
+
+
+def test_excess_loss_in_float32_is_above_the_best_on_the_rounded_samples():
+    x = np.linspace(-1, 1, 10)
+    data = rl.TrainingSet(x, 1e4 + 1e-4 * np.sin(9 * x))  # constant when rounded
+    dead = rl.Sweep(
+        data=data, w=-1.0, b=-5.0, c=float(np.float32(data.target[0])), learning_rate=0.5,
+        dtype="float32",
+    )  # fmt: skip
+    assert list(dead.run()["excess_loss"]) == [0.0]

@@ -93,6 +93,8 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
 
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
+    if options.figures and getattr(options, "csv", None):
+        raise InputError("--csv: expected none with --figures, which draws what was trained on")
     for name in () if experiment.sweeps else ("draws", "seed", "max_steps"):
         if getattr(options, name) is not None:
             option = "--" + name.replace("_", "-")
@@ -143,11 +145,14 @@ def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> 
     """Return the standardized data set that the command line names, else the default."""
     columns = (options.x, options.target)
     if options.csv is None:
-        if columns != (None, None):
-            raise InputError("--x, --target: expected with --csv FILE only, got no --csv")
+        if columns != (None, None) or options.missing != "refuse":
+            raise InputError("--x, --target, --missing: expected with --csv FILE, got no --csv")
         return default()
     if None in columns:
-        raise InputError("--csv: expected --x COLUMN and --target COLUMN beside it, got less")
+        raise InputError(
+            f"--csv: expected --x COLUMN and --target COLUMN with it, got --x {options.x},"
+            f" --target {options.target}"
+        )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
         data = TrainingSet.from_csv(

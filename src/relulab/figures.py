@@ -120,6 +120,7 @@ def optimum_shares(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
     ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the share of the global optimum is at
     the bottom.
     """
+    _require("rates", rates, x, "optimum", "share")
     ax = ax or _new_axes((7.5, 4.5))
     shares = rates.pivot_table("share", x, "optimum", "sum", observed=True)
     present = [name for name in OPTIMUM_COLORS if name in shares and shares[name].max() > 0]
@@ -133,6 +134,7 @@ def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axe
 
     ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
     """
+    _require("rates", rates, label, "optimum", "share")
     shares = rates.pivot_table("share", label, "optimum", "sum", observed=True, sort=False)
     ax = ax or _new_axes((7.5, 1.2 + 0.45 * len(shares)))
     left = np.zeros(len(shares))
@@ -158,6 +160,7 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
     left end. Values that are not finite count as larger than all.
     """
+    _require("table", table, value, by)
     ax = ax or _new_axes((7, 4.5))
     groups = list(table.groupby(by, sort=False, observed=True))
     smallest = table[value].where(table[value] > 0).min()
@@ -186,6 +189,8 @@ def fits(
     best : str, optional
         The label of the curve that is drawn as the one to compare with.
     """
+    _require("samples", samples, "x", "target")
+    _require("curves", curves, "label", "x", "prediction")
     ax = ax or _new_axes((8, 5))
     ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
     learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
@@ -379,6 +384,14 @@ def _scale_axis(ax: Axes, which: str, values: Any) -> None:
         ax.set(**{f"{which}scale": "log"})
     if values.min() < values.max():
         ax.set(**{f"{which}lim": (values.min(), values.max())})
+
+
+def _require(argument: str, table: pd.DataFrame, *columns: str) -> None:
+    if missing := [name for name in columns if name not in table]:
+        raise InputError(
+            f"{argument}: expected the columns {', '.join(columns)}; no {missing[0]} among"
+            f" {', '.join(map(str, table.columns))}"
+        )
 
 
 def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ Every function takes the runs as a DataFrame or as an iterable of DataFrames (th
 results folder), which are counted one after the other, so memory does not grow with the runs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, finite_number, shown
+from relulab.validation import InputError, finite_number, instance_of, shown
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
@@ -64,8 +64,7 @@ def optimum_rates(
     DataFrame
         As ``outcome_rates``, with the column optimum instead of outcome and unit.
     """
-    frames = [runs] if isinstance(runs, pd.DataFrame) else runs
-    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames)
+    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in _frames(runs))
     return _rates(labelled, by, {"optimum": OPTIMA}, confidence)
 
 
@@ -74,10 +73,12 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
 
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
     the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
-    converged to a ``local`` optimum (or saddle), or was still ``moving``.
+    converged to a ``local`` optimum (or saddle), or was still ``moving``. The tolerance is in the
+    units of the loss: where targets are small, take a smaller one.
     """
     if finite_number("tolerance", tolerance) < 0:
         raise InputError(f"tolerance: expected a number >= 0, got {tolerance}")
+    instance_of("runs", runs, pd.DataFrame)
     needed = ["excess_loss", "outcome", "unit"]
     if missing := [name for name in needed if name not in runs]:
         raise InputError(
@@ -169,13 +170,20 @@ def _column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _counted(runs: Runs, columns: list[str]) -> pd.Series:
-    """Return the number of runs at each combination of values that occurs, also missing ones."""
-    frames = [runs] if isinstance(runs, pd.DataFrame) else runs
-    totals: pd.Series | None = None
-    for frame in frames:
+def _frames(runs: Runs) -> Iterator[pd.DataFrame]:
+    """Yield the tables of runs one after the other."""
+    if not isinstance(runs, Iterable):
+        raise InputError(f"runs: expected a DataFrame or several, got {shown(runs)}")
+    for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
         if not isinstance(frame, pd.DataFrame):
             raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
+        yield frame
+
+
+def _counted(runs: Runs, columns: list[str]) -> pd.Series:
+    """Return the number of runs at each combination of values that occurs, also missing ones."""
+    totals: pd.Series | None = None
+    for frame in _frames(runs):
         missing = [column for column in columns if column not in frame]
         if missing:
             raise InputError(

@@ -215,7 +215,10 @@ class Sweep:
 
         Shards find it made when it was asked for before they went to the workers.
         """
-        return best_fit(self.data).loss if self.data.n_samples > 1 else None
+        if self.data.n_samples == 1:
+            return None
+        x, target = (array.astype(self.dtype) for array in (self.data.x, self.data.target))
+        return best_fit(TrainingSet(x, target)).loss  # of the samples as they are trained on
 
     def run(
         self, *, n_jobs: int = 1, shard_size: int | None = None, engine: str = "auto"

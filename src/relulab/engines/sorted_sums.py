@@ -76,8 +76,8 @@ class SortedSums:
         vanishes = varies and spread < float(limits.tiny) / float(limits.eps) ** 2
         if vanishes or not np.isfinite(moments).all():
             raise InputError(
-                "gradient: expected direct, because sums of squares of the samples are beyond the"
-                f" range of {dtype}, got sorted"
+                "gradient: expected 'direct' for these samples, because sums of their squares are"
+                f" beyond the range of {dtype} (beyond 16 samples 'auto' means 'sorted')"
             )
         edges, width = np.linspace(splits.x[0], splits.x[-1], splits.x.size + 1, retstep=True)
         guesses = np.asarray(np.searchsorted(splits.x, edges), np.int32)
