@@ -328,7 +328,7 @@ def lines(
 ) -> Axes:
     """Draw y against x, one line for each value of a column; ``log`` names the axes that are."""
     ax = ax or _new_axes((7, 4.5))
-    groups = list(table.groupby(by, sort=False))
+    groups = list(table.groupby(by, sort=False, observed=True))
     for color, (name, rows) in zip(_sequence_colors(len(groups)), groups, strict=True):
         ax.plot(rows[x], rows[y], "o-", color=color, label=str(name), markersize=4)
     if groups:
