@@ -84,10 +84,8 @@ def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
     # decimal of the targets' standard deviation.
     predictions = rl.Networks(*(finite[p] for p in "wbvc")).predict(x)
     keys = list((predictions.round(1) + 0.0).T)
-    fits = (
-        finite.sort_index()
-        .groupby(keys, sort=False)
-        .agg(n=("loss", "size"), loss=("loss", "min"), **{p: (p, "first") for p in "wbvc"})
+    fits = finite.groupby(keys, sort=False).agg(
+        n=("loss", "size"), loss=("loss", "min"), **{p: (p, "first") for p in "wbvc"}
     )
     fits["share"] = fits["n"] / len(runs)
     return fits.sort_values("n", ascending=False).head(MOST_FITS)
