@@ -16,6 +16,7 @@ class Final:
     gradient_norm: float
     steps_taken: int
     death_step: int
+    period: int
     outcome: str
     unit: str
 
@@ -62,13 +63,30 @@ def train_one(
     samples = [(number(s), number(t)) for s, t in zip(x, target, strict=True)]
     hidden_rate, output_rate = number(hidden_rate), number(output_rate)
     gradient_tolerance, divergence_loss = number(gradient_tolerance), number(divergence_loss)
-    death_step, waiting = -1, []
-    for k in range(max_steps + 1):
-        new_epoch = not waiting
-        if new_epoch:
+    death_step, period, waiting = -1, 0, []
+
+    def next_batch():
+        if not waiting:
             ordered = [samples[i] for i in order(len(samples))]
             size = batch_size or len(samples)
-            waiting = [ordered[i : i + size] for i in range(0, len(samples), size)]
+            waiting.extend(ordered[i : i + size] for i in range(0, len(samples), size))
+        return waiting[0]
+
+    def updated(w, b, v, c, gradients):
+        gw, gb, gv, gc = gradients
+        if "w" not in freeze:
+            w = w - hidden_rate * gw
+        if "b" not in freeze:
+            b = b - hidden_rate * gb
+        if "v" not in freeze:
+            v = v - output_rate * gv
+        if "c" not in freeze:
+            c = c - output_rate * gc
+        return w, b, v, c
+
+    for k in range(max_steps + 1):
+        new_epoch = not waiting
+        batch = next_batch()
         full_gradients, full_loss, fires, finite = evaluate(w, b, v, c, samples, number)
         full_gradients = [
             number(0) if p in freeze else g for p, g in zip("wbvc", full_gradients, strict=True)
@@ -76,7 +94,7 @@ def train_one(
         absolute = [abs(g) for g in full_gradients]
         norm = math.nan if any(math.isnan(g) for g in absolute) else max(absolute)
         judged = new_epoch or k == max_steps
-        gradients, batch_loss, _, batch_finite = evaluate(w, b, v, c, waiting[0], number)
+        gradients, batch_loss, _, batch_finite = evaluate(w, b, v, c, batch, number)
         if not judged:
             # The pre-activations of all samples, but the loss of the coming batch.
             finite = all(math.isfinite(w * s + b) for s, _ in samples) and batch_finite
@@ -88,22 +106,33 @@ def train_one(
         elif judged and norm <= gradient_tolerance:
             outcome = "converged"
         elif k == max_steps:
-            outcome = "unfinished"
+            states = [(w, b, v, c)]
+            while len(states) <= 128:
+                gradients, *_ = evaluate(*states[-1], next_batch(), number)
+                states.append(updated(*states[-1], gradients))
+                del waiting[0]
+            period = period_of(states, number(1e-9))
+            outcome = "oscillating" if period else "unfinished"
         else:
             del waiting[0]
-            gw, gb, gv, gc = gradients
-            if "w" not in freeze:
-                w = w - hidden_rate * gw
-            if "b" not in freeze:
-                b = b - hidden_rate * gb
-            if "v" not in freeze:
-                v = v - output_rate * gv
-            if "c" not in freeze:
-                c = c - output_rate * gc
+            w, b, v, c = updated(w, b, v, c, gradients)
             continue
         unit = "alive" if death_step < 0 else "died" if death_step else "born_dead"
-        return Final(w, b, v, c, full_loss, norm, k, death_step, outcome, unit)
+        return Final(w, b, v, c, full_loss, norm, k, death_step, period, outcome, unit)
     raise AssertionError("unreachable")
+
+
+def period_of(states, tolerance):
+    """Return after how many steps the first state comes back, again and again; 0 for never."""
+
+    def is_back(state):
+        pairs = zip(state, states[0], strict=True)
+        return all(abs(now - then) <= tolerance * abs(then) for now, then in pairs)
+
+    for p in range(1, 65):
+        if all(is_back(state) for state in states[p::p]):
+            return p if p > 1 else 0
+    return 0
 
 
 def assert_same_bits(trained, finals):
@@ -120,5 +149,5 @@ def assert_same_bits(trained, finals):
             ours[different[:5]],
             theirs[different[:5]],
         )
-    for name in ("steps_taken", "death_step", "outcome", "unit"):
+    for name in ("steps_taken", "death_step", "period", "outcome", "unit"):
         assert list(getattr(trained, name)) == [getattr(f, name) for f in finals], name

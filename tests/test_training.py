@@ -297,8 +297,8 @@ def test_invariant_of_many_samples():
 
 def test_to_frame_has_the_columns_of_the_results_table():
     frame = rl.train(random_networks(5), POINT, 0.1).to_frame()
-    columns = "run w0 b0 v0 c0 learning_rate w b v c loss gradient_norm steps_taken death_step"
-    assert list(frame) == [*columns.split(), "outcome", "unit"]
+    columns = "run w0 b0 v0 c0 learning_rate w b v c loss gradient_norm steps_taken"
+    assert list(frame) == [*columns.split(), "death_step", "period", "outcome", "unit"]
     assert frame["death_step"].isna().equals(frame["unit"] == "alive")
 
 

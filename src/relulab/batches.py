@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,11 @@ class Batches:
         order = self.order(epoch)
         for first in range(0, self.n_samples, self.size):
             yield order[first : first + self.size]
+
+    def steps(self, first: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the samples of step ``first`` and of all that follow, without end."""
+        epoch, done = divmod(first, self.steps_per_epoch)
+        return islice(chain.from_iterable(map(self.epoch, count(epoch))), done, None)
 
 
 def checked_batches(

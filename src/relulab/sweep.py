@@ -246,7 +246,7 @@ class Sweep:
             if name not in self.drawn
         ]
         drawn = ["draw"] if self.drawn and self.n_points > 1 else []
-        return [*drawn, *repeating, "steps_taken", "death_step", "outcome", "unit"]
+        return [*drawn, *repeating, "steps_taken", "death_step", "period", "outcome", "unit"]
 
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""

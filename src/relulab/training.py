@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import chain, count, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from relulab.data import TrainingSet
 from relulab.engines import sorted_sums
 from relulab.engines.contract import FinalStates, Problem
 from relulab.engines.lockstep import Lanes
+from relulab.engines.orbits import find_periods
 from relulab.network import PARAMETERS, Networks
-from relulab.outcome import outcome_labels, unit_labels
+from relulab.outcome import Outcome, outcome_labels, unit_labels
 from relulab.settings import (
     DTYPES,
     RATES,
@@ -52,6 +53,8 @@ class Trained:
         The number of updates.
     death_step : ndarray of int64, shape (n_nets,)
         The first step at which the unit fires on no sample; 0 born dead, -1 never.
+    period : ndarray of int64, shape (n_nets,)
+        After how many steps an oscillating network returns (``engines.orbits``); 0 for none.
     outcome, unit : pandas.Categorical, shape (n_nets,)
         The labels of ``relulab.outcome``; independent of each other.
     """
@@ -63,12 +66,15 @@ class Trained:
     gradient_norm: FloatArray
     steps_taken: npt.NDArray[np.int64]
     death_step: npt.NDArray[np.int64]
+    period: npt.NDArray[np.int64]
     outcome: pd.Categorical
     unit: pd.Categorical
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per network: run, initial values, rates, final state, labels."""
-        death_step = pd.Series(self.death_step, dtype="Int64")
+        death_step, period = (
+            pd.Series(numbers, dtype="Int64") for numbers in (self.death_step, self.period)
+        )
         return pd.DataFrame(
             {
                 "run": np.arange(len(self.initial)),
@@ -79,6 +85,7 @@ class Trained:
                 "gradient_norm": self.gradient_norm,
                 "steps_taken": self.steps_taken,
                 "death_step": death_step.mask(death_step < 0),
+                "period": period.mask(period == 0),
                 "outcome": self.outcome,
                 "unit": self.unit,
             }
@@ -119,7 +126,8 @@ def train(
     freeze : collection of str
         The parameters among "w", "b", "v", "c" that do not train.
     max_steps : int
-        The largest number of updates.
+        The largest number of updates. A network that has not finished then is followed for up to
+        128 more, to tell whether it oscillates.
     gradient_tolerance : float
         A network has converged when no gradient is larger in absolute value.
     divergence_loss : float
@@ -153,7 +161,9 @@ def train(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
     sums = (gradient, batch_size, shuffle_seed)
-    final = run(_problem(networks, data, rates, freeze, sums, dtype, stopping))
+    problem = _problem(networks, data, rates, freeze, sums, dtype, stopping)
+    final = run(problem)
+    period = find_periods(problem, final)
     return Trained(
         initial=networks,
         rates=rates,
@@ -162,7 +172,8 @@ def train(
         gradient_norm=final.gradient_norm,
         steps_taken=final.steps_taken,
         death_step=final.death_step,
-        outcome=outcome_labels(final.outcome),
+        period=period,
+        outcome=outcome_labels(np.where(period > 0, np.int8(Outcome.OSCILLATING), final.outcome)),
         unit=unit_labels(final.death_step),
     )
 
@@ -207,7 +218,7 @@ def trace(
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
     batches = problem.batches
-    steps = chain.from_iterable(map(batches.epoch, count())) if batches else repeat(None)
+    steps = batches.steps() if batches else repeat(None)
     with np.errstate(all="ignore"):
         for state, batch in zip(history, steps, strict=False):
             lanes.evaluate()

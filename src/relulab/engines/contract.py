@@ -16,7 +16,7 @@ State k is the parameters after k updates; before update k it is judged, in this
    (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
    are looked at.)
 2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
-3. unfinished: k = max_steps.
+3. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
 
 Independently, death_step is the first k whose state is finite and fires on no sample.
 

@@ -160,6 +160,14 @@ class Lanes:
         np.subtract(self.parameters, self.gradients, out=self.parameters)
         self.clock += 1
 
+    def step(self, batch: npt.NDArray[np.int64] | None) -> None:
+        """Take one step in every lane, on a batch or on all samples, without judging."""
+        if batch is None:
+            self.evaluate()
+        else:
+            self.evaluate_batch(batch)
+        self.update()
+
     def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
         """Return the largest absolute gradient in some lanes."""
         norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)

@@ -1,0 +1,189 @@
+"""Runs that go round in a circle: periods against theory, and what must not be taken for one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import relulab as rl
+from oracle import assert_same_bits, period_of, train_one
+from relulab.engines.orbits import LONGEST_PERIOD, RETURN_TOLERANCE, _shortest_period
+
+ENGINES = ["lockstep", "compiled"]
+POINT = rl.TrainingSet.point(1.0, 3.0)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="Numba (extra fast) missing")
+    return request.param
+
+
+def balanced(k, target=3.0):
+    """Return networks with w - x*b = 0 and A = v on x = 1, and the rates, for c frozen at 0."""
+    q, v = np.sqrt(2.0), 0.9 * np.sqrt(target / np.sqrt(2.0))
+    return rl.Networks(np.full(k.size, v / q), v / q, v, 0.0), k / (q * target)
+
+
+def test_a_dead_unit_at_rate_2_has_period_2(engine):
+    networks = rl.Networks(-1.0, -1.0, 1.0, np.linspace(-5, 5, 101))
+    trained = rl.train(networks, POINT, 2.0, max_steps=1000, engine=engine)
+    at_target = networks.c == 3.0
+    assert set(trained.period[~at_target]) == {2}
+    assert set(trained.outcome[~at_target]) == {"oscillating"}
+    assert set(trained.outcome[at_target]) == {"converged"}
+    assert set(trained.unit) == {"born_dead"}
+
+
+@pytest.mark.parametrize(("rate", "outcome"), [(1.99, "converged"), (2.01, "diverged")])
+def test_a_dead_unit_beside_rate_2_does_not_oscillate(engine, rate, outcome):
+    trained = rl.train(rl.Networks(-1.0, -1.0, 1.0, 0.5), POINT, rate, engine=engine)
+    assert list(trained.outcome) == [outcome]
+
+
+def test_period_doubling_with_c_frozen(engine):
+    """Fixed point below k = 1, period 2 up to sqrt(5) - 1 = 1.236, then 4, 8, ... (THEORY)."""
+    k = np.array([0.5, 0.99, 1.01, 1.1, 1.2, 1.23, 1.24, 1.28, 1.29, 1.5, 1.6])
+    networks, rate = balanced(k)
+    options = {"freeze": ("c",), "max_steps": 20_000, "engine": engine}
+    trained = rl.train(networks, POINT, rate, **options)
+    assert list(trained.period) == [0, 0, 2, 2, 2, 2, 4, 4, 8, 0, 0]
+    assert list(trained.outcome) == (
+        ["converged"] * 2 + ["oscillating"] * 7 + ["unfinished"] + ["converged"]
+    )  # chaotic at 1.5; at 1.6 the unit dies, and with c frozen nothing moves any more
+    assert trained.unit[-1] == "died"
+    assert set(trained.steps_taken[2:-1]) == {20_000}
+
+
+POINTS = np.linspace(-1, 1, 9)
+
+
+@pytest.mark.parametrize(
+    ("x", "target", "rate", "fates"),
+    [
+        (POINTS, np.maximum(POINTS, 0), 1.0, (0.248, 0.379, 0.173, 0.0)),
+        (POINTS, POINTS, 1.0, (0.248, 0.355, 0.397, 0.0)),
+        ([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0], 0.5, (0.148, 0.417, 0.025, 0.076)),
+        ([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0], 1.0, (0.148, 0.350, 0.0, 0.361)),
+    ],
+)
+def test_the_table_of_fates(engine, x, target, rate, fates):
+    """Shares of 20,000 draws after 3000 steps, theirs and ours with a standard error each."""
+    networks = rl.Networks(*np.random.default_rng(5).standard_normal((4, 20_000)))
+    data = rl.TrainingSet(x, target)
+    trained = rl.train(networks, data, rate, max_steps=3000, engine=engine)
+    runs = trained.to_frame()
+    alive = runs["unit"] == "alive"
+    found = (
+        (runs["unit"] == "born_dead").mean(),
+        (runs["unit"] == "died").mean(),
+        (trained.period == 2).mean(),
+        (alive & (runs["outcome"] == "diverged")).mean(),
+    )
+    for ours, theirs in zip(found, fates, strict=True):
+        error = np.sqrt(2 * theirs * (1 - theirs) / 20_000)
+        assert ours == pytest.approx(theirs, abs=4 * error + 5e-4)  # theirs has three digits
+    assert (runs["period"].notna() == (runs["outcome"] == "oscillating")).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_size": 1},
+        {"batch_size": 2, "max_steps": 301},
+        {"batch_size": 2, "shuffle_seed": 3},
+    ],
+    ids=str,
+)
+def test_same_bits_as_the_oracle(engine, dtype, options):
+    """At large rates on three samples, where a third to all of the runs are followed."""
+    options = {"max_steps": 300, **options}
+    rng = np.random.default_rng(1)
+    x, target = [-1.0, 0.25, 1.0], [-1.0, 0.25, 1.0]
+    networks = rl.Networks(*rng.standard_normal((4, 100)))
+    rate = rng.choice([0.5, 1.0, 1.5, 2.0], 100)
+    data = rl.TrainingSet(x, target)
+    trained = rl.train(networks, data, rate, dtype=dtype, engine=engine, **options)
+    if "shuffle_seed" in options:
+        seed = options.pop("shuffle_seed")
+        options["shuffled"] = seed
+    finals = [
+        train_one(start, x, target, r, r, number=np.dtype(dtype).type, **order_of(options))
+        for start, r in zip(networks.stack().T, rate, strict=True)
+    ]
+    assert_same_bits(trained, finals)
+    if "shuffled" not in options:
+        assert (trained.period > 1).sum() >= 5
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_bits_as_the_oracle_with_c_frozen(engine, dtype):
+    networks, rate = balanced(np.linspace(0.9, 1.6, 36))
+    options = {"freeze": ("c",), "max_steps": 2000}
+    trained = rl.train(networks, POINT, rate, dtype=dtype, engine=engine, **options)
+    finals = [
+        train_one(start, [1.0], [3.0], r, r, number=np.dtype(dtype).type, **options)
+        for start, r in zip(networks.stack().T, rate, strict=True)
+    ]
+    assert_same_bits(trained, finals)
+    assert {2, 4} <= set(trained.period)
+
+
+def order_of(options):
+    """Return the options of the oracle, with an order of its own for each epoch."""
+    options = dict(options)
+    if (seed := options.pop("shuffled", None)) is not None:
+        epochs = iter(range(10**9))
+
+        def order(n):
+            sequence = np.random.SeedSequence(seed, spawn_key=(next(epochs),))
+            return np.random.default_rng(sequence).permutation(n)
+
+        options["order"] = order
+    return options
+
+
+def test_sorted_sums_oscillate_too(engine):
+    x = np.linspace(-1, 1, 101)
+    networks = rl.Networks(*np.random.default_rng(2).standard_normal((4, 500)))
+    trained = rl.train(
+        networks, rl.TrainingSet(x, x), 1.0, max_steps=3000, gradient="sorted", engine=engine
+    )
+    assert 0.3 < (trained.period == 2).mean() < 0.5
+
+
+def test_what_stands_still_does_not_oscillate(engine):
+    trained = rl.train(rl.Networks([0.5, 1.0], 0.2, 0.3, 0.1), POINT, 0.0, engine=engine)
+    assert list(trained.outcome) == ["unfinished"] * 2
+    assert list(trained.period) == [0, 0]
+
+
+def test_what_creeps_does_not_oscillate(engine):
+    """A step moves nothing by more than the tolerance, but many steps do."""
+    network = rl.Networks(0.5, 0.2, 0.3, 0.1)
+    rate = 0.3 * RETURN_TOLERANCE / 3  # the gradients are below 3
+    trained = rl.train(network, POINT, rate, max_steps=100, engine=engine)
+    assert list(trained.outcome) == ["unfinished"]
+
+
+def test_example_by_example_the_period_is_an_epoch(engine):
+    """A dead unit's c goes round with the targets, in every order but a shuffled one."""
+    data = rl.TrainingSet([1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 3.0, -2.0, 0.5, 7.0])
+    dead = rl.Networks(-1.0, -1.0, 1.0, [0.0, 5.0])
+    options = {"batch_size": 1, "max_steps": 1002, "engine": engine}
+    assert list(rl.train(dead, data, 0.5, **options).period) == [5, 5]
+    assert list(rl.train(dead, data, 0.5, shuffle_seed=1, **options).period) == [0, 0]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=70), st.integers(0, 150))
+def test_shortest_period_is_the_oracles(cycle, wrong):
+    """For a periodic sequence, perhaps with one state that breaks it."""
+    states = [(float(cycle[k % len(cycle)]),) for k in range(2 * LONGEST_PERIOD + 1)]
+    if wrong < len(states):
+        states[wrong] = (9.0,)
+    returned = np.array([[state == states[0]] for state in states[1:]])
+    ours = int(_shortest_period(returned)[0])
+    assert (ours if ours > 1 else 0) == period_of(states, 0.0)
