@@ -46,11 +46,11 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     )
 
     ax = figures.outcome_shares(rates)
-    born = theory.born_dead_probability_normal(1, 1, X, X)
+    born = theory.born_dead_probability(SWEEP.w, SWEEP.b, X, X)
     dies = theory.small_rate_death_probability(X, TARGET, std_w=1, std_b=1, std_v=1)
     figures.mark_level(ax, born, f"born dead: {born:.3f}")
     figures.mark_level(ax, born + dies, f"all dead as η → 0: {born + dies:.3f}")
-    figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: nothing above converges firing")
+    figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: no stable fit above")
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
     yield "outcome_shares", ax
 

@@ -58,10 +58,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     for ax, (scheme, rows) in zip(panels, here.groupby("scheme", sort=False), strict=True):
         figures.optimum_shares(rows, "teacher_bias", ax)
         ax.set_title(str(scheme))
-        ax.label_outer()
-        if legend := ax.get_legend():
-            legend.set_in_layout(False)  # it has the place of the panel that is not there
-            legend.set_visible(ax is panels[-1])
+    figures.outer_labels(panels)
     panels[0].figure.suptitle(f"How often is the teacher recovered? (η = {SHOWN_RATE:g})")
     yield "by_teacher", panels[0]
 

@@ -375,7 +375,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     ax.set(
         title="What does a step cost when there are more samples?",
         xlabel="number of samples",
-        ylabel="nanoseconds per step of one network",
+        ylabel="nanoseconds per step",
     )
     yield "by_samples", ax
 

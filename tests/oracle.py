@@ -111,7 +111,7 @@ def train_one(
                 gradients, *_ = evaluate(*states[-1], next_batch(), number)
                 states.append(updated(*states[-1], gradients))
                 del waiting[0]
-            period = period_of(states, number(1e-9))
+            period = period_of(states, number(1e-5 if number is np.float32 else 1e-9))
             outcome = "oscillating" if period else "unfinished"
         else:
             del waiting[0]

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 import relulab as rl
+from relulab import figures
 from relulab.execution import run_sweeps
 from relulab.experiment import write_report
 from relulab.results import write_parquet
@@ -262,6 +265,52 @@ def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path
     assert redrawn.returncode == 0, redrawn.stderr
     for name_of_file, content in drawn.items():
         assert (tmp_path / name_of_file).read_bytes() == content
+    look_at_the_figures(load_script(name).report(rl.Results(tmp_path)), tmp_path)
+
+
+def look_at_the_figures(report, folder):
+    """Hold that every figure asks a question and that no text leaves it or lies on the legend."""
+    with figures.style():
+        for name, ax in report:
+            if not isinstance(ax, Axes):
+                continue
+            figures.save(ax, folder / "looked_at.png")
+            figure = ax.figure
+            assert "?" in figure.get_suptitle(), name
+            figure.draw_without_rendering()
+            legend = figures.legend_of(ax)
+            texts = [
+                t for a in figure.axes for t in (*a.texts, a.title, a.xaxis.label, a.yaxis.label)
+            ]
+            for artist in (figure._suptitle, legend, *filter(Text.get_text, texts)):
+                if artist is None:
+                    continue
+                box = artist.get_window_extent()
+                assert box.x0 >= -1, (name, artist)
+                assert box.y0 >= -1, (name, artist)
+                assert box.x1 <= figure.bbox.x1 + 1, (name, artist)
+                assert box.y1 <= figure.bbox.y1 + 1, (name, artist)
+                assert (
+                    artist is legend
+                    or legend is None
+                    or not box.overlaps(legend.get_window_extent())
+                ), (name, artist)
+
+
+def test_figures_come_in_the_formats_that_are_asked_for(tmp_path, capsys):
+    experiment = load_script("seed_trace")
+    folder = ["--results", str(tmp_path)]
+    assert rl.main(experiment, ["--format", "svg", "pdf", *folder]) == 0
+    assert "parameter_curves.svg  parameter_curves.pdf" in capsys.readouterr().out
+    drawn = {
+        f.name: f.read_bytes() for f in tmp_path.iterdir() if f.suffix != ".json" and f.is_file()
+    }
+    assert set(drawn) == {"iterations.csv", "parameter_curves.svg", "parameter_curves.pdf"}
+    assert drawn["parameter_curves.pdf"].startswith(b"%PDF")
+    assert b"<svg" in drawn["parameter_curves.svg"]
+    assert rl.main(experiment, ["--figures", "--format", "pdf", "svg", "svg", *folder]) == 0
+    for name, content in drawn.items():
+        assert (tmp_path / name).read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -275,6 +324,7 @@ def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path
         ("n_jobs: expected a whole number other than 0", ["--jobs", 0]),
         ("argument --draws: invalid int value: 'many'", ["--draws", "many"]),
         ("unrecognized arguments: --speed", ["--speed"]),
+        ("argument --format: invalid choice: 'gif'", ["--format", "gif"]),
     ],
 )
 def test_mistakes_on_the_command_line(message, options, tmp_path, capsys):

@@ -1,12 +1,19 @@
 """Figures show the table's numbers, survive small tables, and keep one color for each fate."""
 
+import functools
+import hashlib
+import inspect
 import itertools
+import os
+import subprocess
+import sys
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 import relulab as rl
 from relulab import figures, statistics
@@ -37,9 +44,19 @@ def _close():
     plt.close("all")
 
 
+def legend(ax):
+    return [text.get_text() for text in figures.legend_of(ax).get_texts()]
+
+
+def colors_of(artists):
+    return [to_hex(artist.get_color()) for artist in artists]
+
+
 def test_every_fate_has_a_color():
     assert set(figures.FATE_COLORS) == set(itertools.product(OUTCOMES.categories, UNITS.categories))
     assert set(figures.FATES) == set(figures.FATE_COLORS)
+    assert list(figures.OPTIMUM_COLORS) == list(statistics.OPTIMA.categories)
+    assert list(figures.OPTIMUM_LABELS) == list(statistics.OPTIMA.categories)
 
 
 # Machado, Oliveira & Fernandes 2009: simulation at severity 1, on linear RGB.
@@ -90,8 +107,7 @@ def test_outcome_shares_stack_to_one_with_the_dead_at_the_bottom(runs):
     assert present[0] == ("converged", "born_dead")
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "learning rate η"
-    labels = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert labels == [figures.fate_label(*f) for f in present[::-1]]
+    assert legend(ax) == [figures.fate_label(*f) for f in present]
     # The lowest layer's upper edge is the table's share.
     bottom = rates[(rates["outcome"] == "converged") & (rates["unit"] == "born_dead")]
     vertices = ax.collections[0].get_paths()[0].vertices
@@ -129,40 +145,14 @@ def test_curves_and_trajectories_draw_the_trace():
     ax = figures.loss_curves(trace, ["one", "two"])
     for run, line in enumerate(ax.lines):
         np.testing.assert_array_equal(line.get_ydata(), trace.loc[trace["run"] == run, "loss"])
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["one", "two"]
+    assert legend(ax) == ["one", "two"]
     path = figures.trajectories(trace, "w", "v").lines[0]
     np.testing.assert_array_equal(path.get_xdata(), trace.loc[trace["run"] == 0, "w"])
     curves = figures.parameter_curves(trace[trace["run"] == 0])
     assert {t.get_text() for t in curves.texts} == {"$w$", "$b$", "$v$", "$c$", "prediction"}
 
 
-@pytest.mark.parametrize("n_rows", [0, 1])
-def test_every_figure_survives_tables_of_no_row_and_of_one(n_rows, grid, runs):
-    rates = statistics.outcome_rates(runs.iloc[:n_rows], ["learning_rate"])
-    trace = rl.trace(rl.Networks(0.5, 0.2, 0.3, 0.1), POINT, 0.05, 5)
-    drawn = [
-        figures.outcome_shares(rates),
-        figures.outcome_map(grid.iloc[:n_rows], "w0", "v0"),
-        figures.steps_map(grid.iloc[:n_rows], "w0", "v0"),
-        figures.loss_curves(trace.iloc[:n_rows]),
-        figures.parameter_curves(trace.iloc[:n_rows]),
-        figures.trajectories(trace.iloc[:n_rows], "w", "v"),
-    ]
-    several = student_runs().iloc[:n_rows]
-    found = statistics.optimum_rates(several, ["learning_rate"])
-    curve = pd.DataFrame({"label": ["a"], "x": [0.0], "prediction": [1.0]}).iloc[:n_rows]
-    drawn += [
-        figures.optimum_shares(found, "learning_rate"),
-        figures.optimum_bars(found, "learning_rate"),
-        figures.cumulative(several, "excess_loss", "learning_rate"),
-        figures.fits(pd.DataFrame({"x": [0.0], "target": [1.0]}).iloc[:n_rows], curve),
-        figures.fits(pd.DataFrame({"x": [0.0], "target": [1.0]}), curve.iloc[:n_rows], "a"),
-        figures.lines(found, "learning_rate", "share", "optimum"),
-    ]
-    for ax in drawn:
-        ax.figure.canvas.draw()
-
-
+@functools.cache
 def student_runs():
     return rl.Sweep(
         data=rl.TrainingSet.teacher(1, 0.2, 1, 0, n_samples=20), **rl.torch_default(), draws=60,
@@ -206,18 +196,420 @@ def test_fits_draw_the_samples_the_curves_and_the_best_one():
     assert (learned.get_linestyle(), best.get_linestyle()) == ("-", "--")
 
 
+def test_one_bar_for_each_value_holds_the_fates_side_by_side(runs):
+    rates = statistics.outcome_rates(runs, ["learning_rate"])
+    share = rates.set_index(["outcome", "unit", "learning_rate"])["share"].sort_index()
+    ax = figures.fate_bars(rates, "learning_rate")
+    present = [f for f in figures.FATES if share[f].max() > 0]
+    assert [to_hex(bars[0].get_facecolor()) for bars in ax.containers] == [
+        figures.FATE_COLORS[f] for f in present
+    ]
+    left = np.zeros(7)
+    for bars, fate in zip(ax.containers, present, strict=True):
+        np.testing.assert_allclose([bar.get_x() for bar in bars], left)
+        np.testing.assert_allclose([bar.get_width() for bar in bars], share[fate])
+        left += share[fate]
+    np.testing.assert_allclose(left, 1)
+    assert legend(ax) == [figures.fate_label(*f) for f in present]
+    rows = [f"{rate:g}" for rate in np.geomspace(0.01, 10, 7)]
+    assert [t.get_text() for t in ax.get_yticklabels()] == rows
+    assert ax.get_ylabel() == "learning rate η"
+    # The number stands where there is room for it.
+    expected = [f"{s:.0%}" if s >= 0.09 else "" for fate in present for s in share[fate]]
+    assert [t.get_text() for t in ax.texts] == expected
+    assert "" in expected
+
+
+def test_bars_have_their_values_at_their_ends():
+    table = pd.DataFrame({"program": ["a", "b"], "times": [1.0, 1234.5]})
+    ax = figures.bars(table, "program", "times")
+    assert [bar.get_width() for bar in ax.patches] == [1.0, 1234.5]
+    assert [t.get_text() for t in ax.texts] == ["1", "1.23e+03"]
+    assert ax.get_xscale() == "log"
+
+
+RATED = pd.DataFrame(
+    {
+        "scheme": ["he", "he", "torch"],
+        "learning_rate": [0.1, 1.0, 0.1],
+        "share": [0.5, 0.0, 0.2],
+        "low": [0.4, 0.0, 0.1],
+        "high": [0.7, 0.05, 0.35],
+    }
+)
+
+
+def test_lines_draw_one_line_for_each_value():
+    ax = figures.lines(RATED, "learning_rate", "share", "scheme", log="x")
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 1.0], [0.1]]
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.0], [0.2]]
+    assert legend(ax) == ["he", "torch"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate η", "share of runs")
+    assert len(set(colors_of(ax.lines))) == len({line.get_marker() for line in ax.lines}) == 2
+
+
+def test_intervals_reach_from_low_to_high():
+    ax = figures.intervals(RATED, "learning_rate", by="scheme", log="x")
+    drawn = ax.containers
+    assert [list(c.lines[0].get_xdata()) for c in drawn] == [[0.1, 1.0], [0.1]]
+    assert [list(c.lines[0].get_ydata()) for c in drawn] == [[0.5, 0.0], [0.2]]
+    reach = [segment[:, 1] for c in drawn for segment in c.lines[2][0].get_segments()]
+    np.testing.assert_allclose(reach, [[0.4, 0.7], [0, 0.05], [0.1, 0.35]])
+    assert legend(ax) == ["he", "torch"]
+    assert ax.get_xscale() == "log"
+    assert figures.legend_of(figures.intervals(RATED, "learning_rate")) is None
+    # An end on the wrong side of the point, by rounding, is no error.
+    figures.intervals(RATED.assign(low=RATED["share"] + 1e-16), "learning_rate", log="xy")
+
+
+def test_points_have_the_colors_of_their_fates():
+    table = pd.DataFrame(
+        {
+            "w": [1.0, 2.0, np.inf, 4.0],
+            "b": [5.0, 6.0, 7.0, 8.0],
+            "outcome": ["diverged", "converged", "diverged", "diverged"],
+            "unit": ["died", "alive", "alive", "died"],
+        },
+        index=[0, 0, 1, 1],  # as the parts of a folder come
+    )
+    ax = figures.points(table, "w", "b", "fate")
+    (dots,) = ax.collections
+    np.testing.assert_array_equal(dots.get_offsets(), [[1, 5], [2, 6], [4, 8]])
+    fates = [("diverged", "died"), ("converged", "alive"), ("diverged", "died")]
+    assert [to_hex(c) for c in dots.get_facecolors()] == [figures.FATE_COLORS[f] for f in fates]
+    assert legend(ax) == ["diverged, died", "converged, alive"]
+    assert dots.get_rasterized()
+
+
+def test_points_of_many_numbers_have_a_color_bar():
+    table = pd.DataFrame({"w": np.arange(20.0), "b": np.arange(20.0), "v": np.arange(20.0)})
+    ax = figures.points(table, "w", "b", "v")
+    np.testing.assert_array_equal(ax.collections[0].get_array(), table["v"])
+    assert ax.figure.axes[1].get_ylabel() == "$v$"
+    few = figures.points(table.assign(v=table["v"] % 3), "w", "b", "v")
+    assert legend(few) == ["0", "1", "2"]
+    assert figures.legend_of(few).get_title().get_text() == "$v$"
+
+
+LIVES = pd.DataFrame(
+    {
+        "scheme": ["he", "he", "torch"],
+        "step": [0, 7, 0],
+        "survival": [0.9, 0.5, 0.8],
+        "low": [0.8, 0.4, 0.7],
+        "high": [0.95, 0.6, 0.9],
+    }
+)
+
+
+def test_survival_steps_down_in_the_band_of_its_intervals():
+    ax = figures.survival(LIVES, "scheme")
+    he, torch = ax.lines
+    assert [list(line.get_xdata()) for line in (he, torch)] == [[0, 7], [0, 7]]
+    assert [list(line.get_ydata()) for line in (he, torch)] == [[0.9, 0.5], [0.8, 0.8]]
+    assert he.get_drawstyle() == "steps-post"
+    corners = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
+    assert {(0, 0.8), (7, 0.8), (7, 0.4), (0, 0.95), (7, 0.95), (7, 0.6)} <= corners
+    assert ax.get_xscale() == "symlog"
+    assert ax.get_xlim() == (0, 7)
+    assert legend(ax) == ["he", "torch"]
+
+
+def test_survival_draws_what_statistics_counts(runs):
+    curve = statistics.survival(runs, ["learning_rate"])
+    ax = figures.survival(curve, "learning_rate")
+    first = curve[curve["learning_rate"] == curve["learning_rate"].iloc[0]]
+    shown = dict(zip(ax.lines[0].get_xdata(), ax.lines[0].get_ydata(), strict=True))
+    assert {step: shown[step] for step in first["step"]} == dict(
+        zip(first["step"], first["survival"], strict=True)
+    )
+
+
+def test_transitions_tell_every_count_and_leave_what_stays_gray():
+    counts = pd.DataFrame(
+        {"before": ["a_b", "a_b", "c"], "after": ["a_b", "c", "d"], "count": [50_000, 7, 1]}
+    )
+    ax = figures.transitions(counts)
+    words = {t.get_position(): t.get_text() for t in ax.texts}
+    assert words == {
+        (0, 0): "50,000", (1, 0): "7", (1, 1): "0", (2, 1): "1", (2, 2): "0",
+    }  # fmt: skip
+    changed, same = (mesh.get_array() for mesh in ax.collections)
+    assert list(np.argwhere(~np.ma.getmaskarray(changed)).ravel()) == [0, 1, 1, 2]
+    assert np.array_equal(~np.ma.getmaskarray(same), np.eye(3, dtype=bool))
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a b", "c", "d"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a b", "c", "d"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("after", "before")
+    ordered = counts.astype(
+        dict.fromkeys(["before", "after"], pd.CategoricalDtype(["d", "c", "a_b"]))
+    )
+    ax = figures.transitions(ordered)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["d", "c", "a b"]
+
+
+def test_marks_say_where_theory_is_and_how_it_is_called():
+    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    limits = ax.get_xlim(), ax.get_ylim()
+    figures.mark_curve(ax, [1e-3, 1e3], [0.1, 0.3], "one")
+    figures.mark_curve(ax, [1e-3, 1e3], [0.2, 0.4], "two")
+    figures.mark_position(ax, 0.5, "three")
+    assert (ax.get_xlim(), ax.get_ylim()) == limits
+    one, two, three = ax.lines[2:]
+    np.testing.assert_array_equal(one.get_ydata(), [0.1, 0.3])
+    np.testing.assert_array_equal(three.get_xdata(), [0.5, 0.5])
+    assert set(colors_of([one, two, three])) == {"#000000"}
+    assert (
+        len({str(line.get_linestyle()) + str(line._dash_pattern) for line in (one, two, three)})
+        == 3
+    )
+    assert legend(ax) == ["he", "torch", "one", "two", "three"]
+
+
+def test_levels_close_to_each_other_have_their_names_at_both_ends():
+    ax = figures.outcome_shares(pd.DataFrame(columns=["learning_rate", "outcome", "unit", "share"]))
+    for level in (0.5, 0.9, 0.52):
+        figures.mark_level(ax, level, f"level {level}")
+    assert [line.get_ydata()[0] for line in ax.lines] == [0.5, 0.9, 0.52]
+    assert [t.get_text() for t in ax.texts] == ["level 0.5", "level 0.9", "level 0.52"]
+    assert [t.get_horizontalalignment() for t in ax.texts] == ["left", "left", "right"]
+
+
+def test_a_share_is_marked_on_its_bar(runs):
+    rates = statistics.outcome_rates(runs, ["learning_rate"])
+    long = "a name that is so long that it needs two lines"
+    rates["name"] = rates["learning_rate"].map(lambda rate: long if rate > 9 else f"{rate:.3f}")
+    ax = figures.fate_bars(rates, "name")
+    figures.mark_share(ax, "0.010", 0.25)
+    figures.mark_share(ax, long, 0.5)
+    assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(0.25, 0), (0.5, 6)]
+    assert legend(ax)[-1] == "closed form"
+    with pytest.raises(rl.InputError, match=r"^row: expected one of 0\.010, .*, got 3$"):
+        figures.mark_share(ax, 3, 0.5)
+    ax = figures.fate_bars(rates, "learning_rate")
+    figures.mark_share(ax, rates["learning_rate"].iloc[-1], 0.5, "theory")
+    assert ax.lines[0].get_ydata()[0] == 6
+    assert legend(ax)[-1] == "theory"
+
+
+def curve(n_labels=2):
+    return pd.DataFrame({"label": list("aab")[: n_labels + 1], "x": 0.0, "prediction": 1.0})
+
+
+def tables(name, runs, grid):
+    """Return the tables and the options that a figure is drawn from."""
+    rates = statistics.outcome_rates(runs, ["learning_rate"])
+    found = statistics.optimum_rates(student_runs(), ["learning_rate"])
+    trace = rl.trace(rl.Networks([0.5, 1], 0.2, 0.3, 0.1), POINT, 0.05, 5)
+    samples = pd.DataFrame({"x": [0.0, 1.0], "target": 1.0})
+    counts = pd.DataFrame({"before": ["a", "a"], "after": ["a", "b"], "count": [5, 2]})
+    return {
+        "bars": ([rates.head(3)], {"label": "outcome", "value": "share"}),
+        "cumulative": ([student_runs()], {"value": "excess_loss", "by": "learning_rate"}),
+        "fate_bars": ([rates], {"label": "learning_rate"}),
+        "fits": ([samples, curve()], {"best": "a"}),
+        "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),
+        "lines": ([found], {"x": "learning_rate", "y": "share", "by": "optimum"}),
+        "loss_curves": ([trace], {}),
+        "optimum_bars": ([found], {"label": "learning_rate"}),
+        "optimum_shares": ([found], {"x": "learning_rate"}),
+        "outcome_map": ([grid], {"x": "w0", "y": "v0"}),
+        "outcome_shares": ([rates], {}),
+        "parameter_curves": ([trace[trace["run"] == 0]], {}),
+        "points": ([runs], {"x": "w0", "y": "b0", "by": "fate"}),
+        "steps_map": ([grid], {"x": "w0", "y": "v0"}),
+        "survival": ([LIVES], {"by": "scheme"}),
+        "trajectories": ([trace], {"x": "w", "y": "v"}),
+        "transitions": ([counts], {}),
+    }[name]
+
+
+# Public functions that take an Axes or make one.
+FUNCTIONS = [
+    name
+    for name in figures.__all__
+    if inspect.isfunction(function := getattr(figures, name))
+    and "ax" in (parameters := inspect.signature(function).parameters)
+    and parameters["ax"].default is None
+]
+
+
+def first_label(table):
+    """Return the rows of one outcome, label or run."""
+    label = next(n for n in (*LABELS, table.columns[0]) if n in table)
+    return table[table[label] == table[label].iloc[0]]
+
+
+LABELS = ("outcome", "optimum", "run", "scheme", "label", "before")
+CUTS = {
+    "every row": lambda table: table,
+    "one outcome": first_label,
+    "one row": lambda table: table.iloc[:1],
+    "no row": lambda table: table.iloc[:0],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_figure_survives_small_tables(name, cut, grid, runs):
+    given, how = tables(name, runs, grid)
+    ax = getattr(figures, name)(*map(CUTS[cut], given), **how)
+    assert ax.get_xlabel()
+    assert ax.figure.get_size_inches()[0] == 5.6
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_figure_leaves_its_table_alone_and_names_what_is_missing(name, grid, runs):
+    given, how = tables(name, runs, grid)
+    function = getattr(figures, name)
+    before = [table.copy() for table in given]
+    function(*given, **how)
+    for table, old in zip(given, before, strict=True):
+        pd.testing.assert_frame_equal(table, old)
+    for i, table in enumerate(given):
+        without = [*given[:i], table[["x"]] if name == "fits" else table[[]], *given[i + 1 :]]
+        with pytest.raises(
+            rl.InputError, match=r"^\w+: expected the columns .*; no \w+ among"
+        ) as told:
+            function(*without, **how)
+        assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_figure_draws_on_a_given_axes_and_keeps_the_users_style(name, grid, runs):
+    given, how = tables(name, runs, grid)
+    with mpl.rc_context({"font.size": 7.0}):
+        _, ax = plt.subplots()
+        assert getattr(figures, name)(*given, **how, ax=ax) is ax
+        texts = [*ax.texts, *(figures.legend_of(ax).get_texts() if figures.legend_of(ax) else ())]
+    assert not ax.figure.legends  # nothing would make room for it
+    assert all(text.get_fontsize() <= 7 for text in texts)
+
+
+def test_the_style_sheet_is_one_of_matplotlibs():
+    with plt.style.context("relulab.figures.relulab"):
+        assert mpl.rcParams["svg.hashsalt"] == "relulab"
+        assert mpl.rcParams["figure.figsize"] == [5.6, 4.2]
+
+
+def test_panels_share_one_legend_below_them():
+    rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
+    axes = figures.panels(2)
+    figures.optimum_shares(rates[rates["optimum"] == "diverged"], "learning_rate", axes[0])
+    figures.optimum_shares(rates[rates["optimum"] != "diverged"], "learning_rate", axes[1])
+    present = rates.groupby("optimum", observed=True)["share"].max() > 0
+    expected = [label for name, label in figures.OPTIMUM_LABELS.items() if present.get(name)]
+    assert legend(axes[0]) == legend(axes[1]) == expected
+    assert len(axes[0].figure.legends) == 1
+
+
+def test_labels_of_panels_are_at_the_left_and_at_the_foot():
+    axes = figures.panels(5)
+    for ax in axes:
+        ax.set(xlabel="x", ylabel="y")
+    figures.outer_labels(axes)
+    assert [bool(ax.get_xlabel()) for ax in axes] == [False, False, True, True, True]
+    assert [bool(ax.get_ylabel()) for ax in axes] == [True, False, False, True, False]
+    axes[0].figure.canvas.draw()
+    shown = [any(t.label1.get_visible() for t in ax.xaxis.get_major_ticks()) for ax in axes]
+    assert shown == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("n_entries", [1, 3, 12])
+def test_a_legend_is_no_wider_than_its_figure(n_entries):
+    table = pd.DataFrame(
+        {"x": 1.0, "y": 1.0, "of": [f"a rather long name {i}" for i in range(n_entries)]}
+    )
+    ax = figures.lines(table, "x", "y", "of")
+    figures.mark_position(ax, 1, "the name of what a theory says")
+    ax.figure.canvas.draw()
+    box = figures.legend_of(ax).get_window_extent()
+    assert box.width <= ax.figure.bbox.width
+    assert box.y1 < ax.get_tightbbox().y0
+
+
+def test_a_long_title_is_wrapped_at_the_edge_of_the_figure(tmp_path):
+    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    ax.set_title("Does " + 10 * "a long title " + "stay inside?")
+    figure = ax.figure
+    figures.save(ax, tmp_path / "a.png")
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert box.y0 > ax.get_tightbbox().y1 - 1
+    assert box.height > 20
+
+
+DRAW_ALL = """
+import sys
+from pathlib import Path
+import pandas as pd
+from relulab import figures
+
+def draw():
+    table = pd.DataFrame({"x": [1.0, 2, 3], "y": [3.0, 1, 2], "of": list("aba")})
+    table = table.assign(low=0.5, high=4.0)
+    counts = pd.DataFrame({"before": ["a", "b"], "after": ["b", "b"], "count": [1, 2]})
+    ax = figures.intervals(table, "x", "y", "of")
+    figures.mark_curve(ax, [1, 3], [1, 3], "theory of $w_0$, η")
+    ax.set_title("Is it the same?")
+    return {"a": ax, "b": figures.points(table, "x", "y", "of"), "c": figures.transitions(counts)}
+
+if __name__ == "__main__":
+    for name, ax in draw().items():
+        figures.save(ax, *(Path(sys.argv[1]) / f"{name}.{kind}" for kind in figures.FORMATS))
+"""
+
+
+def test_the_same_table_gives_the_same_bytes_in_every_format(tmp_path):
+    hashes = []
+    for seed in ("1", "2", "2"):
+        folder = tmp_path / str(len(hashes))
+        folder.mkdir()
+        subprocess.run(
+            [sys.executable, "-c", DRAW_ALL, str(folder)],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        files = sorted(folder.iterdir())
+        hashes.append({f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files})
+    assert len(hashes[0]) == 9
+    assert hashes[0] == hashes[1] == hashes[2]
+
+
+def test_the_bytes_do_not_depend_on_what_else_is_written(tmp_path):
+    orders = [figures.FORMATS, figures.FORMATS[::-1], *((kind,) for kind in figures.FORMATS)]
+    for i, kinds in enumerate(orders):
+        ax = figures.intervals(RATED, "learning_rate", by="scheme")
+        ax.set_title("Does " + 10 * "a long title " + "stay the same?")
+        figures.save(ax, *(tmp_path / f"{i}.{kind}" for kind in kinds))
+    for kind in figures.FORMATS:
+        assert len({file.read_bytes() for file in tmp_path.glob(f"*.{kind}")}) == 1
+
+
+@pytest.mark.parametrize("kind", figures.FORMATS)
+def test_saving_twice_in_one_process_gives_the_same_bytes(kind, tmp_path):
+    for name in "ab":
+        figures.save(
+            figures.points(RATED, "learning_rate", "share", "scheme"), tmp_path / f"{name}.{kind}"
+        )
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_an_unknown_format_is_told_before_anything_is_written(tmp_path):
+    ax = figures.points(RATED, "learning_rate", "share")
+    with pytest.raises(rl.InputError, match=r"ends with one of png, svg, pdf, got a\.gif"):
+        figures.save(ax, tmp_path / "a.png", tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())
+
+
 def test_panels_share_their_axes_and_hide_the_rest():
     axes = figures.panels(4)
     assert len(axes) == 4
     axes[0].set_xlim(3, 4)
     assert axes[3].get_xlim() == (3, 4)
     assert [ax.axison for ax in axes[0].figure.axes] == [True] * 4 + [False] * 2
-
-
-def test_figures_draw_on_a_given_axes(runs):
-    _, ax = plt.subplots()
-    rates = statistics.outcome_rates(runs, ["learning_rate"])
-    assert figures.outcome_shares(rates, ax=ax) is ax
 
 
 def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
@@ -235,18 +627,15 @@ def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
         "rates: expected numbers": lambda: figures.outcome_shares(
             rates.assign(learning_rate="fast").iloc[:12]
         ),
+        "log: expected letters among x, y, got z": lambda: figures.lines(
+            RATED, "learning_rate", "share", "scheme", log="xz"
+        ),
+        "table: expected numbers in the column share": lambda: figures.intervals(
+            RATED.astype({"share": str}), "learning_rate"
+        ),
+        "counts: expected one row": lambda: figures.transitions(
+            pd.DataFrame({"before": ["a", "a"], "after": "b", "count": 1})
+        ),
     }.items():
         with pytest.raises(rl.InputError, match=f"^{start}"):
             draw()
-
-
-def test_missing_columns_are_named(runs):
-    samples = pd.DataFrame({"x": [0.0], "target": [1.0]})
-    for call in (
-        lambda: figures.optimum_shares(runs, "learning_rate"),
-        lambda: figures.optimum_bars(runs, "scheme"),
-        lambda: figures.cumulative(runs, "excess_loss", "learning_rate"),
-        lambda: figures.fits(samples, samples),
-    ):
-        with pytest.raises(rl.InputError, match=r"expected the columns .*; no .* among"):
-            call()

@@ -164,7 +164,7 @@ def test_what_stands_still_does_not_oscillate(engine):
 def test_what_creeps_does_not_oscillate(engine):
     """A step moves nothing by more than the tolerance, but many steps do."""
     network = rl.Networks(0.5, 0.2, 0.3, 0.1)
-    rate = 0.3 * RETURN_TOLERANCE / 3  # the gradients are below 3
+    rate = 0.3 * RETURN_TOLERANCE["float64"] / 3  # the gradients are below 3
     trained = rl.train(network, POINT, rate, max_steps=100, engine=engine)
     assert list(trained.outcome) == ["unfinished"]
 

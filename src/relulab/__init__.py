@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from relulab import figures, statistics, theory
+    from relulab import figures, statistics, tables, theory
+    from relulab.curvature import sharpness
     from relulab.data import Scale, TrainingSet
     from relulab.experiment import Experiment, main
     from relulab.initialization import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from relulab.least_squares import BestFit, best_fit
     from relulab.network import Networks
     from relulab.outcome import Outcome, Unit
+    from relulab.relabeling import relabel
     from relulab.results import Results
     from relulab.sweep import Sweep
     from relulab.training import Trained, trace, train
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Names are imported when first used, so that figures are drawn from
 # files without loading an engine, and ``import relulab`` is light.
 _HOMES = {
+    "curvature": ("sharpness",),
     "least_squares": ("BestFit", "best_fit"),
     "data": ("Scale", "TrainingSet"),
     "experiment": ("Experiment", "main"),
@@ -49,13 +52,14 @@ _HOMES = {
     ),
     "network": ("Networks",),
     "outcome": ("Outcome", "Unit"),
+    "relabeling": ("relabel",),
     "results": ("Results",),
     "sweep": ("Sweep",),
     "training": ("Trained", "trace", "train"),
     "validation": ("InputError",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("figures", "statistics", "theory")
+_MODULES = ("figures", "statistics", "tables", "theory")
 
 __all__ = [
     "SCHEMES",
@@ -81,8 +85,11 @@ __all__ = [
     "he_uniform",
     "lecun_normal",
     "main",
+    "relabel",
     "scheme",
+    "sharpness",
     "statistics",
+    "tables",
     "theory",
     "torch_default",
     "trace",

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -38,7 +38,7 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, Axes or table); a figure is stored as PNG, a table as CSV.
+        Yields (name, Axes or table); a figure is stored in the format asked for, a table as CSV.
     sweeps : dict of str to Sweep, or function of the parsed command line
         The function returns the dict; so sweeps can be on data that the user names.
     records : dict of str to function of the parsed command line
@@ -123,7 +123,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
             write_parquet(results.record_file(name), make(options))
     if experiment.sweeps:
         _print_outcomes(results)
-    written = write_report(experiment.report(results), results.folder)
+    written = write_report(experiment.report(results), results.folder, options.format)
     print(f"\n{experiment.question}")
     print(f"  in {results.folder}")
     if experiment.sweeps:
@@ -164,19 +164,19 @@ def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> 
     return data
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write figures as PNG and tables as CSV; return the files."""
+def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write figures in all formats and tables as CSV; return the files."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     with figures.style():  # the report draws while it is iterated over
         for name, item in report:
             if isinstance(item, Axes):
-                file = folder / f"{name}.png"
-                figures.save(item, file)
+                files = [folder / f"{name}.{kind}" for kind in dict.fromkeys(formats)]
+                figures.save(item, *files)
             else:
-                file = folder / f"{name}.csv"
-                item.to_csv(file, index=False)
-            written.append(file)
+                files = [folder / f"{name}.csv"]
+                item.to_csv(files[0], index=False)
+            written += files
     return written
 
 
@@ -217,6 +217,8 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     parser = _Parser(description=experiment.question)
     add = parser.add_argument
     add("--figures", action="store_true", help="redraw from the files, without training")
+    add("--format", nargs="+", choices=figures.FORMATS, default=["png"],
+        help="of the figures; several are fine: --format png pdf")  # fmt: skip
     add("--quick", action="store_true", help="a thinned sweep for a first look")
     add("--jobs", type=int, default=-1, help="worker processes; -1, the default: one per core")
     add("--engine", default="auto", help="how to train; the bits are the same")

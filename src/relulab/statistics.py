@@ -1,23 +1,34 @@
-"""Tables from runs: rates with intervals, steps to converge. They see tables only.
+"""Tables from runs: rates with intervals, steps to converge, survival. They see tables only.
 
 Every function takes the runs as a DataFrame or as an iterable of DataFrames (the parts of a
 results folder), which are counted one after the other, so memory does not grow with the runs.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_bool_dtype
 
 from relulab.outcome import OUTCOMES, UNITS
+from relulab.tallies import Runs, beside, column_names, frames_of, n_runs, require, tallied
 from relulab.validation import InputError, finite_number, instance_of, shown
 
-Runs = pd.DataFrame | Iterable[pd.DataFrame]
+# The columns of the tables beside those that a user groups by.
+RATE_COLUMNS = ("count", "n_runs", "share", "low", "high")
+SURVIVAL_COLUMNS = ("step", "n_at_risk", "n_died", "n_censored", "survival", "low", "high")
+SUMMARY_COLUMNS = (
+    "n_runs", *OUTCOMES.categories, *UNITS.categories, "global_optimum",
+    "steps_q10", "steps_q50", "steps_q90", "death_step_q50",
+)  # fmt: skip
 
 # What a run on several samples found, the best first.
-OPTIMA = pd.CategoricalDtype(["global", "local", "moving", "died", "born_dead", "diverged"])
+OPTIMA = pd.CategoricalDtype(
+    ["global", "local", "oscillating", "moving", "died", "born_dead", "diverged"]
+)
 
 
 def wilson_interval(
@@ -51,7 +62,34 @@ def outcome_rates(
         The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
-    return _rates(runs, by, {"outcome": OUTCOMES, "unit": UNITS}, confidence)
+    by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
+    groups, (fates,) = tallied(frames_of(runs), by, ["outcome", "unit"])
+    return beside(groups, _rates(groups, fates, {"outcome": OUTCOMES, "unit": UNITS}, confidence))
+
+
+def rates(
+    runs: Runs, column: str, by: str | Sequence[str] = (), confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return how many runs have each value of any column, for each value of the columns ``by``.
+
+    Runs without a value in the column are left out.
+
+    Returns
+    -------
+    DataFrame
+        As ``outcome_rates``, with that column instead of outcome and unit. In every group there is
+        a row for each category, for False and True, or else for each value that occurs in any.
+    """
+    if not isinstance(column, str):
+        raise InputError(f"column: expected the name of a column, got {shown(column)}")
+    by = column_names(by, taken=(column, *RATE_COLUMNS))
+    groups, (tally,) = tallied(frames_of(runs), by, [column])
+    dtype = tally[column].dtype
+    values = (
+        [False, True] if is_bool_dtype(dtype) else tally[column].astype("category").cat.categories
+    )
+    shares = _rates(groups, tally, {column: pd.CategoricalDtype(values)}, confidence)
+    return beside(groups, shares.astype({column: dtype}))
 
 
 def optimum_rates(
@@ -64,8 +102,10 @@ def optimum_rates(
     DataFrame
         As ``outcome_rates``, with the column optimum instead of outcome and unit.
     """
-    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in _frames(runs))
-    return _rates(labelled, by, {"optimum": OPTIMA}, confidence)
+    by = column_names(by, taken=("optimum", *RATE_COLUMNS))
+    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames_of(runs))
+    groups, (optima,) = tallied(labelled, by, ["optimum"])
+    return beside(groups, _rates(groups, optima, {"optimum": OPTIMA}, confidence))
 
 
 def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
@@ -73,18 +113,12 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
 
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
     the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
-    converged to a ``local`` optimum (or saddle), or was still ``moving``. The tolerance is in the
-    units of the loss: where targets are small, take a smaller one.
+    converged to a ``local`` optimum (or saddle), or was ``oscillating``, or still ``moving``. The
+    tolerance is in the units of the loss: where targets are small, take a smaller one.
     """
-    if finite_number("tolerance", tolerance) < 0:
-        raise InputError(f"tolerance: expected a number >= 0, got {tolerance}")
+    tolerance = _checked_tolerance(tolerance)
     instance_of("runs", runs, pd.DataFrame)
-    needed = ["excess_loss", "outcome", "unit"]
-    if missing := [name for name in needed if name not in runs]:
-        raise InputError(
-            f"runs: expected the columns {', '.join(needed)}, which runs on several samples have;"
-            f" no {missing[0]}"
-        )
+    require(runs, ["excess_loss", "outcome", "unit"], ", which runs on several samples have")
     found = np.select(
         [
             runs["outcome"] == "diverged",
@@ -92,34 +126,12 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
             runs["unit"] == "died",
             runs["unit"] == "born_dead",
             runs["outcome"] == "converged",
+            runs["outcome"] == "oscillating",
         ],
-        ["diverged", "global", "died", "born_dead", "local"],
+        ["diverged", "global", "died", "born_dead", "local", "oscillating"],
         "moving",
     )
     return pd.Categorical(found, dtype=OPTIMA)
-
-
-def _rates(
-    runs: Runs, by: str | Sequence[str], labels: dict[str, pd.CategoricalDtype], confidence: float
-) -> pd.DataFrame:
-    """Return count, share and interval of every combination of labels, for each value of ``by``."""
-    by = _column_names(by, taken=tuple(labels))
-    counts = _counted(runs, [*by, *labels]).rename("count").reset_index()
-    rows = pd.MultiIndex.from_product(
-        [dtype.categories for dtype in labels.values()], names=list(labels)
-    ).to_frame(index=False)
-    if by:
-        rows = counts[by].drop_duplicates().merge(rows, how="cross")
-    rates = rows.merge(counts, how="left", on=[*by, *labels])
-    rates["count"] = rates["count"].fillna(0).astype("int64")
-    rates = rates.astype(labels)
-    if by:
-        rates["n_runs"] = rates.groupby(by, observed=True, dropna=False)["count"].transform("sum")
-    else:
-        rates["n_runs"] = rates["count"].sum()
-    rates["share"] = rates["count"] / rates["n_runs"]
-    rates["low"], rates["high"] = wilson_interval(rates["count"], rates["n_runs"], confidence)
-    return rates.sort_values([*by, *labels], ignore_index=True)
 
 
 def steps_to_converge(
@@ -131,69 +143,176 @@ def steps_to_converge(
     -------
     DataFrame
         The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
-        at least that share of the converged runs had converged.
+        at least that share of the converged runs had converged; missing where none had.
     """
-    by = _column_names(by, taken=("outcome", "steps_taken"))
     if not isinstance(quantiles, Sequence):
         raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
     if not all(0 < finite_number("quantiles", q) <= 1 for q in quantiles):
         raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
-    every = _counted(runs, [*by, "outcome", "steps_taken"]).rename("count").reset_index()
-    converged = every[every["outcome"] == "converged"].sort_values([*by, "steps_taken"])
-    # Without columns, all rows are one group.
-    keys = by or np.zeros(len(converged))
-    groups = converged.groupby(keys, observed=True, dropna=False)["count"]
-    reached = groups.cumsum() / groups.transform("sum")
-    columns = {"n_converged": groups.sum()}
+    names = [f"q{100 * q:g}" for q in quantiles]
+    by = column_names(by, taken=("outcome", "steps_taken", "n_converged", *names))
+    groups, (ends,) = tallied(frames_of(runs), by, ["outcome", "steps_taken"])
+    converged = ends[ends["outcome"] == "converged"]
+    steps = _quantiles(groups, converged, "steps_taken", quantiles)
+    steps.insert(0, "n_converged", n_runs(groups, converged))
+    return beside(groups, steps)
+
+
+def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
+    """Return the share of units that are not dead after k updates, for each value of ``by``.
+
+    The estimate of Kaplan & Meier (1958). A unit dies at its death_step, 0 if it was born dead. A
+    run that is unfinished with its unit alive is censored at its steps_taken: it was seen alive
+    there, and nobody looked further. Alive units of runs that converged, diverged or oscillate are
+    never censored: they stay as they are for ever.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, step, n_at_risk (not dead before that step and not censored), n_died,
+        n_censored, survival, low, high. A row for step 0 and for each step at which a unit died or
+        was censored; survival is constant in between.
+
+    Notes
+    -----
+    low, high is the Wilson interval of a share of n = survival * (1 - survival) / variance runs,
+    with Greenwood's variance (Rothman 1978). Before the first censoring n is the number of runs, so
+    that this is the interval of all other shares here; and unlike the usual ones it also exists
+    where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
+    """
+    by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
+    groups, (fates,) = tallied(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
+    start = pd.DataFrame({"group": groups.index, "step": 0, "fate": "n_died", "count": 0})
+    events = pd.concat([start, fates.dropna(subset="step")])
+    table = events.pivot_table("count", ["group", "step"], "fate", "sum", fill_value=0)
+    table = table.reindex(columns=["n_died", "n_censored"], fill_value=0).reset_index()
+    gone = table["n_died"] + table["n_censored"]
+    gone_before = gone.groupby(table["group"]).cumsum() - gone
+    table["n_at_risk"] = n_runs(groups, fates).loc[table["group"]].to_numpy() - gone_before
+    kept = (table["n_at_risk"] - table["n_died"]) / table["n_at_risk"]
+    table["survival"] = kept.groupby(table["group"]).cumprod()
+    size = _effective_size(table)
+    table["low"], table["high"] = wilson_interval(table["survival"] * size, size, confidence)
+    curves = table.set_index("group")[list(SURVIVAL_COLUMNS)].astype({"step": "int64"})
+    return beside(groups, curves)
+
+
+def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -> pd.DataFrame:
+    """Return one row that tells what became of the runs, for each value of the columns ``by``.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``; n_runs; the shares of all runs that converged, diverged, are
+        oscillating or unfinished; the shares alive, born_dead, died; global_optimum, the share of
+        the runs on several samples that ended within ``tolerance`` of the global optimum (see
+        ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50, steps_q90, the
+        steps in which the converged runs did (see ``steps_to_converge``); and death_step_q50, the
+        median of those that died.
+    """
+    measures = (
+        ["outcome"],
+        ["unit"],
+        ["optimum"],
+        ["outcome", "steps_taken"],
+        ["unit", "death_step"],
+    )
+    by = column_names(by, taken=(*SUMMARY_COLUMNS, *dict.fromkeys(chain(*measures))))
+    tolerance = _checked_tolerance(tolerance)
+    labelled = (_with_optimum(frame, tolerance) for frame in frames_of(runs))
+    groups, (outcomes, units, optima, ends, deaths) = tallied(labelled, by, *measures)
+    converged = ends[ends["outcome"] == "converged"]
+    died = deaths[deaths["unit"] == "died"]
+    table = pd.concat(
+        [
+            n_runs(groups, outcomes).rename("n_runs"),
+            _shares(groups, outcomes, "outcome", OUTCOMES),
+            _shares(groups, units, "unit", UNITS),
+            _shares(groups, optima, "optimum", OPTIMA)["global"].rename("global_optimum"),
+            _quantiles(groups, converged, "steps_taken", (0.1, 0.5, 0.9)).add_prefix("steps_"),
+            _quantiles(groups, died, "death_step", (0.5,)).add_prefix("death_step_"),
+        ],
+        axis="columns",
+    )
+    if optima["optimum"].isna().all():
+        table = table.drop(columns="global_optimum")
+    return beside(groups, table)
+
+
+def _checked_tolerance(tolerance: object) -> float:
+    """Return the tolerance of the loss; refuse a negative one."""
+    number = finite_number("tolerance", tolerance)
+    if number < 0:
+        raise InputError(f"tolerance: expected a number >= 0, got {tolerance}")
+    return number
+
+
+def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with what ended the watch over their unit, and at which step; or nothing."""
+    require(frame, ["death_step", "outcome", "steps_taken"])
+    death_step = frame["death_step"].astype("Int64")
+    alive = death_step.isna()
+    censored = alive & (frame["outcome"] == "unfinished")
+    return frame.assign(
+        step=death_step.mask(censored, frame["steps_taken"]),
+        fate=np.select([~alive, censored], ["n_died", "n_censored"], "never"),
+    )
+
+
+def _with_optimum(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """Return the runs with what they found, missing where they are on one sample."""
+    if "excess_loss" in frame:
+        return frame.assign(optimum=optimum(frame, tolerance))
+    return frame.assign(optimum=pd.Categorical.from_codes([-1] * len(frame), dtype=OPTIMA))
+
+
+def _rates(
+    groups: pd.DataFrame,
+    tally: pd.DataFrame,
+    labels: dict[str, pd.CategoricalDtype],
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return count, share and interval of every combination of labels in each group."""
+    words = [dtype.categories for dtype in labels.values()]
+    rows = pd.MultiIndex.from_product([groups.index, *words], names=["group", *labels])
+    counts = tally.astype(dict.fromkeys(labels, object)).set_index(["group", *labels])["count"]
+    table = counts.reindex(rows, fill_value=0).reset_index().astype(labels).set_index("group")
+    table["n_runs"] = table.groupby("group")["count"].transform("sum")
+    table["share"] = table["count"] / table["n_runs"]
+    table["low"], table["high"] = wilson_interval(table["count"], table["n_runs"], confidence)
+    return table
+
+
+def _shares(
+    groups: pd.DataFrame, tally: pd.DataFrame, label: str, dtype: pd.CategoricalDtype
+) -> pd.DataFrame:
+    """Return the share of every label in each group, a column for each."""
+    shares = _rates(groups, tally, {label: dtype})["share"].to_numpy()
+    words = list(dtype.categories)
+    return pd.DataFrame(shares.reshape(len(groups), len(words)), groups.index, words)
+
+
+def _quantiles(
+    groups: pd.DataFrame, tally: pd.DataFrame, column: str, quantiles: Sequence[float]
+) -> pd.DataFrame:
+    """Return for each group the smallest values that at least those shares of it do not exceed."""
+    ordered = tally.sort_values(["group", column])
+    counts = ordered.groupby("group")["count"]
+    reached = counts.cumsum() / counts.transform("sum")
+    table = pd.DataFrame(index=groups.index)
     for q in quantiles:
-        first = converged[reached >= q]
-        keys = by or np.zeros(len(first))
-        by_group = first.groupby(keys, observed=True, dropna=False)
-        columns[f"q{100 * q:g}"] = by_group["steps_taken"].first()
-    table = pd.DataFrame(columns).reset_index(drop=not by)
-    if not by:
-        return table
-    # A group in which nothing converged is listed, too.
-    every_group = every[by].drop_duplicates().sort_values(by)
-    table = every_group.merge(table, how="left", on=by)
-    return table.fillna({"n_converged": 0}).astype({"n_converged": "int64"})
+        first = ordered[reached >= q].groupby("group")[column].first()
+        table[f"q{100 * q:g}"] = first.reindex(groups.index).astype("Int64")
+    return table
 
 
-def _column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Return the columns to group by; refuse those that the table itself holds."""
-    names = [by] if isinstance(by, str) else by
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"by: expected names of columns, got {shown(by)}")
-    wrong = [name for i, name in enumerate(names) if name in taken or name in names[:i]]
-    if wrong:
-        raise InputError(f"by: expected each column once and none of {taken}, got {wrong[0]}")
-    return list(names)
-
-
-def _frames(runs: Runs) -> Iterator[pd.DataFrame]:
-    """Yield the tables of runs one after the other."""
-    if not isinstance(runs, Iterable):
-        raise InputError(f"runs: expected a DataFrame or several, got {shown(runs)}")
-    for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
-        if not isinstance(frame, pd.DataFrame):
-            raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
-        yield frame
-
-
-def _counted(runs: Runs, columns: list[str]) -> pd.Series:
-    """Return the number of runs at each combination of values that occurs, also missing ones."""
-    totals: pd.Series | None = None
-    for frame in _frames(runs):
-        missing = [column for column in columns if column not in frame]
-        if missing:
-            raise InputError(
-                f"by: expected columns among {', '.join(frame.columns)}, got {missing[0]}"
-            )
-        counts = frame.groupby(columns, observed=True, dropna=False).size()
-        if totals is not None:
-            both = pd.concat([totals, counts])
-            counts = both.groupby(level=columns, observed=True, dropna=False).sum()
-        totals = counts
-    if totals is None:
-        raise InputError("runs: expected at least one table, got none")
-    return totals.astype("int64")
+def _effective_size(curve: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return of how many runs, none of them censored, survival would be as uncertain."""
+    at_risk, died, survival = (curve[name] for name in ("n_at_risk", "n_died", "survival"))
+    before = survival.groupby(curve["group"]).shift(fill_value=1.0)
+    hazard = died / at_risk
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Greenwood: the variance of survival is survival**2 times this sum.
+        greenwood = (hazard / (at_risk - died)).groupby(curve["group"]).cumsum()
+        size = (1 - survival) / (survival * greenwood)
+    return np.select([survival == 1, survival == 0], [at_risk, at_risk / before], size)

@@ -1,0 +1,81 @@
+"""How many units does a learning rate kill, how many of them in the very first step, and when?
+
+One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0. Closed forms: the share that
+dies in the first step, by quadrature, and the share that dies in all as the rate goes to 0.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+import relulab as rl
+from relulab import figures, statistics, theory
+
+X, TARGET = 1.0, 3.0
+STD = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
+RATES = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.4, 2])
+SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)  # of which --quick keeps the first
+
+AT_ONCE, IN_ALL = "dies in the first step", "dies ever"
+
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(X, TARGET),
+    w=rl.Normal(0, STD["std_w"]),
+    b=rl.Normal(0, STD["std_b"]),
+    v=rl.Normal(0, STD["std_v"]),
+    c=0.0,
+    draws=40_000,
+    learning_rate=RATES,
+    max_steps=20_000,
+)
+
+
+def death_rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of all runs whose unit dies, in the first step and ever, with theory."""
+    parts = []
+    for event, happens in {
+        AT_ONCE: runs["death_step"].eq(1).fillna(False),
+        IN_ALL: runs["unit"].eq("died"),
+    }.items():
+        rates = statistics.rates(runs.assign(happens=happens), "happens", ["learning_rate"])
+        parts.append(rates[rates["happens"]].drop(columns="happens").assign(event=event))
+    table = pd.concat(parts, ignore_index=True)
+    expected = theory.death_at_first_step_probability(X, TARGET, table["learning_rate"], **STD)
+    return table.assign(theory=np.where(table["event"] == AT_ONCE, expected, np.nan))
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    runs = results.load(["learning_rate", "death_step", "steps_taken", "outcome", "unit"])
+    table = death_rates(runs)
+    yield "death_rates", table
+
+    ax = figures.intervals(table, "learning_rate", by="event", log="x")
+    rates = np.geomspace(table["learning_rate"].min(), table["learning_rate"].max(), 200)
+    at_once = theory.death_at_first_step_probability(X, TARGET, rates, **STD)
+    figures.mark_curve(ax, rates, at_once, "quadrature: first step")
+    slowly = theory.small_rate_death_probability(X, TARGET, **STD)
+    figures.mark_level(ax, slowly, f"dies as η → 0: {slowly:.4f}")
+    ax.set(title="How many units does a learning rate kill, and how many at once?", ylim=(0, None))
+    ax.set_ylabel("share of runs")
+    yield "death_rates", ax
+
+    shown = runs[runs["learning_rate"].isin(SHOWN_RATES)]
+    curves = statistics.survival(shown, ["learning_rate"])
+    yield "survival", curves
+    ax = figures.survival(curves, "learning_rate")
+    ax.set(title="When do units die?", ylim=(0, 1))
+    yield "survival", ax
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="How many units does a learning rate kill, how many of them in the first step?",
+    sweeps={"rates": SWEEP},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

@@ -1,0 +1,150 @@
+"""How sharp are the minima at which gradient descent settles, and what happens beyond 2/η?
+
+At a minimum it can settle only where the sharpness, the largest eigenvalue of the Hessian, is below
+2/η. Where c is frozen, networks cannot become flat enough at large rates: then they go round in
+circles whose period doubles and doubles again. And a network that starts at a sharp place is thrown
+out of it, to a flatter one.
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+import relulab as rl
+from relulab import figures, theory
+
+X, TARGET = 1.0, 3.0
+DATA = {
+    "one sample": rl.TrainingSet.point(X, TARGET),
+    "nine noisy samples": rl.TrainingSet.teacher(
+        w=1, b=0.2, v=1, c=0, n_samples=9, noise=0.3, seed=1
+    ),
+}
+
+# The period-doubling: k = η q |target|, from a balanced start near the minimum.
+K = np.linspace(0.8, 1.62, 821)
+W, B, V = map(float, theory.balanced_start(X, TARGET, 0.9))
+ORBIT = 64
+
+# The catapults: starts at λ > 2/η.
+CATAPULT_RATE = 0.25
+CATAPULTS = rl.Networks(w=[1.5, 1.0], b=0.0, v=[2.2, 1.5], c=0.0)
+
+
+def sweep(data: rl.TrainingSet) -> rl.Sweep:
+    """Return the sweep of starts and rates on a data set."""
+    start: dict[str, Any] = dict.fromkeys("wbv", rl.Normal(0, 1))
+    return rl.Sweep(
+        data=data,
+        **start,
+        c=0.0,
+        draws=500,
+        learning_rate=np.geomspace(0.02, 2.5, 36),
+        max_steps=20_000,
+    )
+
+
+def frozen_rates() -> Any:
+    """Return the learning rates at the values of k."""
+    return K / (np.hypot(1, X) * TARGET)
+
+
+FROZEN = rl.Sweep(
+    data=DATA["one sample"],
+    w=W,
+    b=B,
+    v=V,
+    freeze=("c",),
+    learning_rate=frozen_rates(),
+    max_steps=20_000,
+)
+
+
+def orbits(_options: Namespace) -> pd.DataFrame:
+    """Trace where the networks with c frozen go round."""
+    start = rl.Networks(np.full(K.size, W), B, V, 0.0)
+    options: dict[str, Any] = {"freeze": ("c",)}
+    settled = rl.train(start, FROZEN.data, frozen_rates(), max_steps=20_000, **options)
+    trace = rl.trace(settled.networks, FROZEN.data, frozen_rates(), n_steps=ORBIT, **options)
+    trace["k"] = K[trace["run"]]
+    return trace[["k", "step", "prediction"]]
+
+
+def catapults(_options: Namespace) -> pd.DataFrame:
+    """Trace the networks that start at a sharp place."""
+    return rl.trace(CATAPULTS, DATA["one sample"], CATAPULT_RATE, n_steps=40)
+
+
+def settled(results: rl.Results, name: str) -> pd.DataFrame:
+    """Return the converged runs of a sweep with the sharpness of their last state."""
+    runs = results.load(["learning_rate", *"wbvc", "outcome", "unit"], name)
+    runs = runs[runs["outcome"] == "converged"].reset_index(drop=True)
+    networks = rl.Networks(*(runs[p] for p in "wbvc"))
+    return runs.assign(sharpness=rl.sharpness(networks, DATA[name]))
+
+
+def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+    """Tables and figures from the files."""
+    panels = figures.panels(len(DATA), n_columns=2)
+    tables = []
+    for ax, name in zip(panels, DATA, strict=True):
+        runs = settled(results, name)
+        figures.points(runs, "learning_rate", "sharpness", by="fate", log="xy", ax=ax)
+        rate = np.geomspace(runs["learning_rate"].min(), runs["learning_rate"].max(), 50)
+        figures.mark_curve(ax, rate, 2 / rate, "2/η")
+        ax.set_title(name)
+        edge = runs["sharpness"] * runs["learning_rate"] / 2
+        groups = edge.groupby(runs["learning_rate"])
+        table = groups.agg(n_converged="size", largest="max", n_above=lambda e: (e > 1).sum())
+        tables.append(table.reset_index().assign(data=name))
+    figures.outer_labels(panels)
+    panels[0].figure.suptitle("How sharp are the minima at which gradient descent settles?")
+    yield "sharpness", panels[0]
+    yield "sharpness_over_edge", pd.concat(tables).rename(columns={"largest": "largest_over_edge"})
+
+    frozen = results.load(["learning_rate", "period", "outcome", "unit"], "c frozen")
+    frozen.insert(0, "k", frozen["learning_rate"] * np.hypot(1, X) * TARGET)
+    yield "periods", frozen.drop(columns="sweep")
+    orbit = results.load_record("orbits")
+    orbit["relative"] = orbit["prediction"] / TARGET
+    ax = figures.points(orbit, "k", "relative")
+    for threshold, text in (
+        (theory.FROZEN_C_SETTLES, "period 2"),
+        (theory.FROZEN_C_PERIOD_4, "period 4"),
+        (theory.FROZEN_C_DIES, "death"),
+    ):
+        figures.mark_position(ax, threshold, f"k = {threshold:.3f}: {text}")
+    ax.set(
+        title="What happens beyond the edge of stability? (c frozen at 0)",
+        xlabel="k = η q |target|",
+        ylabel="prediction / target, 64 steps",
+    )
+    yield "period_doubling", ax
+
+    trace = results.load_record("catapults")
+    trace["lambda"] = theory.interpolation_sharpness(trace["w"], trace["b"], trace["v"], X)
+    labels = [f"w = {w:g}, v = {v:g}" for w, v in zip(CATAPULTS.w, CATAPULTS.v, strict=True)]
+    trace["start"] = [labels[run] for run in trace["run"]]
+    ax = figures.lines(trace, "step", "lambda", by="start", log="")
+    figures.mark_level(ax, 2 / CATAPULT_RATE, "2/η")
+    ax.set(
+        title=f"How does a network leave a place that is too sharp? (η = {CATAPULT_RATE:g})",
+        ylabel=r"$\lambda = a^2 + 1 + (1 + x^2) v^2$",
+    )
+    yield "catapult", ax
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="How sharp are the minima at which gradient descent settles, and what is beyond 2/η?",
+    sweeps={name: sweep(data) for name, data in DATA.items()} | {"c frozen": FROZEN},
+    records={"orbits": orbits, "catapults": catapults},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))

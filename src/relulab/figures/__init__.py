@@ -1,0 +1,57 @@
+"""Figures as functions of tables: each takes a table and an optional ``ax`` and returns the Axes.
+
+Without ``ax`` a figure of relulab's style is made; a given one keeps the style that it has.
+``plt.style.use("relulab.figures.relulab")`` sets the style for everything.
+"""
+
+from relulab.figures.curves import cumulative, intervals, lines, points, survival
+from relulab.figures.legends import legend_of
+from relulab.figures.maps import outcome_map, steps_map, transitions
+from relulab.figures.marks import mark_curve, mark_level, mark_position, mark_share
+from relulab.figures.shares import bars, fate_bars, optimum_bars, optimum_shares, outcome_shares
+from relulab.figures.style import FORMATS, outer_labels, panels, save, style
+from relulab.figures.traces import fits, loss_curves, parameter_curves, trajectories
+from relulab.figures.words import (
+    FATE_COLORS,
+    FATES,
+    OPTIMUM_COLORS,
+    OPTIMUM_LABELS,
+    SYMBOLS,
+    fate_label,
+)
+
+__all__ = [
+    "FATES",
+    "FATE_COLORS",
+    "FORMATS",
+    "OPTIMUM_COLORS",
+    "OPTIMUM_LABELS",
+    "SYMBOLS",
+    "bars",
+    "cumulative",
+    "fate_bars",
+    "fate_label",
+    "fits",
+    "intervals",
+    "legend_of",
+    "lines",
+    "loss_curves",
+    "mark_curve",
+    "mark_level",
+    "mark_position",
+    "mark_share",
+    "optimum_bars",
+    "optimum_shares",
+    "outcome_map",
+    "outcome_shares",
+    "outer_labels",
+    "panels",
+    "parameter_curves",
+    "points",
+    "save",
+    "steps_map",
+    "style",
+    "survival",
+    "trajectories",
+    "transitions",
+]

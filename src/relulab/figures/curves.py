@@ -1,0 +1,208 @@
+"""Numbers against numbers: lines, estimates with intervals, points, distributions, survival."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+
+from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.style import drawn_in_style, new_axes, require, require_numbers
+from relulab.figures.words import columns_of, groups_of, symbol
+from relulab.validation import InputError
+
+# Lines that lie on each other are told apart by their markers.
+MARKERS = "osD^vP*X"
+
+# A numeric column of more values than this is told by a color bar.
+MOST_GROUPS = 8
+
+
+@drawn_in_style
+def lines(
+    table: pd.DataFrame, x: str, y: str, by: str, log: str = "xy", ax: Axes | None = None
+) -> Axes:
+    """Draw y against x, one line for each value of a column; ``log`` names the axes that are."""
+    require("table", table, x, y, *columns_of(by))
+    ax = ax or new_axes()
+    entries = []
+    for i, (label, color, rows) in enumerate(groups_of(table, by)):
+        how = {"marker": MARKERS[i % len(MARKERS)], "color": color}
+        ax.plot(rows[x], rows[y], **how)
+        entries.append(line_entry(label, **how))
+    _finish(ax, table, x, y, log)
+    add_to_legend(ax, entries, _title(table, by))
+    return ax
+
+
+@drawn_in_style
+def intervals(
+    table: pd.DataFrame,
+    x: str,
+    y: str = "share",
+    by: str | None = None,
+    log: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw y against x as points with a bar from the column low to the column high.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns x, y, low and high: rates with their Wilson intervals, for example.
+    by : str, optional
+        A column; each of its values has a color of its own.
+    log : str
+        The axes that are logarithmic: "", "x", "y" or "xy". On a logarithmic axis y = 0 is below
+        the lower end; of its bar the upper part is seen.
+    """
+    require("table", table, x, y, "low", "high", *columns_of(by))
+    require_numbers("table", table, x, y, "low", "high")
+    ax = ax or new_axes()
+    entries = []
+    for i, (label, color, rows) in enumerate(groups_of(table, by)):
+        how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
+        # Rounding may put an end on the wrong side of the point.
+        reach = np.maximum([rows[y] - rows["low"], rows["high"] - rows[y]], 0)
+        ax.errorbar(rows[x], rows[y], yerr=reach, linestyle="none", elinewidth=1.2, **how)
+        entries.append(line_entry(label, linestyle="none", **how))
+    _finish(ax, table, x, y, log)
+    if by is not None:
+        add_to_legend(ax, entries, _title(table, by))
+    return ax
+
+
+@drawn_in_style
+def points(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None = None,
+    log: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a small dot for each row: for tens of thousands of them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns x and y.
+    by : str, optional
+        What the color tells: ``"fate"``, from the columns outcome and unit, or a column. One of
+        more than 8 different numbers has a color bar.
+    log : str
+        The axes that are logarithmic: "", "x", "y" or "xy".
+    """
+    require("table", table, x, y, *columns_of(by))
+    require_numbers("table", table, x, y)
+    ax = ax or new_axes()
+    finite = np.isfinite(table[[x, y]].to_numpy(float)).all(axis=1)
+    table = table[finite].dropna(subset=list(columns_of(by))).reset_index(drop=True)
+    # In the order of the rows, so that no color covers another; as pixels, so that vector files
+    # stay small.
+    how: dict[str, Any] = {"s": 3, "linewidths": 0, "rasterized": True}
+    if by is not None and _is_scale(table, by):
+        values = table[by].to_numpy(float)
+        wide = values.min() > 0 and values.max() > 30 * values.min()
+        norm = LogNorm() if wide else Normalize()
+        drawn = ax.scatter(table[x], table[y], c=values, norm=norm, **how)
+        ax.figure.colorbar(drawn, ax=ax, label=symbol(by))
+    else:
+        groups = groups_of(table, by)
+        colors = pd.Series(index=table.index, dtype=object)
+        for _, color, rows in groups:
+            colors[rows.index] = [color] * len(rows)
+        ax.scatter(table[x], table[y], c=list(colors), **how)
+        if by is not None:
+            entries = [line_entry(g[0], g[1], linestyle="none", marker="o") for g in groups]
+            add_to_legend(ax, entries, _title(table, by))
+    _finish(ax, table, x, y, log)
+    return ax
+
+
+@drawn_in_style
+def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
+    """Draw which share of the rows is at or below a value, one curve for each value of ``by``.
+
+    On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
+    left end. Values that are not finite count as larger than all.
+    """
+    require("table", table, value, by)
+    ax = ax or new_axes()
+    smallest = table[value].where(table[value] > 0).min()
+    entries = []
+    for label, color, rows in groups_of(table, by):
+        values = np.sort(rows[value].where(np.isfinite(rows[value]), np.inf))
+        share = np.arange(1, values.size + 1) / values.size
+        ax.step(np.maximum(values, smallest), share, where="post", color=color)
+        entries.append(line_entry(label, color))
+    if entries:
+        ax.set(xscale="log")
+    add_to_legend(ax, entries, _title(table, by))
+    ax.set(xlabel=symbol(value), ylabel="share of runs", ylim=(0, 1.02))
+    return ax
+
+
+@drawn_in_style
+def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw which share still lives after each step, as steps in the band of their intervals.
+
+    The axis of steps is linear from 0 to 1 and logarithmic from there on, so that step 0, at which
+    units are born dead, has its place. Curves go on to the last step of the table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``statistics.survival(runs, by=[by])``: columns step, survival, low and high.
+    by : str, optional
+        A column; each of its values has a color of its own.
+    """
+    names = ("step", "survival", "low", "high")
+    require("table", table, *names, *columns_of(by))
+    require_numbers("table", table, *names)
+    ax = ax or new_axes()
+    last = table["step"].max()
+    entries = []
+    for label, color, rows in groups_of(table, by):
+        rows = rows.sort_values("step")
+        if rows["step"].max() < last:  # nothing more happened
+            rows = pd.concat([rows, rows.iloc[-1:].assign(step=last)])
+        ax.step(rows["step"], rows["survival"], where="post", color=color)
+        ax.fill_between(
+            rows["step"],
+            rows["low"],
+            rows["high"],
+            step="post",
+            color=color,
+            alpha=0.2,
+            linewidth=0,
+        )
+        entries.append(line_entry(label, color))
+    if entries:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+        ax.set_xlim(0, max(last, 1))
+    ax.set(xlabel="step", ylabel="share of units alive", ylim=(0, 1.02))
+    if by is not None:
+        add_to_legend(ax, entries, _title(table, by))
+    return ax
+
+
+def _is_scale(table: pd.DataFrame, by: str) -> bool:
+    numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
+    return numbers and table[by].nunique() > MOST_GROUPS
+
+
+def _title(table: pd.DataFrame, by: str) -> str | None:
+    """Return the legend's title: what numbers are numbers of; names speak for themselves."""
+    numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
+    return symbol(by) if numbers else None
+
+
+def _finish(ax: Axes, table: pd.DataFrame, x: str, y: str, log: str) -> None:
+    if wrong := set(log) - set("xy"):
+        raise InputError(f"log: expected letters among x, y, got {wrong.pop()}")
+    for axis, name in (("x", x), ("y", y)):
+        if axis in log and (table[name] > 0).any():
+            ax.set(**{f"{axis}scale": "log"})
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))

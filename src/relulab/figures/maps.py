@@ -1,0 +1,133 @@
+"""Maps: fates and steps over a grid of two columns, counts over two labellings."""
+
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+
+from relulab.figures.legends import add_to_legend, patches
+from relulab.figures.style import WIDTH, drawn_in_style, new_axes, require
+from relulab.figures.words import FATE_COLORS, fate_label, symbol, text_color
+from relulab.outcome import OUTCOMES, UNITS
+from relulab.validation import InputError
+
+LABEL_WIDTH = 12  # characters in a line
+NOTHING = "#d6d6d6"  # where a map has nothing to tell
+
+
+@drawn_in_style
+def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """Draw the fate of one run at each point of a grid over two columns."""
+    require("runs", runs, x, y, "outcome", "unit")
+    outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
+    unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
+    code = outcome.astype(int) * len(UNITS.categories) + unit
+    cells = _grid(runs.assign(fate=code), x, y, "fate")
+    fates = [(o, u) for o in OUTCOMES.categories for u in UNITS.categories]
+    colors = ListedColormap([FATE_COLORS[fate] for fate in fates])
+    ax = ax or new_axes()
+    if len(runs):
+        norm = Normalize(-0.5, len(fates) - 0.5)
+        ax.pcolormesh(*_mesh(cells), cmap=colors, norm=norm, rasterized=True)
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))
+    present = [fate for i, fate in enumerate(fates) if i in set(code)]
+    add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in present}))
+    return ax
+
+
+@drawn_in_style
+def steps_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """Draw the steps to converge at each point of a grid; runs that did not converge are gray."""
+    require("runs", runs, x, y, "outcome", "steps_taken")
+    steps = runs["steps_taken"].clip(lower=1).where(runs["outcome"] == "converged")
+    cells = _grid(runs.assign(steps=steps.astype(float)), x, y, "steps")
+    ax = ax or new_axes()
+    ax.set_facecolor(NOTHING)
+    known = steps.dropna()
+    if len(known):
+        norm = LogNorm(known.min(), max(known.max(), known.min() + 1))
+        mesh = ax.pcolormesh(*_mesh(cells), norm=norm, cmap="viridis", rasterized=True)
+        ax.figure.colorbar(mesh, ax=ax, label="steps to converge (gray: did not)")
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))
+    return ax
+
+
+@drawn_in_style
+def transitions(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw how many runs two labellings call what, a row for each label before.
+
+    What both call the same is gray; the more runs change from one label to another, the darker,
+    on a logarithmic scale.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns before, after and count. Labels come in the order of their categories, or else in
+        which they are met.
+    """
+    require("counts", counts, "before", "after", "count")
+    if counts.duplicated(["before", "after"]).any():
+        raise InputError("counts: expected one row for each before and after, got several")
+    names = _labels(counts)
+    table = counts.astype({"before": object, "after": object})
+    cells = table.pivot(index="before", columns="after", values="count")
+    cells = cells.reindex(index=names, columns=names).fillna(0).astype("int64")
+    ax = ax or new_axes(min(2.2 + 0.45 * len(names), WIDTH))
+    _count_cells(ax, cells.to_numpy())
+    words = [fill(str(name).replace("_", " "), LABEL_WIDTH) for name in names]
+    ax.set_xticks(range(len(words)), words, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(words)), words)
+    ax.tick_params(length=0)
+    ax.set_xlabel("after")
+    ax.set_ylabel("before", labelpad=10)
+    return ax
+
+
+def _labels(counts: pd.DataFrame) -> list[Any]:
+    """Return the labels that occur, in their order."""
+    met = [name for side in ("before", "after") for name in counts[side].dropna()]
+    ordered = counts["before"].dtype
+    if isinstance(ordered, pd.CategoricalDtype):
+        met = [*(name for name in ordered.categories if name in set(met)), *met]
+    return list(dict.fromkeys(met))
+
+
+def _count_cells(ax: Axes, counts: Any) -> None:
+    same = np.eye(len(counts), dtype=bool)
+    changed = np.ma.masked_where(same | (counts == 0), counts)
+    # Light enough at its end for the largest number of one cell alone to be read.
+    norm = LogNorm(1, max(changed.max() if changed.count() else 1, 10))
+    places = np.arange(len(counts))
+    if len(counts):
+        mesh = ax.pcolormesh(places, places, changed, norm=norm, cmap="viridis_r")
+        ax.pcolormesh(
+            places, places, np.ma.masked_where(~same, same), cmap=ListedColormap([NOTHING])
+        )
+        ax.set(xlim=(-0.5, len(counts) - 0.5), ylim=(len(counts) - 0.5, -0.5))
+    longest = max((len(f"{count:,}") for count in counts.flat), default=1)
+    # A digit is some 0.64 of its height wide; the names of the rows take 1.4 inches.
+    room = 72 * (WIDTH - 1.4) / max(len(places), 1) / (0.64 * longest + 0.5)
+    size = min(room, mpl.rcParams["font.size"])
+    for row, column in np.argwhere(same | (counts > 0)):
+        count = counts[row, column]
+        color = NOTHING if row == column else mesh.cmap(norm(count))
+        ax.text(
+            column, row, f"{count:,}", ha="center", va="center", color=text_color(color),
+            fontsize=size,
+        )  # fmt: skip
+
+
+def _grid(runs: pd.DataFrame, x: str, y: str, value: str) -> pd.DataFrame:
+    """Return a table with a row for each y and a column for each x; one run for each cell."""
+    if runs.duplicated([x, y]).any():
+        raise InputError(f"runs: expected one run for each {x} and {y}, got several")
+    cells: pd.DataFrame = runs.pivot(index=y, columns=x, values=value)
+    return cells
+
+
+def _mesh(cells: pd.DataFrame) -> tuple[Any, Any, Any]:
+    return cells.columns.to_numpy(float), cells.index.to_numpy(float), cells.to_numpy(float)

@@ -1,0 +1,96 @@
+"""Theory laid over figures: levels, thresholds, curves, shares, always in black."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.style import drawn_in_style
+from relulab.figures.words import name_of
+from relulab.validation import InputError
+
+# One for each name that the legend tells.
+DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+
+# Names of levels that are closer than this share of the Axes' height would overlap.
+CLOSE = 0.1
+
+
+@drawn_in_style
+def mark_level(ax: Axes, y: float, text: str) -> None:
+    """Lay a theoretical value over an axis as a dashed horizontal line with its name.
+
+    The name is at the left; where a level that is close by has its name there, at the right.
+    """
+    levels = [np.asarray(line.get_ydata())[0] for line in ax.lines if line.get_label() == "_level"]
+    place = ax.get_yaxis_transform()
+    heights = np.array([place.transform((0.0, float(level)))[1] for level in (y, *levels)])
+    crowded = (abs(heights[1:] - heights[0]) < CLOSE * ax.bbox.height).any()
+    ax.axhline(y, color="black", linestyle="--", linewidth=1, label="_level")
+    ax.annotate(
+        text, (0.99 if crowded else 0.01, y), (0, 3), xycoords=place, textcoords="offset points",
+        ha="right" if crowded else "left", va="bottom",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )  # fmt: skip
+
+
+@drawn_in_style
+def mark_position(ax: Axes, x: float, text: str) -> None:
+    """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it."""
+    how = _black_dashes(ax, text)
+    ax.axvline(x, **how)
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
+    """Lay a theoretical curve over an axis, dashed; the legend names it.
+
+    There the name covers no data, however the curve runs. The limits of the axes stay as the data
+    made them.
+    """
+    how = _black_dashes(ax, text)
+    limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
+    ax.plot(np.asarray(x, float), np.asarray(y, float), **how)
+    ax.set(**limits)
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -> None:
+    """Lay a theoretical share over a horizontal bar as a black tick.
+
+    Parameters
+    ----------
+    row : object
+        Which bar: its value in the column that the bars are of.
+    share : float
+        Where the bar, or the part of it that the theory tells of, should end.
+    text : str
+        What the legend calls all ticks.
+    """
+    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    if name_of(row) not in names:
+        raise InputError(f"row: expected one of {', '.join(names)}, got {name_of(row)}")
+    how: dict[str, Any] = {"marker": "|", "color": "black", "linestyle": "none"}
+    # A tick, which covers no text; with white around it, to be seen on dark bars.
+    how |= {
+        "markersize": 22,
+        "markeredgewidth": 2.5,
+        "path_effects": [withStroke(linewidth=5, foreground="white")],
+    }
+    ax.plot([share], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how)
+    add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
+
+
+def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
+    """Return how the line of this name is drawn, in dashes that no other name has."""
+    black = [line for a in ax.figure.axes for line in a.lines if line.get_color() == "black"]
+    labels = dict.fromkeys(str(line.get_label()) for line in black)
+    known = [label for label in labels if not label.startswith("_")]
+    which = known.index(text) if text in known else len(known)
+    dashes = DASHES[which % len(DASHES)]
+    return {"color": "black", "linestyle": dashes, "linewidth": 1.2, "label": text}

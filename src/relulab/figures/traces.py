@@ -1,0 +1,115 @@
+"""Runs step by step, and what they learned: losses, parameters, paths, predictions."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.style import drawn_in_style, new_axes, require
+from relulab.figures.words import SYMBOLS, sequence_colors, symbol
+from relulab.validation import InputError
+
+
+@drawn_in_style
+def loss_curves(
+    trace: pd.DataFrame, labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the loss of every run of a trace against the step, on a logarithmic axis.
+
+    ``labels`` names the runs, in the order of their numbers.
+    """
+    require("trace", trace, "run", "step", "loss")
+    groups = _labelled_runs(trace, labels)
+    ax = ax or new_axes()
+    for color, (label, history) in zip(sequence_colors(len(groups)), groups, strict=True):
+        positive = history["loss"].where(history["loss"] > 0)
+        ax.plot(history["step"], positive, color=color, label=label)
+    if len(groups):
+        ax.set_yscale("log")
+    ax.set(xlabel="step", ylabel="loss")
+    add_to_legend(ax, ax.lines)
+    return ax
+
+
+@drawn_in_style
+def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step."""
+    require("trace", trace, "run", "step", *"wbvc")
+    if trace["run"].nunique() > 1:
+        raise InputError(f"trace: expected a single run, got {trace['run'].nunique()}")
+    ax = ax or new_axes()
+    names = [n for n in (*"wbvc", "prediction") if n in trace]
+    colors = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#000000")
+    for name, color in zip(names, colors, strict=False):
+        line = "--" if name == "prediction" else "-"
+        ax.plot(trace["step"], trace[name], line, color=color, marker="o", markersize=3)
+        if len(trace):
+            end = (trace["step"].iloc[-1], trace[name].iloc[-1])
+            ax.annotate(SYMBOLS[name], end, (6, 0), textcoords="offset points", va="center")
+    ax.set(xlabel="step", ylabel="value before the step's update")
+    return ax
+
+
+@drawn_in_style
+def trajectories(
+    trace: pd.DataFrame,
+    x: str,
+    y: str,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
+    require("trace", trace, "run", x, y)
+    groups = _labelled_runs(trace, labels)
+    ax = ax or new_axes()
+    for color, (label, path) in zip(sequence_colors(len(groups)), groups, strict=True):
+        finite = path.dropna(subset=[x, y])
+        ax.plot(finite[x], finite[y], "-", color=color, linewidth=1)
+        ax.plot(finite[x].iloc[:1], finite[y].iloc[:1], "o", color=color, fillstyle="none")
+        ax.plot(finite[x].iloc[-1:], finite[y].iloc[-1:], "s", color=color)
+        add_to_legend(ax, [line_entry(label, color)])
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))
+    return ax
+
+
+@drawn_in_style
+def fits(
+    samples: pd.DataFrame, curves: pd.DataFrame, best: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw predictions over the samples that they were trained on.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Columns x and target.
+    curves : DataFrame
+        Columns label, x and prediction, one row for each point of a curve.
+    best : str, optional
+        The label of the curve that is drawn as the one to compare with.
+    """
+    require("samples", samples, "x", "target")
+    require("curves", curves, "label", "x", "prediction")
+    ax = ax or new_axes()
+    ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
+    learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
+    for color, (label, curve) in zip(sequence_colors(len(learned)), learned, strict=True):
+        ax.plot(curve["x"], curve["prediction"], color=color, linewidth=2, label=str(label))
+    if best is not None:
+        curve = curves[curves["label"] == best]
+        ax.plot(curve["x"], curve["prediction"], "--", color="black", label=best)
+    add_to_legend(ax, ax.lines[1:])
+    ax.set(xlabel="x", ylabel="target")
+    return ax
+
+
+def _labelled_runs(
+    trace: pd.DataFrame, labels: Sequence[str] | None
+) -> list[tuple[str, pd.DataFrame]]:
+    """Return the label and the history of every run."""
+    groups = list(trace.groupby("run"))
+    if labels is None:
+        labels = [f"run {run}" for run, _ in groups]
+    if len(labels) != len(groups):
+        raise InputError(f"labels: expected {len(groups)}, one for each run, got {len(labels)}")
+    return [(label, history) for label, (_, history) in zip(labels, groups, strict=True)]

@@ -1,0 +1,98 @@
+"""Runs counted by groups, part by part: what the tables of ``statistics`` are made of.
+
+Runs are a DataFrame or an iterable of DataFrames (the parts of a results folder), which are counted
+one after the other, so memory does not grow with the runs but with the values that occur.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pandas as pd
+
+from relulab.validation import InputError, shown
+
+Runs = pd.DataFrame | Iterable[pd.DataFrame]
+
+
+def tallied(
+    frames: Iterable[pd.DataFrame], by: list[str], *measures: list[str]
+) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """Count the runs of each group at each combination of values that occurs, also missing ones.
+
+    All is counted in one pass, one frame after the other.
+
+    Returns
+    -------
+    groups : DataFrame
+        The columns ``by``, one row for each group, numbered from 0. Without ``by`` all runs are one
+        group, also where there is no run.
+    tallies : list of DataFrame
+        For each list of columns in ``measures``: the number of the group, those columns, count.
+    """
+    totals: list[pd.Series] = []
+    for frame in frames:
+        if missing := [column for column in by if column not in frame]:
+            raise InputError(
+                f"by: expected columns among {', '.join(frame.columns)}, got {missing[0]}"
+            )
+        for names in measures:
+            require(frame, names)
+        counts = [
+            frame.groupby([*by, *names], observed=True, dropna=False).size() for names in measures
+        ]
+        totals = [_added(*both) for both in zip(totals, counts, strict=True)] if totals else counts
+    if not totals:
+        raise InputError("runs: expected at least one table, got none")
+    keys = [total.index.to_frame(index=False) for total in totals]
+    groups = keys[0][by].drop_duplicates(ignore_index=True) if by else pd.DataFrame(index=[0])
+    tallies = []
+    for key, total, names in zip(keys, totals, measures, strict=True):
+        number = key.groupby(by, sort=False, observed=True, dropna=False).ngroup() if by else 0
+        tallies.append(key[names].assign(group=number, count=total.to_numpy("int64")))
+    return groups, tallies
+
+
+def _added(counts: pd.Series, more: pd.Series) -> pd.Series:
+    """Return the counts of two tables together."""
+    names = list(counts.index.names)
+    total: pd.Series = (
+        pd.concat([counts, more]).groupby(level=names, observed=True, dropna=False).sum()
+    )
+    return total
+
+
+def beside(groups: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table, whose index tells the number of the group, beside the columns ``by``."""
+    columns = [groups.loc[table.index], table]
+    return pd.concat([part.reset_index(drop=True) for part in columns], axis="columns")
+
+
+def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
+    """Return the number of runs of each group."""
+    return tally.groupby("group")["count"].sum().reindex(groups.index, fill_value=0)
+
+
+def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:
+    """Yield the tables of runs one after the other."""
+    if not isinstance(runs, Iterable):
+        raise InputError(f"runs: expected a DataFrame or several, got {shown(runs)}")
+    for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
+        if not isinstance(frame, pd.DataFrame):
+            raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
+        yield frame
+
+
+def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Return the columns to group by; refuse those that the table itself holds."""
+    names = [by] if isinstance(by, str) else by
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"by: expected names of columns, got {shown(by)}")
+    wrong = [name for i, name in enumerate(names) if name in taken or name in names[:i]]
+    if wrong:
+        raise InputError(f"by: expected each column once and none of {taken}, got {wrong[0]}")
+    return list(names)
+
+
+def require(frame: pd.DataFrame, names: Sequence[str], where: str = "") -> None:
+    """Refuse a table of runs without the columns that a measure is made of."""
+    if missing := [name for name in names if name not in frame]:
+        raise InputError(f"runs: expected the columns {', '.join(names)}{where}; no {missing[0]}")

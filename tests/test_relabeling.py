@@ -1,0 +1,164 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import relulab as rl
+from relulab.outcome import OUTCOMES
+
+POINT = rl.TrainingSet.point(1, 3)
+LINE = rl.TrainingSet([-1.0, 0.0, 1.0, 2.0], [0.0, 0.5, 0.0, 1.5])
+
+
+def trained(tolerance, data=LINE, max_steps=200, rate=(0.01, 0.1, 0.6, 2.2), **options):
+    rng = np.random.default_rng(0)
+    w, b, v, c = rng.normal(size=(4, 400))
+    rates = np.resize(rate, 400)
+    return rl.train(
+        rl.Networks(w, b, v, c), data, rates, gradient_tolerance=tolerance, max_steps=max_steps,
+        **options,
+    ).to_frame()  # fmt: skip
+
+
+def by_hand(**changes):
+    columns = {
+        "gradient_norm": [1e-8, 1e-5, 0.1, 1e-5, 1e-5, np.nan, 1e-7],
+        "outcome": pd.Categorical(
+            ["converged", "unfinished", "unfinished", "oscillating", "diverged", "diverged",
+             "converged"], dtype=OUTCOMES),
+        "period": pd.array([None, None, None, 2, None, None, None], "Int64"),
+        "steps_taken": [3, 9, 9, 9, 4, 5, 6],
+    }  # fmt: skip
+    return pd.DataFrame(columns | changes)
+
+
+def test_a_larger_tolerance_by_hand():
+    runs = by_hand()
+    before = runs.copy(deep=True)
+    found = rl.relabel(runs, 1e-5)
+    assert found["outcome"].tolist() == [
+        "converged", "converged", "unfinished", "converged", "diverged", "diverged", "converged",
+    ]  # fmt: skip
+    assert found["outcome"].dtype == OUTCOMES
+    assert found["period"].isna().all()
+    assert found["period"].dtype == "Int64"
+    assert found["steps_taken"].tolist() == runs["steps_taken"].tolist()
+    pd.testing.assert_frame_equal(runs, before)
+    # An orbit beyond the tolerance keeps its period.
+    assert rl.relabel(runs, 1e-6)["period"].tolist() == before["period"].tolist()
+    assert "period" not in rl.relabel(runs.drop(columns="period"), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "options"),
+    [
+        (1e-3, {}),
+        (1e-3, {"data": POINT}),
+        (1e-3, {"dtype": "float32"}),
+        (1e-3, {"gradient": "sorted"}),
+        (0.05, {"batch_size": 3, "max_steps": 203}),  # the last state is within an epoch
+    ],
+)
+def test_what_converges_under_a_larger_tolerance_does_in_training(tolerance, options):
+    runs, retrained = trained(1e-7, **options), trained(tolerance, **options)
+    found = rl.relabel(runs, tolerance)
+    changed = (found["outcome"] == "converged") & (runs["outcome"] != "converged")
+    assert changed.sum() >= 10
+    there = retrained[found["outcome"] == "converged"]
+    assert (there["outcome"] == "converged").all()
+    assert (there["steps_taken"] <= found.loc[there.index, "steps_taken"]).all()
+    # Nothing else changes, and what does was within the tolerance.
+    assert (found.loc[changed, "gradient_norm"] <= tolerance).all()
+    pd.testing.assert_frame_equal(found[~changed], runs[~changed])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_smaller_tolerance_that_is_possible_is_training_with_it(dtype):
+    runs = trained(1e-3, dtype=dtype)
+    with pytest.raises(rl.InputError) as error:
+        rl.relabel(runs, 0)
+    least = float(re.search(r"at least (\S+), got 0", str(error.value))[1])
+    assert least == runs.loc[runs["outcome"] == "converged", "gradient_norm"].max() < 1e-3
+    found = rl.relabel(runs, least)
+    pd.testing.assert_frame_equal(found, trained(least, dtype=dtype))
+    pd.testing.assert_frame_equal(found, runs)
+    with pytest.raises(rl.InputError):
+        rl.relabel(runs, least * (1 - 1e-6))
+
+
+def test_a_smaller_tolerance_that_is_not_possible_is_told_with_the_reason():
+    with pytest.raises(
+        rl.InputError,
+        match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 converged"
+        r" runs would have trained on, .* not stored; train them again with that tolerance$",
+    ):
+        rl.relabel(by_hand(), 1e-8)
+
+
+def test_oscillating_runs_keep_their_orbit_or_are_within_the_tolerance():
+    # w, b frozen on a dead unit: c flips between 4 and 2 at a rate of 2, for ever.
+    network = rl.Networks(w=-1, b=0, v=0, c=4)
+    runs = rl.train(network, POINT, 2.0, max_steps=10).to_frame()
+    assert runs["outcome"].tolist() == ["oscillating"]
+    pd.testing.assert_frame_equal(rl.relabel(runs, 0.5), runs)
+    found = rl.relabel(runs, 1.0)
+    assert found["outcome"].tolist() == ["converged"]
+    assert found["period"].isna().all()
+
+
+def test_float32_runs_are_judged_in_float32_as_in_training():
+    # The gradient is c, and 0.001 rounds up.
+    network = rl.Networks(w=-1, b=0, v=0, c=0.001)
+    options = {"max_steps": 0, "dtype": "float32"}
+    data = rl.TrainingSet.point(1, 0)
+    runs = rl.train(network, data, 0.1, gradient_tolerance=1e-4, **options).to_frame()
+    assert runs["outcome"].tolist() == ["unfinished"]
+    assert runs["gradient_norm"].astype(float)[0] > 0.001
+    retrained = rl.train(network, data, 0.1, gradient_tolerance=0.001, **options).to_frame()
+    pd.testing.assert_frame_equal(rl.relabel(runs, 0.001), retrained)
+    assert retrained["outcome"].tolist() == ["converged"]
+
+
+@given(st.floats(1e-7, 10), st.floats(1e-7, 10))
+def test_relabeling_twice_is_relabeling_once(one, other):
+    runs = by_hand()
+    first, last = sorted([one, other])
+    twice = rl.relabel(rl.relabel(runs, first), last)
+    pd.testing.assert_frame_equal(twice, rl.relabel(runs, last))
+
+
+def test_words_of_a_csv_file_become_categories():
+    runs = by_hand()
+    words = runs.assign(outcome=runs["outcome"].astype(str)).set_index(np.zeros(7, int))
+    found = rl.relabel(words, 1e-5)
+    assert found["outcome"].dtype == OUTCOMES
+    assert found["outcome"].tolist() == rl.relabel(runs, 1e-5)["outcome"].tolist()
+
+
+def test_of_no_runs():
+    assert rl.relabel(by_hand().iloc[:0], 1).empty
+
+
+@pytest.mark.parametrize(
+    ("message", "runs", "tolerance"),
+    [
+        ("gradient_tolerance: expected a number >= 0, got -1", by_hand(), -1),
+        ("gradient_tolerance: expected a finite number, got nan", by_hand(), np.nan),
+        ("gradient_tolerance: expected a finite number, got inf", by_hand(), np.inf),
+        ("gradient_tolerance: expected a number, got '1'", by_hand(), "1"),
+        ("runs: expected DataFrame, got", [by_hand()], 1),
+        ("runs: expected the columns .*; no outcome", by_hand().drop(columns="outcome"), 1),
+        ("runs: .*; no gradient_norm", by_hand().drop(columns="gradient_norm"), 1),
+        ("runs: expected numbers in gradient_norm, got", by_hand(gradient_norm="x"), 1),
+        ("runs: expected outcomes among .*, got 'lost'", by_hand(outcome="lost"), 1),
+        ("runs: expected outcomes among .*, got .*nan", by_hand(outcome=np.nan), 1),
+        ("runs: expected a gradient_norm of every converged", by_hand(outcome="converged"), 1),
+    ],
+)
+def test_bad_input(message, runs, tolerance):
+    with pytest.raises(rl.InputError, match=f"^{message}") as error:
+        rl.relabel(runs, tolerance)
+    assert "\n" not in str(error.value)
