@@ -1,6 +1,7 @@
 """From which starts (w0, v0) does gradient descent converge, at a small, a middle, a large rate?
 
-One sample (x=1, target=3), b = c = 0, a grid over the two weights.
+One sample (x=1, target=3), b = c = 0, a grid over the two weights. Closed forms: from where the
+unit dies under gradient flow, that is as the rate goes to 0, and from where it dies in one step.
 """
 
 from collections.abc import Iterator
@@ -10,13 +11,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 import relulab as rl
-from relulab import figures, statistics
+from relulab import figures, statistics, theory
 
+X, TARGET = 1.0, 3.0
 RATES = {"small": 0.01, "middle": 0.1, "large": 0.3}
 
 SWEEPS = {
     name: rl.Sweep(
-        data=rl.TrainingSet.point(1.0, 3.0),
+        data=rl.TrainingSet.point(X, TARGET),
         w=np.linspace(-1, 5, 201),
         v=np.linspace(-4, 4, 201),
         learning_rate=rate,
@@ -27,12 +29,20 @@ SWEEPS = {
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    columns = ["w0", "v0", "outcome", "unit", "steps_taken"]
+    columns = ["w0", "v0", "outcome", "unit", "death_step", "steps_taken"]
     yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])
-    yield "steps_to_converge", statistics.steps_to_converge(results.frames(columns), ["sweep"])
+    yield "summary", statistics.summary(results.frames(columns), ["sweep"])
+    w, v = np.linspace(-1, 5, 601), np.linspace(-4, 4, 801)
+    start = (w, 0.0, v[:, np.newaxis], 0.0, X, TARGET)
     for name, rate in RATES.items():
         runs = results.load(columns, name)
         ax = figures.outcome_map(runs, "w0", "v0")
+        slowly, at_once = (
+            theory.dies_under_gradient_flow(*start),
+            theory.dies_in_one_step(*start, rate),
+        )
+        figures.mark_region(ax, w, v, slowly, "dies as η → 0 (below)")
+        figures.mark_region(ax, w, v, at_once, "dies in one step")
         ax.set_title(f"From which starts does the network train at η = {rate:g}?")
         yield f"outcome_map_{name}", ax
         ax = figures.steps_map(runs, "w0", "v0")

@@ -37,13 +37,10 @@ def curves(_options: Namespace) -> pd.DataFrame:
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    columns = ["learning_rate", "outcome", "unit", "steps_taken"]
+    columns = ["learning_rate", "outcome", "unit", "death_step", "steps_taken"]
     rates = statistics.outcome_rates(results.frames(columns, "rates"), ["learning_rate"])
     yield "outcome_rates", rates
-    yield (
-        "steps_to_converge",
-        statistics.steps_to_converge(results.frames(columns, "rates"), ["learning_rate"]),
-    )
+    yield "summary", statistics.summary(results.frames(columns, "rates"), ["learning_rate"])
 
     ax = figures.outcome_shares(rates)
     born = theory.born_dead_probability(SWEEP.w, SWEEP.b, X, X)
@@ -53,6 +50,19 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: no stable fit above")
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
     yield "outcome_shares", ax
+
+    steps = statistics.steps_to_converge(
+        results.frames(columns, "rates"), ["learning_rate", "unit"]
+    )
+    yield "steps_to_converge", steps
+    drawn = steps.rename(columns={"q10": "low", "q90": "high"}).dropna().astype({"q50": float})
+    ax = figures.intervals(drawn, "learning_rate", "q50", by="unit", log="xy")
+    rate = np.geomspace(drawn["learning_rate"].min(), 1.999, 400)
+    dead = theory.dead_unit_steps(SWEEP.c, TARGET, rate, SWEEP.gradient_tolerance)
+    figures.mark_curve(ax, rate, dead, "dead from the start, closed form")
+    ax.set_title("How many steps does it take? (median and the middle 80 %)")
+    ax.set_ylabel("steps to converge")
+    yield "steps_to_converge", ax
 
     trace = results.load_record("curves")
     labels = [f"η = {rate:g}" for rate in CURVE_RATES]

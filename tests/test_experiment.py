@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 import relulab as rl
-from relulab import figures
+from relulab import figures, statistics
 from relulab.execution import run_sweeps
 from relulab.experiment import write_report
 from relulab.results import write_parquet
@@ -311,6 +311,26 @@ def test_figures_come_in_the_formats_that_are_asked_for(tmp_path, capsys):
     assert rl.main(experiment, ["--figures", "--format", "pdf", "svg", "svg", *folder]) == 0
     for name, content in drawn.items():
         assert (tmp_path / name).read_bytes() == content
+
+
+def test_tables_by_any_columns_in_the_formats_that_are_asked_for(tmp_path, capsys):
+    experiment = load_script("initialization_grid")
+    options = ["--quick", "--by", "learning_rate", "w0", "--tables", "md", "csv"]
+    assert rl.main(experiment, [*options, "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "summary_by_learning_rate_w0.md" in printed
+    runs = rl.Results(tmp_path).load()
+    stored = pd.read_csv(tmp_path / "summary_by_learning_rate_w0.csv")
+    expected = statistics.summary(runs, ["learning_rate", "w0"])
+    assert stored["n_runs"].tolist() == expected["n_runs"].tolist()
+    assert rl.tables.text(expected) in printed
+    lines = (tmp_path / "summary_by_learning_rate_w0.md").read_text().splitlines()
+    assert lines[0].startswith("|")
+    assert len(lines) == 2 + len(expected)
+    curves = pd.read_csv(tmp_path / "survival_by_learning_rate_w0.csv")
+    assert curves["survival"][curves["w0"] <= 0].eq(0).all()  # born dead
+    assert rl.main(experiment, ["--figures", "--by", "speed", "--results", str(tmp_path)]) == 2
+    assert "by: expected columns among" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,32 @@ def test_marks_say_where_theory_is_and_how_it_is_called():
     assert legend(ax) == ["he", "torch", "one", "two", "three"]
 
 
+def test_a_region_is_marked_by_its_boundary():
+    x, y = np.linspace(0, 1, 101), np.linspace(0, 2, 201)
+    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    figures.mark_region(ax, x, y, y[:, np.newaxis] > 2 * x, "above")
+    figures.mark_region(ax, x, y, x < np.full((201, 1), 0.5), "left")
+    diagonal, vertical = (c.get_paths()[0].vertices for c in ax.collections)
+    np.testing.assert_allclose(diagonal[:, 1], 2 * diagonal[:, 0], atol=0.011)
+    np.testing.assert_allclose(vertical[:, 0], 0.5, atol=0.006)
+    assert legend(ax) == ["he", "torch", "above", "left"]
+    dashes = {str(line._dash_pattern) for line in ax.lines[-2:]}
+    assert len(dashes) == 2
+    figures.mark_region(ax, x, y, np.zeros((201, 101)), "nowhere")
+    assert len(ax.collections) == 2
+    assert legend(ax)[-1] == "nowhere"
+
+
+def test_units_have_their_colors_and_names(runs):
+    steps = statistics.steps_to_converge(runs, ["learning_rate", "unit"])
+    ax = figures.lines(steps.dropna().astype({"q50": float}), "learning_rate", "q50", by="unit")
+    handles = figures.legend_of(ax).legend_handles
+    found = dict(zip(legend(ax), colors_of(handles), strict=True))
+    assert set(found.values()) == set(colors_of(ax.lines))
+    assert found["born dead"] == figures.FATE_COLORS["converged", "born_dead"]
+    assert found["alive"] == figures.FATE_COLORS["converged", "alive"]
+
+
 def test_levels_close_to_each_other_have_their_names_at_both_ends():
     ax = figures.outcome_shares(pd.DataFrame(columns=["learning_rate", "outcome", "unit", "share"]))
     for level in (0.5, 0.9, 0.52):

@@ -429,6 +429,20 @@ def test_dead_unit_diverges_to_infinity():
     assert theory.dead_unit_c([1, -1], 0, 3, 10_000).tolist() == [np.inf, -np.inf]
 
 
+def test_dead_unit_converges_after_so_many_steps():
+    rate = np.array([0.001, 0.1, 0.5, 0.9, 1.0, 1.3, 1.9, 2.0, 2.5, 0.0])
+    networks = rl.Networks([-1] * rate.size, 0, 1, 0.5)
+    trained = rl.train(networks, rl.TrainingSet.point(1, 3), rate, max_steps=30_000)
+    expected = theory.dead_unit_steps(0.5, 3, rate, 1e-6)
+    converges = trained.outcome == "converged"
+    assert list(converges) == [True] * 7 + [False] * 3
+    np.testing.assert_array_equal(trained.steps_taken[converges], expected[converges])
+    assert np.isinf(expected[~converges]).all()
+    assert theory.dead_unit_steps([3.0, 3.5], 3.0, 0.1, 0.5).tolist() == [0, 0]
+    with pytest.raises(rl.InputError, match="tolerance: expected a finite number > 0"):
+        theory.dead_unit_steps(0.5, 3, rate, 0.0)
+
+
 @pytest.mark.parametrize("n_samples", [1, 2, 3, 8])
 def test_dead_unit_per_example_ends_at_a_weighted_mean(n_samples):
     rates = np.array([0.05, 0.5, 1.0, 1.5, 1.9])

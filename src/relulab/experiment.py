@@ -5,13 +5,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from relulab import figures, statistics
+from relulab import figures, statistics, tables
 from relulab.data import TrainingSet
 from relulab.execution import run_sweeps
 from relulab.results import Results, write_parquet
@@ -38,7 +39,7 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, Axes or table); a figure is stored in the format asked for, a table as CSV.
+        Yields (name, Axes or table), which are stored in the formats that are asked for.
     sweeps : dict of str to Sweep, or function of the parsed command line
         The function returns the dict; so sweeps can be on data that the user names.
     records : dict of str to function of the parsed command line
@@ -95,8 +96,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     failed = 0
     if options.figures and getattr(options, "csv", None):
         raise InputError("--csv: expected none with --figures, which draws what was trained on")
-    for name in () if experiment.sweeps else ("draws", "seed", "max_steps"):
-        if getattr(options, name) is not None:
+    for name in () if experiment.sweeps else ("draws", "seed", "max_steps", "by"):
+        if getattr(options, name) not in (None, []):
             option = "--" + name.replace("_", "-")
             raise InputError(
                 f"{option}: expected none, because {experiment.name} has no sweep, got"
@@ -123,7 +124,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
             write_parquet(results.record_file(name), make(options))
     if experiment.sweeps:
         _print_outcomes(results)
-    written = write_report(experiment.report(results), results.folder, options.format)
+    report = chain(experiment.report(results), _tables_by(results, options.by))
+    written = write_report(report, results.folder, options.format, options.tables)
     print(f"\n{experiment.question}")
     print(f"  in {results.folder}")
     if experiment.sweeps:
@@ -164,8 +166,13 @@ def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> 
     return data
 
 
-def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write figures in all formats and tables as CSV; return the files."""
+def write_report(
+    report: Report,
+    folder: Path,
+    formats: Sequence[str] = ("png",),
+    table_formats: Sequence[str] = ("csv",),
+) -> list[Path]:
+    """Write figures and tables in all formats asked for; return the files."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     with figures.style():  # the report draws while it is iterated over
@@ -174,8 +181,9 @@ def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)
                 files = [folder / f"{name}.{kind}" for kind in dict.fromkeys(formats)]
                 figures.save(item, *files)
             else:
-                files = [folder / f"{name}.csv"]
-                item.to_csv(files[0], index=False)
+                files = [folder / f"{name}.{kind}" for kind in dict.fromkeys(table_formats)]
+                for file in files:
+                    tables.write(item, file)
             written += files
     return written
 
@@ -196,10 +204,17 @@ def _adapted(sweep: Sweep, options: argparse.Namespace) -> Sweep:
 def _print_outcomes(results: Results) -> None:
     by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
     rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
-    shown = rates[rates["count"] > 0].drop(columns="n_runs")
-    percent = {column: "{:.2%}".format for column in ("share", "low", "high")}
-    print(shown.to_string(index=False, formatters={**percent, "count": "{:,}".format}))
+    print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
     print(f"{rates['count'].sum():,} runs; low and high: 95 % Wilson interval of the share")
+
+
+def _tables_by(results: Results, by: Sequence[str]) -> Report:
+    """Print what became of the runs for each value of some columns, and yield it as tables."""
+    if by:
+        summary = statistics.summary(results.frames(), by)
+        print(f"\n{tables.text(summary)}")
+        yield f"summary_by_{'_'.join(by)}", summary
+        yield f"survival_by_{'_'.join(by)}", statistics.survival(results.frames(), by)
 
 
 def _shown_path(path: Path) -> Path:
@@ -219,6 +234,10 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--figures", action="store_true", help="redraw from the files, without training")
     add("--format", nargs="+", choices=figures.FORMATS, default=["png"],
         help="of the figures; several are fine: --format png pdf")  # fmt: skip
+    add("--tables", nargs="+", choices=tables.FORMATS, default=["csv"],
+        help="formats of the tables; md is Markdown")  # fmt: skip
+    add("--by", nargs="+", metavar="COLUMN", default=[],
+        help="also tell outcomes, steps and deaths for each value of these columns")  # fmt: skip
     add("--quick", action="store_true", help="a thinned sweep for a first look")
     add("--jobs", type=int, default=-1, help="worker processes; -1, the default: one per core")
     add("--engine", default="auto", help="how to train; the bits are the same")

@@ -15,6 +15,8 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_scalar
 from relulab.outcome import OUTCOMES, UNITS
 from relulab.validation import InputError, instance_of, shown
 
+FORMATS = ("csv", "md")
+
 # The columns that are shown in percent, in whatever table; those of counts begin with n_.
 SHARES = {"share", "low", "high", "survival", "global_optimum"}
 SHARES.update(OUTCOMES.categories, UNITS.categories)

@@ -375,6 +375,33 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Array:
     return result
 
 
+def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) -> Array:
+    """Return after how many full-batch steps a dead unit's network has converged.
+
+    The first k at which |c_k - target|, its gradient norm, is at most the tolerance; see
+    ``dead_unit_c``.
+
+    Parameters
+    ----------
+    c0, target, learning_rate : array_like
+        Of shapes that broadcast.
+    tolerance : float
+        Greater than 0.
+
+    Returns
+    -------
+    ndarray of float64
+        Whole numbers up to rounding at a boundary; inf where it never converges.
+    """
+    c0, target, rate = (np.asarray(values, np.float64) for values in (c0, target, learning_rate))
+    distance = np.abs(c0 - target) / finite_number("tolerance", tolerance, above=0.0)
+    factor = np.abs(1 - rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.ceil(np.log(distance) / -np.log(factor))
+    result: Array = np.select([distance <= 1, factor >= 1, factor == 0], [0.0, np.inf, 1.0], steps)
+    return result
+
+
 def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Array:
     """Return c at the beginning of late epochs of a dead unit, one example a step.
 

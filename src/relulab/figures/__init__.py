@@ -7,7 +7,7 @@ Without ``ax`` a figure of relulab's style is made; a given one keeps the style 
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
 from relulab.figures.legends import legend_of
 from relulab.figures.maps import outcome_map, steps_map, transitions
-from relulab.figures.marks import mark_curve, mark_level, mark_position, mark_share
+from relulab.figures.marks import mark_curve, mark_level, mark_position, mark_region, mark_share
 from relulab.figures.shares import bars, fate_bars, optimum_bars, optimum_shares, outcome_shares
 from relulab.figures.style import FORMATS, outer_labels, panels, save, style
 from relulab.figures.traces import fits, loss_curves, parameter_curves, trajectories
@@ -39,6 +39,7 @@ __all__ = [
     "mark_curve",
     "mark_level",
     "mark_position",
+    "mark_region",
     "mark_share",
     "optimum_bars",
     "optimum_shares",

@@ -60,6 +60,30 @@ def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
 
 
 @drawn_in_style
+def mark_region(
+    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, inside: npt.ArrayLike, text: str
+) -> None:
+    """Lay the boundary of a theoretical region over an axis, dashed; the legend names it.
+
+    Parameters
+    ----------
+    x : array_like, shape (n_x,)
+    y : array_like, shape (n_y,)
+    inside : array_like of bool, shape (n_y, n_x)
+        Which points of the grid are inside; a fine grid makes a smooth boundary.
+    text : str
+        What the legend calls it.
+    """
+    how = _black_dashes(ax, text)
+    shares = np.asarray(inside, float)
+    if 0 < shares.mean() < 1:
+        style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
+        ax.contour(x, y, shares, levels=[0.5], colors="black", **style)
+    ax.plot([], [], **how)  # its dashes are taken
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
 def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -> None:
     """Lay a theoretical share over a horizontal bar as a black tick.
 

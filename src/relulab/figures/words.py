@@ -101,8 +101,8 @@ def sequence_colors(n: int) -> list[Any]:
 def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.DataFrame]]:
     """Return label, color and rows for each value of a column.
 
-    ``"fate"`` are the columns outcome and unit together. Fates and optima have the colors and the
-    order that they have everywhere; the values of other columns come in the order of the table.
+    ``"fate"`` are the columns outcome and unit together. Fates, units and optima have the colors
+    that they have everywhere; the values of other columns come in the order of the table.
     """
     if by is None:
         return [("", FATE_COLORS["converged", "alive"], table)] if len(table) else []
@@ -111,6 +111,8 @@ def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.Da
     rows: dict[Any, pd.DataFrame] = dict(iter(groups))
     if by == "fate":
         return [(fate_label(*f), FATE_COLORS[f], rows[f]) for f in FATES if f in rows]
+    if by == "unit":
+        return [(u.replace("_", " "), FATE_COLORS["converged", u], rows[u]) for u in rows]
     if by == "optimum":
         return [
             (OPTIMUM_LABELS[o], OPTIMUM_COLORS[o], rows[o]) for o in OPTIMUM_COLORS if o in rows
