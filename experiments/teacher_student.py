@@ -16,7 +16,7 @@ import relulab as rl
 from relulab import figures, statistics
 
 SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "torch_default")
-BIASES = np.linspace(-0.9, 0.9, 13).round(2)
+BIASES = np.linspace(-0.9, 0.9, 13).round(2) + 0.0  # not -0
 RATES = (0.1, 0.03, 0.3, 1.0)
 SHOWN_RATE, SHOWN_BIAS = RATES[0], 0.0  # the first is also what --quick keeps
 
