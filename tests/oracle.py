@@ -111,7 +111,7 @@ def train_one(
                 gradients, *_ = evaluate(*states[-1], next_batch(), number)
                 states.append(updated(*states[-1], gradients))
                 del waiting[0]
-            period = period_of(states, number(1e-5 if number is np.float32 else 1e-9))
+            period = period_of(states, number)
             outcome = "oscillating" if period else "unfinished"
         else:
             del waiting[0]
@@ -122,16 +122,19 @@ def train_one(
     raise AssertionError("unreachable")
 
 
-def period_of(states, tolerance):
+def period_of(states, number=float):
     """Return after how many steps the first state comes back, again and again; 0 for never."""
-
-    def is_back(state):
-        pairs = zip(state, states[0], strict=True)
-        return all(abs(now - then) <= tolerance * abs(then) for now, then in pairs)
-
+    tolerance = number(1e-5 if number is np.float32 else 1e-9)
+    away = [[abs(now - then) for now, then in zip(s, states[0], strict=True)] for s in states]
+    if any(math.isnan(a) for row in away for a in row):
+        return 0
+    moved = [max(column) for column in zip(*away, strict=True)]
+    sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
+    scale = max(sizes, default=number(0))
+    farthest = max(max(row) for row in away)
     for p in range(1, 65):
-        if all(is_back(state) for state in states[p::p]):
-            return p if p > 1 else 0
+        if all(max(row) <= tolerance * scale for row in away[p::p]):
+            return p if p > 1 and farthest >= number(1000) * tolerance * scale else 0
     return 0
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from oracle import assert_same_bits, period_of, train_one
-from relulab.engines.orbits import LONGEST_PERIOD, RETURN_TOLERANCE, _shortest_period
+from relulab.engines.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, shortest_period
 
 ENGINES = ["lockstep", "compiled"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
@@ -59,6 +59,7 @@ def test_period_doubling_with_c_frozen(engine):
 POINTS = np.linspace(-1, 1, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "target", "rate", "fates"),
     [
@@ -178,6 +179,43 @@ def test_example_by_example_the_period_is_an_epoch(engine):
     assert list(rl.train(dead, data, 0.5, shuffle_seed=1, **options).period) == [0, 0]
 
 
+@pytest.mark.parametrize("rate", [1.9, 1.99, 1.995])
+@pytest.mark.parametrize("target", [3.0, 1e5])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_decay_that_flips_is_no_orbit(engine, rate, target, dtype):
+    data = rl.TrainingSet.point(1.0, target)
+    for max_steps in range(100, 2500, 150):
+        network = rl.Networks(-1.0, -1.0, 1.0, 0.0)
+        options = {"max_steps": max_steps, "dtype": dtype, "gradient_tolerance": 1e-9}
+        assert rl.train(network, data, rate, engine=engine, **options).period[0] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_orbit_through_zero_is_one(engine, dtype):
+    """From c = 0, a dead unit's network comes back to about 0, which is far from it relatively."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        data = rl.TrainingSet(rng.uniform(1, 2, 7), rng.normal(size=7))
+        network = rl.Networks(-1.0, -1.0, 1.0, 0.0)
+        trained = rl.train(network, data, 2.0, max_steps=500, dtype=dtype, engine=engine)
+        assert list(trained.period) == [2]
+
+
+def test_every_run_of_many_is_followed(engine):
+    n = BLOCK + 1000
+    trained = rl.train(rl.Networks(-1.0, -1.0, 1.0, np.arange(n) + 4.0), POINT, 2.0, max_steps=10,
+                       engine=engine)  # fmt: skip
+    assert (trained.period == 2).all()
+
+
+def test_an_epoch_of_more_steps_than_the_longest_period_has_none(engine):
+    dead = rl.Networks(-1.0, -1.0, 1.0, 0.0)
+    for n_samples, period in ((LONGEST_PERIOD, LONGEST_PERIOD), (LONGEST_PERIOD + 1, 0)):
+        data = rl.TrainingSet(np.arange(1.0, n_samples + 1), np.arange(n_samples) % 7)
+        trained = rl.train(dead, data, 0.5, batch_size=1, max_steps=1000, engine=engine)
+        assert list(trained.period) == [period]
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=70), st.integers(0, 150))
 def test_shortest_period_is_the_oracles(cycle, wrong):
     """For a periodic sequence, perhaps with one state that breaks it."""
@@ -185,5 +223,5 @@ def test_shortest_period_is_the_oracles(cycle, wrong):
     if wrong < len(states):
         states[wrong] = (9.0,)
     returned = np.array([[state == states[0]] for state in states[1:]])
-    ours = int(_shortest_period(returned)[0])
-    assert (ours if ours > 1 else 0) == period_of(states, 0.0)
+    ours = int(shortest_period(returned)[0])
+    assert (ours if ours > 1 else 0) == period_of(states)

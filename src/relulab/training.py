@@ -1,6 +1,6 @@
 """The public trainer: ``train`` for where networks end, ``trace`` for how they get there."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import repeat
@@ -13,7 +13,7 @@ import pandas as pd
 from relulab.batches import checked_batches
 from relulab.data import TrainingSet
 from relulab.engines import sorted_sums
-from relulab.engines.contract import FinalStates, Problem
+from relulab.engines.contract import Problem
 from relulab.engines.lockstep import Lanes
 from relulab.engines.orbits import find_periods
 from relulab.network import PARAMETERS, Networks
@@ -30,10 +30,12 @@ from relulab.settings import (
 from relulab.validation import (
     FloatArray,
     InputError,
+    in_dtype,
     instance_of,
     non_negative_array,
     one_of,
     whole_number,
+    within_memory,
 )
 
 
@@ -156,14 +158,14 @@ def train(
     """
     instance_of("networks", networks, Networks)
     stopping = StoppingRule(max_steps, gradient_tolerance, divergence_loss)
-    run = load_engine(engine)
+    trainer = load_engine(engine)
     rates = _checked_rates(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
     sums = (gradient, batch_size, shuffle_seed)
     problem = _problem(networks, data, rates, freeze, sums, dtype, stopping)
-    final = run(problem)
-    period = find_periods(problem, final)
+    final = trainer.run(problem)
+    period = find_periods(problem, final, trainer.follow)
     return Trained(
         initial=networks,
         rates=rates,
@@ -211,6 +213,7 @@ def trace(
     rates = _checked_rates(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
+    within_memory("n_steps", (n_steps + 1) * 5 * len(networks))
     stopping = StoppingRule(max_steps=n_steps)
     sums = (gradient, batch_size, shuffle_seed)
     problem = _problem(networks, data, rates, freeze, sums, dtype, stopping)
@@ -239,11 +242,9 @@ def trace(
     return frame
 
 
-def load_engine(name: str) -> Callable[[Problem], FinalStates]:
-    """Return the ``run`` function of the named engine."""
-    module = import_module(f"relulab.engines.{resolved_engine(name)}")
-    run: Callable[[Problem], FinalStates] = module.run
-    return run
+def load_engine(name: str) -> Any:
+    """Return the module of the named engine, with its functions ``run`` and ``follow``."""
+    return import_module(f"relulab.engines.{resolved_engine(name)}")
 
 
 def _checked_rates(rates: tuple[Any, Any, Any], n_nets: int) -> dict[str, FloatArray]:
@@ -274,15 +275,16 @@ def _problem(
             f"divergence_loss: expected a number within the range of {number},"
             f" got {stopping.divergence_loss}"
         )
-    both = [rates[name if name in rates else "learning_rate"] for name in RATES[1:]]
+    given = {name: in_dtype(name, rate, number) for name, rate in rates.items()}
+    both = [given[name if name in given else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in frozen for p in PARAMETERS)
-    x, target = _rounded("x", data.x, number), _rounded("target", data.target, number)
+    x, target = in_dtype("data", data.x, number), in_dtype("data", data.target, number)
     gradient, batch_size, shuffle_seed = sums
     batches = checked_batches(batch_size, shuffle_seed, data.n_samples, gradient)
     by_tables = resolved_gradient(gradient, data.n_samples, batch_size) == "sorted"
     return Problem(
-        parameters=_rounded("networks", networks.stack(), number),
-        rates=_rounded("learning_rate", np.stack(both), number),
+        parameters=in_dtype("networks", networks.stack(), number),
+        rates=np.stack(both),
         trained=(w, b, v, c),
         x=x,
         target=target,
@@ -290,12 +292,3 @@ def _problem(
         batches=batches,
         stopping=stopping,
     )
-
-
-def _rounded(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
-    """Return the values in the dtype of the arithmetic; refuse those beyond its range."""
-    with np.errstate(over="ignore"):
-        result = values.astype(dtype, copy=False)
-    if not np.isfinite(result).all():
-        raise InputError(f"{name}: expected values within the range of {dtype}, got larger ones")
-    return result

@@ -15,6 +15,7 @@ of the columns of ``sorted_sums`` and of the outcomes are baked in: when they ch
 """
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import numba
@@ -140,6 +141,34 @@ def _tables(problem: Problem, integer: Any) -> Any:
     sides = np.zeros((N_SIDES, LANES), problem.dtype)
     splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
     return sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising
+
+
+def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
+    """Take steps from the state at max_steps, without judging; see ``orbits.Follow``."""
+    number, n_nets = problem.dtype.type, problem.n_nets
+    integer = np.dtype(f"i{problem.dtype.itemsize}").type
+    distance, moved = np.empty((n_steps, n_nets), number), np.zeros((4, n_nets), number)
+    batches = problem.batches
+    every = np.arange(problem.x.size)
+    steps = batches.steps(problem.stopping.max_steps) if batches else repeat(every)
+    samples = [batch for _, batch in zip(range(n_steps), steps, strict=False)]
+    ends = np.cumsum([0, *map(len, samples)]) if batches else np.tile([0, every.size], 1)
+    _follow(
+        problem.parameters.copy(),
+        problem.rates,
+        np.array(problem.trained),
+        problem.x,
+        problem.target,
+        _tables(problem, integer),
+        np.concatenate(samples) if batches else every,
+        ends,
+        (number(0), number(0.5), number(problem.x.size), splitter(number)),
+        np.arange(problem.x.size + 1).astype(number),
+        np.empty((5, LANES), number),
+        distance,
+        moved,
+    )
+    return distance, moved
 
 
 def _run_batches(
@@ -722,3 +751,44 @@ def _train_epochs(
                 v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
                 c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
                 taken[i] += goes_on
+
+
+@_compiled
+def _follow(
+    p, r, trained, x, target, tables, samples, ends, constants, counts, sums, distance, moved
+):  # fmt: skip
+    """Step all networks, without judging, and note how far they are from where they were.
+
+    ``samples[ends[k]:ends[k+1]]`` are what step k takes; with a single such part, every step.
+    """
+    zero, half, _, _ = constants
+    for start in range(0, p.shape[1], LANES):
+        stop = min(start + LANES, p.shape[1])
+        n = stop - start
+        q = p[:, start:stop]
+        w, b, v, c, then = q[0], q[1], q[2], q[3], q.copy()
+        for k in range(distance.shape[0]):
+            part = k if ends.size > 2 else 0
+            taken = samples[ends[part] : ends[part + 1]]
+            count = counts[taken.size]
+            if tables is None:
+                _sum_up(w, b, v, c, x, target, taken, sums, n, zero, half)
+                for i in range(n):
+                    for j in range(4):
+                        sums[j, i] = sums[j, i] / count if trained[j] else zero
+            else:
+                for i in range(n):
+                    gw, gb, gv, gc, _, _, _, _ = _evaluate(
+                        q, i, x, target, tables, trained, constants
+                    )
+                    sums[0, i], sums[1, i], sums[2, i], sums[3, i] = gw, gb, gv, gc
+            for i in range(n):
+                far = zero
+                for j in range(4):
+                    rate = r[0, start + i] if j < 2 else r[1, start + i]
+                    if trained[j]:
+                        q[j, i] -= rate * sums[j, i]
+                    away = abs(q[j, i] - then[j, i])
+                    moved[j, start + i] = _larger(moved[j, start + i], away)
+                    far = _larger(far, away)
+                distance[k, start + i] = far

@@ -4,7 +4,7 @@ A network that finishes is written out and its lane is given to the next one tha
 window stays full although run lengths differ 1000-fold; when none waits, the window shrinks.
 """
 
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
@@ -160,14 +160,6 @@ class Lanes:
         np.subtract(self.parameters, self.gradients, out=self.parameters)
         self.clock += 1
 
-    def step(self, batch: npt.NDArray[np.int64] | None) -> None:
-        """Take one step in every lane, on a batch or on all samples, without judging."""
-        if batch is None:
-            self.evaluate()
-        else:
-            self.evaluate_batch(batch)
-        self.update()
-
     def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
         """Return the largest absolute gradient in some lanes."""
         norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)
@@ -185,6 +177,25 @@ def run(problem: Problem) -> FinalStates:
                 window = min(WINDOW, problem.n_nets - first)
                 _run_batches(problem.batches, Lanes(problem, window, first), final)
     return final
+
+
+def follow(problem: Problem, n_steps: int) -> tuple[FloatArray, FloatArray]:
+    """Take steps from the state at max_steps, without judging; see ``orbits.Follow``."""
+    distance = np.empty((n_steps, problem.n_nets), problem.dtype)
+    moved = np.zeros((4, problem.n_nets), problem.dtype)
+    lanes, batches = Lanes(problem, problem.n_nets), problem.batches
+    steps = batches.steps(problem.stopping.max_steps) if batches else repeat(None)
+    with np.errstate(all="ignore"):
+        for row, batch in zip(distance, steps, strict=False):
+            if batch is None:
+                lanes.evaluate()
+            else:
+                lanes.evaluate_batch(batch)
+            lanes.update()
+            away = np.abs(lanes.parameters - problem.parameters)
+            np.max(away, axis=0, out=row)
+            np.maximum(moved, away, out=moved)
+    return distance, moved
 
 
 def _run_full_batch(problem: Problem, final: FinalStates) -> None:
