@@ -773,22 +773,23 @@ def _follow(
             count = counts[taken.size]
             if tables is None:
                 _sum_up(w, b, v, c, x, target, taken, sums, n, zero, half)
-                for i in range(n):
-                    for j in range(4):
-                        sums[j, i] = sums[j, i] / count if trained[j] else zero
+                for j in range(4):
+                    for i in range(n):
+                        sums[j, i] /= count
             else:
                 for i in range(n):
                     gw, gb, gv, gc, _, _, _, _ = _evaluate(
                         q, i, x, target, tables, trained, constants
                     )
                     sums[0, i], sums[1, i], sums[2, i], sums[3, i] = gw, gb, gv, gc
-            for i in range(n):
-                far = zero
-                for j in range(4):
-                    rate = r[0, start + i] if j < 2 else r[1, start + i]
-                    if trained[j]:
-                        q[j, i] -= rate * sums[j, i]
-                    away = abs(q[j, i] - then[j, i])
-                    moved[j, start + i] = _larger(moved[j, start + i], away)
-                    far = _larger(far, away)
-                distance[k, start + i] = far
+            far = distance[k, start:stop]
+            far[:] = zero
+            for j in range(4):
+                if trained[j]:
+                    rate, here, was = r[0 if j < 2 else 1, start:stop], q[j], then[j]
+                    gradient, most = sums[j], moved[j, start:stop]
+                    for i in range(n):
+                        here[i] -= rate[i] * gradient[i]
+                        away = abs(here[i] - was[i])
+                        most[i] = _larger(most[i], away)
+                        far[i] = _larger(far[i], away)
