@@ -15,7 +15,17 @@ SOURCE = Path(rl.__file__).parent
 LAYERS = [
     {"validation", "double_double"},
     {"columns", "tallies"},
-    {"outcome", "network", "data", "initialization", "parallel", "splits", "batches"},
+    {
+        "outcome",
+        "network",
+        "data",
+        "initialization",
+        "parallel",
+        "locking",
+        "progress",
+        "splits",
+        "batches",
+    },
     {"settings", "least_squares", "theory", "engines.sorted_sums"},
     {"engines.contract", "curvature"},
     {"engines.lockstep", "engines.compiled"},

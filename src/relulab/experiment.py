@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,8 @@ from matplotlib.axes import Axes
 from relulab import figures, statistics, tables
 from relulab.data import TrainingSet
 from relulab.execution import run_sweeps
+from relulab.locking import locked
+from relulab.parallel import dask_cluster
 from relulab.results import Results, write_parquet
 from relulab.sweep import Sweep
 from relulab.validation import InputError
@@ -85,8 +88,8 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            f"\ninterrupted: finished shards are kept in {results.folder};"
-            " the same command goes on from there",
+            f"\ninterrupted: what is finished is kept in {results.folder}"
+            f" ({results.n_missing():,} runs are missing); the same command goes on from there",
             file=sys.stderr,
         )
         return 130
@@ -106,14 +109,16 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     if not options.figures:
         asked = experiment.sweeps
         described = asked(options) if callable(asked) else asked
-        sweeps = {name: _adapted(sweep, options) for name, sweep in described.items()}
-        failed = run_sweeps(
-            sweeps,
-            results,
-            n_jobs=options.jobs,
-            engine=options.engine,
-            restart=options.restart,
-        )
+        sweeps = _adapted(described, options)
+        _check_by(options.by, sweeps)
+        with dask_cluster(options.scheduler) if options.scheduler else nullcontext():
+            failed = run_sweeps(
+                sweeps,
+                results,
+                n_jobs=options.jobs,
+                engine=options.engine,
+                restart=options.restart,
+            )
         if failed:
             print(
                 f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
@@ -121,9 +126,13 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
                 file=sys.stderr,
             )
         for name, make in experiment.records.items():
-            write_parquet(results.record_file(name), make(options))
+            record = make(options)
+            with locked(results.folder):
+                write_parquet(results.record_file(name), record)
     if experiment.sweeps:
         _print_outcomes(results)
+        if missing := results.n_missing():
+            print(f"{missing:,} runs are not finished; all that is told here is of those that are")
     report = chain(experiment.report(results), _tables_by(results, options.by))
     written = write_report(report, results.folder, options.format, options.tables)
     print(f"\n{experiment.question}")
@@ -188,17 +197,33 @@ def write_report(
     return written
 
 
-def _adapted(sweep: Sweep, options: argparse.Namespace) -> Sweep:
-    """Return the sweep with the changes that the command line asks for."""
-    changes: dict[str, object] = {}
-    if options.quick:
-        changes |= {name: axis[::QUICK] for name, axis in sweep.axes.items()}
-        if sweep.draws:
-            changes["draws"] = max(sweep.draws // QUICK, 1)
-    for name in ("draws", "seed", "max_steps"):
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
-    return replace(sweep, **changes)  # type: ignore[arg-type]
+def _adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[str, Sweep]:
+    """Return the sweeps with the changes that the command line asks for."""
+    if options.draws is not None and not any(sweep.drawn for sweep in sweeps.values()):
+        raise InputError("--draws: expected none, because nothing is drawn at random here")
+    adapted = {}
+    for label, sweep in sweeps.items():
+        changes: dict[str, object] = {}
+        if options.quick:
+            changes |= {name: axis[::QUICK] for name, axis in sweep.axes.items()}
+            if sweep.draws:
+                changes["draws"] = max(sweep.draws // QUICK, 1)
+        for name in ("draws", "seed", "max_steps"):
+            if getattr(options, name) is not None and (name != "draws" or sweep.drawn):
+                changes[name] = getattr(options, name)
+        adapted[label] = replace(sweep, **changes)  # type: ignore[arg-type]
+    return adapted
+
+
+def _check_by(by: Sequence[str], sweeps: Mapping[str, Sweep]) -> None:
+    """Refuse columns that runs cannot be grouped by, before anything is trained."""
+    known = ["sweep"]
+    for sweep in sweeps.values():
+        known += [name for name in sweep.parameters(0, 0) if name not in (*known, "run", "draw")]
+    if wrong := [name for k, name in enumerate(by) if name not in known or name in by[:k]]:
+        raise InputError(
+            f"--by: expected each once of the columns {', '.join(known)}, got {wrong[0]!r}"
+        )
 
 
 def _print_outcomes(results: Results) -> None:
@@ -244,6 +269,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--draws", type=int, help="random draws; raising it keeps the runs that are finished")
     add("--max-steps", type=int, help="the largest number of updates of a run")
     add("--seed", type=int, help="the seed of the random draws")
+    add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
     add("--results", type=Path, metavar="DIR", help="the folder for files, tables and figures")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
     if experiment.options:

@@ -1,11 +1,29 @@
 """Independent tasks through joblib: in this process when that is enough, else by workers."""
 
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import joblib
 
 from relulab.validation import InputError, shown
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The result of a task whose worker died: killed for its memory, most often.
+
+    Attributes
+    ----------
+    error : str
+        What the pool said, as a traceback.
+    """
+
+    error: str
 
 
 def checked_n_jobs(n_jobs: object) -> int:
@@ -20,20 +38,119 @@ def map_unordered(
 ) -> Iterator[tuple[int, Any]]:
     """Yield (index of the task, ``function(*task)``) as the tasks get done.
 
-    ``n_jobs`` as in joblib: -1 is one worker for each core. A single task, or a single worker,
-    runs in this process. ``threads`` tells that the function releases the GIL.
+    ``n_jobs`` as in joblib: -1 is one worker for each core. ``threads`` tells that the function
+    releases the GIL. A single task, or a single worker, runs in this process, in a thread of its
+    own if it can, so that an interrupt need not wait for it. A backend that was chosen by
+    ``joblib.parallel_config`` goes before all that.
+
+    An exception of the function is raised here. When a worker process dies, which takes the others
+    with it, the tasks that may have been running are tried again, each alone; one that dies again
+    yields ``Lost``.
     """
-    if n_jobs == 1 or len(tasks) == 1:
-        for i, task in enumerate(tasks):
+    left = dict(enumerate(tasks))
+    if (n_jobs == 1 or len(left) == 1) and _backend_is_ours():
+        yield from _here(function, dict(left), threads)
+        return
+    while left:
+        done = _by_workers(function, dict(left), n_jobs, threads)
+        while left:
+            try:
+                i, result, error = next(done)
+            except Exception:  # the pool broke; not the function, whose exceptions are results
+                # Tasks go to the workers in their order, not more than this many ahead.
+                for i in list(left)[: 2 * joblib.effective_n_jobs(n_jobs)]:
+                    yield i, _alone(function, left.pop(i))
+                break
+            if error:
+                raise error
+            del left[i]
+            yield i, result
+
+
+def _here(
+    function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]], threads: bool
+) -> Iterator[tuple[int, Any]]:
+    if not threads:
+        for i, task in tasks.items():
             yield i, function(*task)
         return
+    results: SimpleQueue[tuple[int, Any, Exception | None]] = SimpleQueue()
+
+    def work() -> None:
+        for i, task in tasks.items():
+            results.put(_numbered(i, function, task))
+
+    Thread(target=work, daemon=True).start()  # nobody waits for it when the program ends
+    for _ in range(len(tasks)):
+        i, result, error = results.get()
+        if error:
+            raise error
+        yield i, result
+
+
+def _by_workers(
+    function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]], n_jobs: int, threads: bool
+) -> Iterator[tuple[int, Any, Exception | None]]:
     workers = joblib.Parallel(
         n_jobs=n_jobs,
         prefer="threads" if threads else "processes",
         return_as="generator_unordered",
+        batch_size=1,
     )
-    yield from workers(joblib.delayed(_numbered)(i, function, task) for i, task in enumerate(tasks))
+    calls = (joblib.delayed(_numbered)(i, function, task) for i, task in tasks.items())
+    yield from workers(calls)
 
 
-def _numbered(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[int, Any]:
-    return i, function(*task)
+def _alone(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+    """Return the result of a task in a worker that has no other, or ``Lost``."""
+    try:
+        [(_, result, error)] = _by_workers(function, {0: task}, n_jobs=2, threads=False)
+    except Exception:
+        return Lost(traceback.format_exc())
+    if error:
+        raise error
+    return result
+
+
+def _numbered(
+    i: int, function: Callable[..., Any], task: tuple[Any, ...]
+) -> tuple[int, Any, Exception | None]:
+    """Return the number of the task, its result or None, and its exception or None."""
+    try:
+        return i, function(*task), None
+    except Exception as error:
+        return i, None, error
+
+
+def _backend_is_ours() -> bool:
+    backend, _ = joblib.parallel.get_active_backend()
+    return isinstance(
+        backend, (joblib._parallel_backends.LokyBackend, joblib._parallel_backends.ThreadingBackend)
+    )
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[None]:
+    """Let joblib send tasks to the Dask cluster at an address.
+
+    Raises
+    ------
+    InputError
+        If Dask is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise InputError(
+            "--scheduler: expected Dask where a scheduler is named, found none;"
+            " pip install 'relulab[dask]' brings it"
+        ) from None
+    try:
+        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler: expected the address of a Dask scheduler, such as tcp://host:8786, got"
+            f" {shown(address)} ({shown(str(error))})"
+        ) from None
+    with client, joblib.parallel_config(backend="dask"):
+        yield

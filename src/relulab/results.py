@@ -1,5 +1,9 @@
 """A results folder: a manifest, one Parquet file per shard, records; written whole or not at all.
 
+What relulab writes can be told from what others do: Parquet files bear a mark, and the manifest
+lists the shards with the checksums of their files. Every page of data has a checksum of its own,
+which is looked at whenever it is read.
+
 ::
 
     <folder>/manifest.json                          what was asked, by which versions, shard states
@@ -9,6 +13,7 @@
 ``pandas.read_parquet("<folder>/runs")`` reads all runs, with ``sweep`` as a column.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -24,8 +29,12 @@ import pyarrow.parquet as pq
 
 from relulab.validation import InputError, shown
 
-FORMAT = 1
+# What the files of a folder mean; 2 since runs have a period and may be oscillating.
+FORMAT = 2
 DONE, PENDING, FAILED = "done", "pending", "failed"
+
+# In the metadata of every Parquet file that relulab wrote.
+MARK = b"relulab"
 
 
 class Results:
@@ -70,13 +79,6 @@ class Results:
         """Return where a record is stored."""
         return self.folder / "records" / f"{name}.parquet"
 
-    def has_part(self, sweep: str, number: int, n_rows: int) -> bool:
-        """Return whether a shard's file is there and opens with that number of rows."""
-        try:
-            return bool(pq.read_metadata(self.part_file(sweep, number)).num_rows == n_rows)
-        except (OSError, pa.ArrowException):
-            return False
-
     def part_files(self, sweep: str = "*") -> list[Path]:
         """Return the files of the finished shards, in order."""
         return sorted(self.folder.glob(f"runs/sweep={sweep}/part-*.parquet"))
@@ -85,10 +87,42 @@ class Results:
         """Return the names of the sweeps of which there are results."""
         return sorted({f.parent.name.removeprefix("sweep=") for f in self.part_files()})
 
+    def n_missing(self) -> int:
+        """Return how many of the runs that the manifest lists are not there yet."""
+        manifest = self.read_manifest()
+        return sum(
+            shard["stop"] - shard["start"]
+            for name, entry in (manifest["sweeps"] if manifest else {}).items()
+            for number, shard in enumerate(entry["shards"])
+            if not self.part_file(name, number).exists()
+        )
+
+    def listed(self, manifest: Mapping[str, Any]) -> set[Path]:
+        """Return the files of the shards that a manifest lists."""
+        return {
+            self.part_file(name, number)
+            for name, entry in manifest["sweeps"].items()
+            for number in range(len(entry["shards"]))
+        }
+
+    def written(self) -> set[Path]:
+        """Return the Parquet files that relulab wrote here: marked, or listed in the manifest."""
+        try:
+            manifest = self.read_manifest()
+        except InputError:  # damaged
+            manifest = None
+        listed = self.listed(manifest) if manifest else set()
+        files = {*self.folder.glob("runs/**/*.parquet"), *self.folder.glob("records/*.parquet")}
+        return {file for file in files if file in listed or _is_marked(file)}
+
+    def beside(self, files: set[Path]) -> list[Path]:
+        """Return the Parquet files under runs/ beside some, but for those that are half-written."""
+        there = set(self.folder.glob("runs/**/*.parquet"))
+        return sorted(f for f in there - files if not f.name.startswith("."))
+
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
-        records = self.folder.glob("records/*.parquet")
-        for file in (self.manifest_file, *self.part_files(), *records):
+        for file in (*self.written(), self.manifest_file):
             file.unlink(missing_ok=True)
         self.remove_temporary_files()
 
@@ -111,7 +145,12 @@ class Results:
         wanted = None if columns is None else [c for c in columns if c != "sweep"]
         for file in files:
             try:
-                frame = pd.read_parquet(file, columns=wanted, partitioning=None)
+                if missing := set(wanted or ()) - set(pq.read_schema(file).names):
+                    raise InputError(
+                        f"columns: expected columns among {', '.join(pq.read_schema(file).names)},"
+                        f" got {min(missing)}"
+                    )
+                frame = _read(file, wanted).to_pandas()
             except (pa.ArrowException, OSError) as error:
                 raise InputError(
                     f"{file}: expected a Parquet file, got a damaged one; run the experiment again"
@@ -133,8 +172,8 @@ class Results:
             ) from None
 
 
-def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = ()) -> None:
-    """Write a table so that it appears whole or not at all.
+def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = ()) -> str:
+    """Write a table so that it appears whole or not at all; return the checksum of the file.
 
     Only the columns in ``dictionary`` get one: for random floats it makes writing slower and
     files larger.
@@ -142,6 +181,7 @@ def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = (
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(file)
     table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), MARK: b"1"})
     try:
         with temporary.open("wb") as sink:
             encoded = [column for column in dictionary if column in frame]
@@ -153,12 +193,40 @@ def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = (
                 use_dictionary=encoded,
                 write_statistics=encoded,
                 compression="none",
+                write_page_checksum=True,
             )
             sink.flush()
             os.fsync(sink.fileno())
+        digest = checksum(temporary)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+    return digest
+
+
+def checksum(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def has_rows(file: Path, n_rows: int) -> bool:
+    """Return whether a file can be read to its end, whole, with that number of rows."""
+    try:
+        return bool(_read(file).num_rows == n_rows)
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
+    return pq.read_table(file, columns=columns, partitioning=None, page_checksum_verification=True)
+
+
+def _is_marked(file: Path) -> bool:
+    try:
+        return MARK in (pq.read_metadata(file).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _is_entry(entry: Any) -> bool:

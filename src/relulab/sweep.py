@@ -16,7 +16,7 @@ from relulab.data import TrainingSet
 from relulab.initialization import Distribution
 from relulab.least_squares import best_fit
 from relulab.network import PARAMETERS, Networks
-from relulab.parallel import checked_n_jobs, map_unordered
+from relulab.parallel import Lost, checked_n_jobs, map_unordered
 from relulab.settings import (
     DTYPES,
     GRADIENTS,
@@ -234,6 +234,8 @@ class Sweep:
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
         for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads):
+            if isinstance(frame, Lost):
+                raise RuntimeError(f"a worker was killed, perhaps for its memory:\n{frame.error}")
             frames[i] = frame
         return pd.concat(frames, ignore_index=True)
 

@@ -1,0 +1,92 @@
+"""One process at a time writes to a results folder."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from relulab.validation import InputError
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """The right to write to a folder, for workers, who may outlive the process that has it.
+
+    Attributes
+    ----------
+    note : Path
+        The file that tells who has it.
+    text : str
+        What the file holds as long as we have it.
+    """
+
+    note: Path
+    text: str
+
+    def holds(self) -> bool:
+        """Return whether nobody else has taken over."""
+        try:
+            return self.note.read_text(encoding="utf-8") == self.text
+        except OSError:
+            return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Ownership]:
+    """Keep other processes from writing to a folder, which is made if need be.
+
+    The operating system gives the lock back when a process ends in whatever way, so a lock is
+    never stale; what a dead process leaves is the note of who it was.
+
+    Raises
+    ------
+    InputError
+        If another process is at work there; it names that process and its host.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / ".owner.json"
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: expected no other process at work there, found {_named(note)}; wait for"
+            " it, or use --results with another folder"
+        ) from None
+    try:
+        if note.exists():
+            print(
+                f"{folder}: {_named(note)} ended without finishing; going on from what it left",
+                file=sys.stderr,
+            )
+        ours = Ownership(note, json.dumps(_owner()) + "\n")
+        note.write_text(ours.text, encoding="utf-8")
+        yield ours
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _owner() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(),
+    }
+
+
+def _named(note: Path) -> str:
+    """Return whom a note tells of, in words."""
+    try:
+        owner = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a process that left no name"  # killed in the moment of writing it, or just begun

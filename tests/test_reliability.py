@@ -1,0 +1,337 @@
+"""What RELIABILITY.md promises, and attempts to break it: kills, damage, full disks, locks."""
+
+import contextlib
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import relulab as rl
+from relulab.execution import run_sweeps
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(1.0, 3.0),
+    w=rl.Normal(0, 1),
+    b=rl.Normal(0, 1),
+    v=rl.Normal(0, 1),
+    learning_rate=[0.01, 0.1, 0.5],
+    draws=4_000,
+    max_steps=3_000,
+)
+SHARD = 400
+
+# What child processes begin with: the same sweep, run by the words that follow.
+CHILD = """
+import os, signal, sys
+import numpy as np
+import relulab as rl
+from relulab import execution
+from relulab.execution import run_sweeps
+
+execution.FEW_RUNS = 0
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(1.0, 3.0), w=rl.Normal(0, 1), b=rl.Normal(0, 1),
+    v=rl.Normal(0, 1), learning_rate=[0.01, 0.1, 0.5], draws=4_000, max_steps=3_000,
+)
+results = rl.Results(sys.argv[1])
+"""
+
+
+def child(code, folder, **options):
+    """Start Python on some code with the results folder as its argument."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + textwrap.dedent(code), str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return SWEEP.run()
+
+
+@pytest.fixture
+def results(tmp_path):
+    return rl.Results(tmp_path / "here")
+
+
+def assert_whole(results, undisturbed):
+    """Hold a folder against an undisturbed run, to the bit, and find nothing half-written."""
+    frame = results.load().drop(columns="sweep")
+    pd.testing.assert_frame_equal(frame, undisturbed, check_exact=True)
+    assert results.n_missing() == 0
+    assert not list(results.folder.rglob(".*.tmp"))
+    assert not (results.folder / ".owner.json").exists()
+    seen = pd.read_parquet(results.folder / "runs").drop(columns="sweep")
+    pd.testing.assert_frame_equal(seen, undisturbed, check_exact=True)
+
+
+def stamps(results):
+    """Return which file has been written when."""
+    return {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in results.part_files()}
+
+
+LOUD = """
+    def loud(*task):
+        print("before", flush=True)
+        result = quiet(*task)
+        print("after", flush=True)
+        return result
+
+    quiet, execution._run_shard = execution._run_shard, loud
+    run_sweeps({{"a": SWEEP}}, results, n_jobs=2, engine="{engine}", shard_size=400, progress=False)
+"""
+
+
+def kill_group(process):
+    """Kill what is left of the process group that a process was the first of."""
+    if process:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@posix
+@pytest.mark.parametrize("engine", ["lockstep", "compiled"])
+def test_killed_at_random_moments_it_resumes_to_the_same_bytes(results, undisturbed, engine):
+    """Ten times: begin or go on, and after a random number of shards, and a bit, kill it."""
+    if engine == "compiled":
+        pytest.importorskip("numba", reason="Numba (extra fast) missing")
+    moments = random.Random(engine)
+    n_shards, finished = 30, {}
+    orphans = None  # the workers of a killed process, which go on for a while
+    for _ in range(10):
+        n_left = n_shards - len(finished)
+        if n_left < 4:
+            for file in list(finished)[::2]:
+                file.unlink()
+            finished = stamps(results)
+            n_left = n_shards - len(finished)
+        process = child(LOUD.format(engine=engine), results.folder, start_new_session=True)
+        for _ in range(moments.randrange(1, n_left)):
+            process.stdout.readline()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(0, 0.03))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        kill_group(orphans)
+        orphans = process
+        now = stamps(results)
+        assert finished.items() <= now.items()  # nothing that was finished is computed again
+        finished = now
+    assert finished
+    kill_group(orphans)
+    finished = stamps(results)
+    run_sweeps({"a": SWEEP}, results, shard_size=SHARD, progress=False)
+    assert finished.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
+DEADLY = """
+    class Deadly(rl.Sweep):
+        def train(self, start, stop, engine):
+            marker = sys.argv[1] + ".died"
+            if start == 1200 and ({always} or not os.path.exists(marker)):
+                open(marker, "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().train(start, stop, engine)
+
+    Deadly.__module__ = "__main__"
+    deadly = Deadly(**{{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                       if name != "_values"}})
+    print(run_sweeps({{"a": deadly}}, results, n_jobs=2, engine="lockstep", shard_size=400,
+                     progress=False))
+"""
+
+
+@posix
+@pytest.mark.parametrize("always", [False, True])
+def test_a_killed_worker_costs_at_most_its_own_shard(results, undisturbed, always):
+    process = child(DEADLY.format(always=always), results.folder)
+    output, errors = process.communicate()
+    assert output.split() == [str(int(always))], errors
+    shards = results.read_manifest()["sweeps"]["a"]["shards"]
+    assert [s["state"] for s in shards].count("failed") == int(always)
+    if always:
+        assert shards[3]["state"] == "failed"
+        assert "Terminated" in shards[3]["error"]
+        before = stamps(results)
+        assert len(before) == len(shards) - 1
+        assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+        assert before.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
+@posix
+@pytest.mark.parametrize("engine", ["lockstep", "compiled"])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_interrupt_does_not_wait_for_the_runs(results, engine, n_jobs):
+    if engine == "compiled":
+        pytest.importorskip("numba", reason="Numba (extra fast) missing")
+    endless = """
+        endless = rl.Sweep(data=SWEEP.data, w=np.linspace(1, 2, 4), v=1.0, learning_rate=1e-15,
+                           max_steps=10**12)
+        class Loud(rl.Sweep):
+            def train(self, start, stop, engine):
+                print("trains", flush=True)
+                return super().train(start, stop, engine)
+        Loud.__module__ = "__main__"
+        loud = Loud(**{name: getattr(endless, name) for name in endless.__dataclass_fields__
+                       if name != "_values"})
+        experiment = rl.Experiment(file="endless.py", question="When?", sweeps={"a": loud},
+                                   report=lambda results: ())
+        sys.exit(rl.main(experiment, ["--jobs", "%d", "--engine", "%s", "--results", sys.argv[1]]))
+    """
+    process = child(endless % (n_jobs, engine), results.folder)
+    assert process.stdout.readline() == "trains\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)  # the runs would take hours
+    assert process.returncode == 130, errors
+    assert "interrupted: what is finished is kept" in errors
+    assert "4 runs are missing" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_flipped_bit_is_found_told_and_mended(results, undisturbed, seed, capsys):
+    run_sweeps({"a": SWEEP}, results, shard_size=2_000, progress=False)
+    place = random.Random(seed)
+    file = place.choice(results.part_files())
+    content = bytearray(file.read_bytes())
+    content[place.randrange(len(content))] ^= 1 << place.randrange(8)
+    file.write_bytes(content)
+    try:
+        loaded = results.load().drop(columns="sweep")
+    except rl.InputError as error:
+        assert str(file) in str(error)  # noqa: PT017 - or nothing is wrong with what was read
+    else:
+        pd.testing.assert_frame_equal(loaded, undisturbed, check_exact=True)
+    before = stamps(results)
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+    assert f"{file}: damaged; it is computed again" in capsys.readouterr().err
+    assert_whole(results, undisturbed)
+    assert {f for f, stamp in stamps(results).items() if before[f] != stamp} == {file}
+
+
+@posix
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_full_disk_ends_in_one_line_and_a_folder_that_resumes(results, undisturbed, n_jobs):
+    """A limit on the size of files stands for it: the second, larger shards do not fit."""
+    run_sweeps({"a": replace(SWEEP, draws=400)}, results, shard_size=300, progress=False)
+    before = stamps(results)
+    full = f"""
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        experiment = rl.Experiment(file="full.py", question="When?", sweeps={{"a": SWEEP}},
+                                   report=lambda results: ())
+        status = rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "lockstep",
+                                      "--results", sys.argv[1]])
+        sys.exit(status)
+    """
+    process = child(full, results.folder)
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: [Errno 27] File too large")
+    assert "what is finished is kept" in last
+    assert "Traceback" not in errors
+    assert before.items() <= stamps(results).items()
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+    assert before.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
+@posix
+def test_a_second_process_is_refused_and_a_dead_ones_lock_is_taken_over(
+    results, undisturbed, capsys
+):
+    waiting = """
+        from relulab.locking import locked
+        with locked(results.folder):
+            print("locked", flush=True)
+            sys.stdin.read()
+    """
+    process = child(waiting, results.folder, stdin=subprocess.PIPE)
+    process.stdout.readline()
+    name = f"process {process.pid} on {platform.node()}"
+    with pytest.raises(rl.InputError, match=rf"expected no other process .* {name} \(since 20"):
+        run_sweeps({"a": SWEEP}, results, progress=False)
+    assert not results.manifest_file.exists()
+    process.kill()
+    process.communicate()
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert f"{name} (since 20" in (said := capsys.readouterr().err)
+    assert "ended without finishing" in said
+    assert_whole(results, undisturbed)
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_another_major_version_is_refused(results, monkeypatch):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    text = results.manifest_file.read_text()
+    assert f'"relulab": "{0}.' in text
+    results.manifest_file.write_text(text.replace('"relulab": "0.', '"relulab": "7.'))
+    with pytest.raises(rl.InputError, match=r"relulab: there 7\..*, asked 0\..*--restart"):
+        run_sweeps({"a": SWEEP}, results, progress=False)
+
+
+def test_restart_deletes_only_what_relulab_wrote(results, undisturbed):
+    run_sweeps({"a": SWEEP}, results, shard_size=SHARD, progress=False)
+    kept = {
+        results.folder / "notes.md": "mine",
+        results.folder / "records" / "mine.csv": "a,b",
+        results.folder / "runs" / "sweep=a" / "readme.txt": "mine",
+        results.folder / "runs" / "sweep=a" / ".hidden": "mine",
+    }
+    for file, text in kept.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    mine = results.folder / "records" / "mine.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(mine)
+    run_sweeps({"a": SWEEP}, results, restart=True, shard_size=6_000, progress=False)
+    assert all(file.read_text() == text for file, text in kept.items())
+    assert mine.exists()
+    assert len(results.part_files()) == 2  # the 30 old ones are gone
+    results.folder.joinpath("runs", "sweep=a", "readme.txt").unlink()
+    assert_whole(results, undisturbed)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_runs_of_others_among_ours_are_refused_by_name(results, restart):
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    mine = results.part_file("a", 77)
+    pd.DataFrame({"a": [1]}).to_parquet(mine)
+    with pytest.raises(rl.InputError, match=r"part-00077\.parquet: expected only the files of"):
+        run_sweeps({"a": SWEEP}, results, restart=restart, progress=False)
+    assert len(pd.read_parquet(mine, partitioning=None)) == 1
+
+
+def test_partial_results_are_told_and_drawn(results, capsys):
+    sweep = replace(SWEEP, draws=100)
+    experiment = rl.Experiment(
+        file="half.py",
+        question="How far?",
+        sweeps={"a": sweep},
+        report=lambda found: [("t", rl.statistics.outcome_rates(found.frames()))],
+    )
+    run_sweeps({"a": sweep}, results, shard_size=100, progress=False)
+    results.part_file("a", 1).unlink()
+    assert rl.main(experiment, ["--figures", "--results", str(results.folder)]) == 0
+    assert "100 runs are not finished" in capsys.readouterr().out
+    table = pd.read_csv(results.folder / "t.csv")
+    assert table["count"].sum() == 200
+    assert np.all(table["n_runs"] == 200)
+    assert Path(results.folder / ".lock").exists()  # reading takes no lock, and changes none
