@@ -2,9 +2,12 @@
 
 Three samples that no network fits, all four parameters drawn from N(0, 1). A dead unit's network
 only moves c: to the mean of the targets by full-batch steps, but to another, known value if it sees
-one sample after the other in the same order.
+one sample after the other in the same order; shuffled, c never settles. All runs make all their
+steps (gradient tolerance 0): one by one, a gradient of the mean loss that happens to vanish at the
+beginning of an epoch is no reason to stop.
 """
 
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +19,17 @@ import relulab as rl
 from relulab import figures, statistics, theory
 
 DATA = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
+RATES = np.geomspace(0.005, 1.6, 16)
+ALL, IN_ORDER, SHUFFLED = "all samples", "one by one, in order", "one by one, shuffled"
 ORDERS: dict[str, dict[str, Any]] = {
-    "all samples": {},
-    "one by one, in order": {"batch_size": 1},
-    "one by one, shuffled": {"batch_size": 1, "shuffle_seed": 0},
+    ALL: {},
+    IN_ORDER: {"batch_size": 1},
+    SHUFFLED: {"batch_size": 1, "shuffle_seed": 0},
 }
-ONE_BY_ONE = "one by one, in order"
+N_SHUFFLES = 100  # to see between which values c moves
+SHUFFLED_STEPS = 3_000  # of a start at c = 0
+
+DIES, DIVERGES = "the unit dies", "diverges, the unit alive"
 
 
 def sweep(order: dict[str, Any]) -> rl.Sweep:
@@ -31,50 +39,94 @@ def sweep(order: dict[str, Any]) -> rl.Sweep:
         data=DATA,
         **start,
         draws=2_000,
-        learning_rate=np.geomspace(0.005, 1.6, 16),
-        max_steps=9_999,  # a multiple of the samples, so that all runs end with an epoch
+        learning_rate=RATES,
+        max_steps=9_999,
+        gradient_tolerance=0,
         **order,
     )
 
 
+def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
+    """Return one sweep for each order; runs must end with an epoch to be compared."""
+    n = DATA.x.size
+    if options.max_steps is not None and options.max_steps % n:
+        raise rl.InputError(
+            f"--max-steps: expected a multiple of the {n} samples, got {options.max_steps}"
+        )
+    return {name: sweep(order) for name, order in ORDERS.items()}
+
+
+def shuffled_c(_options: Namespace) -> pd.DataFrame:
+    """Return where c of a dead unit's network is after many epochs, each of many times shuffled."""
+    dead = rl.Networks(w=np.zeros(RATES.size), b=-1.0, v=0.0, c=0.0)
+    options: dict[str, Any] = {"gradient_tolerance": 0, "max_steps": SHUFFLED_STEPS}
+    ends = [
+        rl.train(dead, DATA, RATES, batch_size=1, shuffle_seed=seed, **options).networks.c
+        for seed in range(N_SHUFFLES)
+    ]
+    return pd.DataFrame({"learning_rate": np.tile(RATES, N_SHUFFLES), "c": np.concatenate(ends)})
+
+
+def ends_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with which of the two ends that are drawn they met."""
+    end = np.select(
+        [runs["unit"] == "died", (runs["outcome"] == "diverged") & (runs["unit"] == "alive")],
+        [DIES, DIVERGES],
+        "other",
+    )
+    return runs.assign(order=runs["sweep"], end=pd.Categorical(end, [DIES, DIVERGES, "other"]))
+
+
+def where_c_ends(results: rl.Results) -> pd.DataFrame:
+    """Return between which values c of dead units' networks ends, with theory."""
+    spread = {"n_dead": ("c", "size"), "low": ("c", "min"), "high": ("c", "max")}
+    keys = ["sweep", "learning_rate"]
+    parts = [
+        runs[runs["unit"] != "alive"].groupby(keys).agg(**spread)
+        for order in (ALL, IN_ORDER)
+        for runs in results.frames(["learning_rate", "c", "unit"], order)
+    ]
+    whole = pd.concat(parts).groupby(keys).agg({"n_dead": "sum", "low": "min", "high": "max"})
+    shuffled = results.load_record("shuffled_c").assign(sweep=SHUFFLED).groupby(keys).agg(**spread)
+    table = pd.concat([whole, shuffled]).reset_index().rename(columns={"sweep": "order"})
+    in_order = theory.dead_unit_c_per_example(DATA.target, table["learning_rate"])
+    known = [table["order"] == IN_ORDER, table["order"] == ALL]
+    table["theory"] = np.select(known, [in_order, DATA.target.mean()], np.nan)
+    return table
+
+
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    columns = ["learning_rate", "c", "outcome", "unit"]
-    runs = results.load(columns).rename(columns={"sweep": "order"})
-    rates = statistics.rates(runs, "unit", ["order", "learning_rate"])
-    yield "unit_rates", rates
-    ax = figures.intervals(rates[rates["unit"] == "died"], "learning_rate", by="order", log="x")
-    ax.set(title="Who dies: does the order of the samples matter?", ylim=(0, None))
-    ax.set_ylabel("share of runs that die")
-    yield "deaths", ax
+    parts = map(ends_of, results.frames(["learning_rate", "outcome", "unit"]))
+    rates = statistics.rates(parts, "end", ["order", "learning_rate"])
+    rates = rates.sort_values(["order", "learning_rate", "end"])
+    yield "ends", rates
+    panels = figures.panels(2, n_columns=2)
+    for ax, end in zip(panels, (DIES, DIVERGES), strict=True):
+        figures.intervals(rates[rates["end"] == end], "learning_rate", by="order", log="x", ax=ax)
+        ax.set(title=end, ylim=(0, 1))
+    figures.outer_labels(panels)
+    panels[0].figure.suptitle("Who dies, who diverges: does the order of the samples matter?")
+    yield "deaths", panels[0]
 
-    dead = runs[(runs["unit"] != "alive") & (runs["outcome"] != "diverged")]
-    ends = dead.groupby(["order", "learning_rate"], sort=False)["c"].agg(["size", "min", "max"])
-    ends = ends.rename(columns={"size": "n_dead"}).reset_index()
-    rate = ends["learning_rate"].to_numpy()
-    fixed = theory.dead_unit_c_per_example(DATA.target, rate)
-    ends["theory"] = np.select(
-        [ends["order"] == ONE_BY_ONE, ends["order"] == "all samples"],
-        [fixed, DATA.target.mean()],
-        np.nan,
-    )
-    yield "where_c_ends", ends
-
-    shown = dead.drop_duplicates(["order", "learning_rate"]).sort_values("learning_rate")
-    ax = figures.lines(shown, "learning_rate", "c", by="order", log="x")
-    rate = np.geomspace(rate.min(), rate.max(), 200)
-    figures.mark_curve(
-        ax, rate, theory.dead_unit_c_per_example(DATA.target, rate), "closed form, in order"
-    )
+    table = where_c_ends(results)
+    yield "where_c_ends", table
+    table["c"] = (table["low"] + table["high"]) / 2
+    drawn = table.sort_values("order", ascending=False)  # the wide bars of the shuffled first
+    ax = figures.intervals(drawn, "learning_rate", "c", by="order", log="x")
+    rate = np.geomspace(RATES.min(), RATES.max(), 200)
+    in_order = theory.dead_unit_c_per_example(DATA.target, rate)
+    figures.mark_curve(ax, rate, in_order, "closed form, in order")
     figures.mark_level(ax, DATA.target.mean(), "mean of the targets")
-    ax.set_title("Where does c of a dead unit's network end?")
+    ax.set_title(f"Where does c of a dead unit's network end? (bars: {N_SHUFFLES} shuffles)")
     yield "where_c_ends", ax
 
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
     question="Who dies and where does c end, by full-batch, per-example, shuffled steps?",
-    sweeps={name: sweep(order) for name, order in ORDERS.items()},
+    sweeps=sweeps,
+    records={"shuffled_c": shuffled_c},
     report=report,
 )
 

@@ -17,14 +17,17 @@ import relulab as rl
 from relulab import figures, statistics, theory
 
 DOMAINS = {"[-1, 1]": (-1.0, 1.0), "[0, 1]": (0.0, 1.0), "[1, 2]": (1.0, 2.0)}
+FILES = {"[-1, 1]": "minus_1_to_1", "[0, 1]": "0_to_1", "[1, 2]": "1_to_2"}
 STANDARD = "all N(0, 1)"
 SCHEMES: dict[str, dict[str, Any]] = {
     **{name: rl.scheme(name) for name in ("he_normal", "he_uniform", "glorot_uniform")},
     "torch_default": rl.torch_default(),
     STANDARD: dict.fromkeys("wbvc", rl.Normal(0, 1)),
 }
+DRAWS = 2_000  # the same for the remedies, of which b = 0 at this rate is he_normal again
 RATE = 0.1
 BIASES = (0.0, 0.1, 0.5, 1.0)
+FEWEST = 20  # runs that a median is drawn of
 TOLERANCE = 1e-4  # of the loss; tells who found the best network
 
 
@@ -45,7 +48,7 @@ def remedies_name(domain: str) -> str:
 
 SWEEPS = {
     schemes_name(name, domain): rl.Sweep(
-        data=data(domain), **start, draws=5_000, learning_rate=RATE, max_steps=20_000
+        data=data(domain), **start, draws=DRAWS, learning_rate=RATE, max_steps=20_000
     )
     for name, start in SCHEMES.items()
     for domain in DOMAINS
@@ -53,7 +56,7 @@ SWEEPS = {
     remedies_name(domain): rl.Sweep(
         data=data(domain),
         **(SCHEMES["he_normal"] | {"b": BIASES}),
-        draws=1_000,
+        draws=DRAWS,
         learning_rate=np.geomspace(0.01, 1, 11),
         max_steps=20_000,
     )
@@ -76,41 +79,58 @@ def names(_options: Namespace) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sweep", "scheme", "domain", "born_dead_theory"])
 
 
+COLUMNS = ["learning_rate", "b0", "excess_loss", "steps_taken", "death_step", "outcome", "unit"]
+
+
+def remedies(results: rl.Results) -> Iterator[pd.DataFrame]:
+    """Yield the runs of the remedies with their domain, part by part."""
+    domains = {remedies_name(domain): domain for domain in DOMAINS}
+    for runs in results.frames(COLUMNS):
+        if domain := domains.get(runs["sweep"].iloc[0]):
+            yield runs.assign(domain=domain)
+
+
+def remedies_table(results: rl.Results) -> pd.DataFrame:
+    """Return what became of the remedies' runs, and the steps of those that found the best."""
+    by = ["domain", "b0", "learning_rate"]
+    table = statistics.summary(remedies(results), by, TOLERANCE)
+    # Not those of all that converged: dead ones, which learn c alone, do so in a few steps.
+    found = (runs[statistics.optimum(runs, TOLERANCE) == "global"] for runs in remedies(results))
+    steps = statistics.steps_to_converge(found, by).set_index(by).add_prefix("best_")
+    table = table.drop(columns=["steps_q10", "steps_q50", "steps_q90"])
+    return table.join(steps, on=by).assign(dead=table["born_dead"] + table["died"])
+
+
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    columns = ["learning_rate", "b0", "excess_loss", "steps_taken", "death_step", "outcome", "unit"]
     known = results.load_record("names")
-    runs = results.load(columns)
-    of_schemes = runs[runs["sweep"].isin(known["sweep"])]
-    summary = known.merge(statistics.summary(of_schemes, ["sweep"], TOLERANCE), on="sweep")
-    yield "schemes", summary.drop(columns="sweep")
+    summary = statistics.summary(results.frames(COLUMNS), ["sweep"], TOLERANCE)
+    yield "schemes", known.merge(summary, on="sweep").drop(columns="sweep")
 
     born_dead = known.pivot(index="scheme", columns="domain", values="born_dead_theory")
-    rates = known.merge(statistics.outcome_rates(of_schemes, ["sweep"]), on="sweep")
-    for i, domain in enumerate(DOMAINS):
+    rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), ["sweep"])
+    rates = known.merge(rates, on="sweep")
+    for domain, name in FILES.items():
         here = rates[rates["domain"] == domain]
         ax = figures.fate_bars(here, "scheme")
         for scheme, share in born_dead[domain].items():
             figures.mark_share(ax, scheme, share, "born dead, closed form")
         ax.set_title(f"Who is born dead, who dies later, fitting |x| on {domain}? (η = {RATE:g})")
-        yield f"schemes_{i}", ax
+        yield f"schemes_{name}", ax
 
-    remedies = runs[~runs["sweep"].isin(known["sweep"])]
-    remedies = remedies.assign(domain=remedies["sweep"].str.removeprefix("remedies on "))
-    by = ["domain", "b0", "learning_rate"]
-    table = statistics.summary(remedies, by, TOLERANCE)
+    table = remedies_table(results)
     yield "remedies", table
-    table["dead"] = table["born_dead"] + table["died"]
+    table["steps"] = table["best_q50"].where(table["best_n_converged"] >= FEWEST).astype(float)
     shown = (
         ("dead", "share of dead units", "Do a larger bias or a smaller rate keep units alive?"),
         ("global_optimum", "share at the best network", "Do they also find the best network?"),
-        ("steps_q50", "steps to converge, median", "What do they cost?"),
+        ("steps", "steps to it, median", "How many steps does it take those that find it?"),
     )
     for column, label, question in shown:
         panels = figures.panels(len(DOMAINS))
         for ax, domain in zip(panels, DOMAINS, strict=True):
             rows = table[table["domain"] == domain]
-            log = "xy" if column == "steps_q50" else "x"
+            log = "xy" if column == "steps" else "x"
             figures.lines(rows, "learning_rate", column, by="b0", log=log, ax=ax)
             ax.set(title=domain, ylabel=label)
         figures.outer_labels(panels)

@@ -3,7 +3,8 @@
 At a minimum it can settle only where the sharpness, the largest eigenvalue of the Hessian, is below
 2/η. Where c is frozen, networks cannot become flat enough at large rates: then they go round in
 circles whose period doubles and doubles again. And a network that starts at a sharp place is thrown
-out of it, to a flatter one.
+out of it, to a flatter one. A dead unit's network has sharpness 1 whatever the rate, so the living
+are looked at apart.
 """
 
 from argparse import Namespace
@@ -25,14 +26,15 @@ DATA = {
     ),
 }
 
-# The period-doubling: k = η q |target|, from a balanced start near the minimum.
+# The period-doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
 K = np.linspace(0.8, 1.62, 821)
 W, B, V = map(float, theory.balanced_start(X, TARGET, 0.9))
 ORBIT = 64
 
-# The catapults: starts at λ > 2/η.
+# The catapults: starts at λ > 2/η = 8, where λ = a^2 + 1 + (1 + x^2) v^2 is the squared length of
+# the prediction's gradient, which is the sharpness where the loss is 0.
 CATAPULT_RATE = 0.25
-CATAPULTS = rl.Networks(w=[1.5, 1.0], b=0.0, v=[2.2, 1.5], c=0.0)
+CATAPULTS = rl.Networks(w=[1.5, 1.1, 2.9], b=0.0, v=[2.2, 2.1, 0.6], c=0.0)
 
 
 def sweep(data: rl.TrainingSet) -> rl.Sweep:
@@ -93,18 +95,25 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     tables = []
     for ax, name in zip(panels, DATA, strict=True):
         runs = settled(results, name)
-        figures.points(runs, "learning_rate", "sharpness", by="fate", log="xy", ax=ax)
+        alive = runs["unit"] == "alive"
+        figures.points(runs[alive], "learning_rate", "sharpness", log="xy", ax=ax)
         rate = np.geomspace(runs["learning_rate"].min(), runs["learning_rate"].max(), 50)
         figures.mark_curve(ax, rate, 2 / rate, "2/η")
         ax.set_title(name)
-        edge = runs["sharpness"] * runs["learning_rate"] / 2
-        groups = edge.groupby(runs["learning_rate"])
-        table = groups.agg(n_converged="size", largest="max", n_above=lambda e: (e > 1).sum())
-        tables.append(table.reset_index().assign(data=name))
+        edge = runs["learning_rate"] * runs["sharpness"] / 2
+        runs = runs.assign(data=name, alive=alive, edge=edge, above=edge > 1)
+        groups = runs.groupby(["data", "alive", "learning_rate"])
+        tables.append(
+            groups.agg(
+                n_converged=("edge", "size"),
+                largest_over_edge=("edge", "max"),
+                n_above=("above", "sum"),
+            )
+        )
     figures.outer_labels(panels)
-    panels[0].figure.suptitle("How sharp are the minima at which gradient descent settles?")
+    panels[0].figure.suptitle("How sharp are the minima at which living networks settle?")
     yield "sharpness", panels[0]
-    yield "sharpness_over_edge", pd.concat(tables).rename(columns={"largest": "largest_over_edge"})
+    yield "sharpness_over_edge", pd.concat(tables).reset_index()
 
     frozen = results.load(["learning_rate", "period", "outcome", "unit"], "c frozen")
     frozen.insert(0, "k", frozen["learning_rate"] * np.hypot(1, X) * TARGET)
@@ -120,7 +129,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
         figures.mark_position(ax, threshold, f"k = {threshold:.3f}: {text}")
     ax.set(
         title="What happens beyond the edge of stability? (c frozen at 0)",
-        xlabel="k = η q |target|",
+        xlabel=r"$k = \eta \cdot |\mathrm{target}| \cdot \sqrt{1 + x^2}$",
         ylabel="prediction / target, 64 steps",
     )
     yield "period_doubling", ax
@@ -133,7 +142,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     figures.mark_level(ax, 2 / CATAPULT_RATE, "2/η")
     ax.set(
         title=f"How does a network leave a place that is too sharp? (η = {CATAPULT_RATE:g})",
-        ylabel=r"$\lambda = a^2 + 1 + (1 + x^2) v^2$",
+        ylabel="squared gradient of the prediction, λ",
     )
     yield "catapult", ax
 

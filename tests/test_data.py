@@ -466,7 +466,7 @@ def test_a_teacher_with_noise():
         ("n_samples: expected a whole number >= 1, got 2.0", lambda make: make(n_samples=2.0)),
         ("noise: expected a number >= 0, got -1.0", lambda make: make(noise=-1)),
         ("noise: expected a finite number, got nan", lambda make: make(noise=np.nan)),
-        ("target: expected finite values, got -inf at index 1",
+        ("noise: expected a number that keeps targets finite, got 1.7e+308",
          lambda make: make(noise=1.7e308, seed=5)),
         ("seed: expected a whole number >= 0, got -1", lambda make: make(seed=-1)),
         ("seed: expected a whole number >= 0, got None", lambda make: make(seed=None)),

@@ -49,6 +49,7 @@ def test_max_steps_at_the_edges_of_bursts(max_steps, data):
     assert trained.steps_taken.max() == max_steps
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_lengths_that_differ_a_thousandfold(dtype):

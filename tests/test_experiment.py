@@ -253,7 +253,7 @@ def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path
     # Training made unimportable: the figures come from the files alone, to the same bytes.
     block = (
         "import runpy, sys\n"
-        "for module in ('training', 'engines', 'engines.lockstep', 'engines.contract'):\n"
+        "for module in ('training', 'engines.lockstep', 'engines.compiled', 'engines.contract'):\n"
         "    sys.modules[f'relulab.{module}'] = None\n"
         f"sys.argv = ['{name}', '--figures', '--results', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(ROOT / 'experiments' / f'{name}.py')!r}, run_name='__main__')\n"

@@ -108,12 +108,12 @@ def test_outcome_shares_stack_to_one_with_the_dead_at_the_bottom(runs):
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "learning rate η"
     assert legend(ax) == [figures.fate_label(*f) for f in present]
-    # The lowest layer's upper edge is the table's share.
+    # The lowest layer's upper edge is the table's share, around each rate.
     bottom = rates[(rates["outcome"] == "converged") & (rates["unit"] == "born_dead")]
-    vertices = ax.collections[0].get_paths()[0].vertices
-    for row in bottom.itertuples():
-        near = vertices[np.isclose(vertices[:, 0], row.learning_rate), 1]
-        assert np.isclose(near, row.share).any()
+    layer = ax.collections[0].get_paths()[0]
+    for row in bottom.iloc[1:-1].itertuples():
+        assert not layer.contains_point((row.learning_rate, row.share + 1e-3))
+        assert row.share == 0 or layer.contains_point((row.learning_rate, row.share - 1e-3))
 
 
 def test_outcome_map_has_each_cell_in_its_color(grid):
@@ -136,7 +136,9 @@ def test_steps_map_shows_steps_and_leaves_out_what_did_not_converge(grid):
     cells = runs.sort_values(["v0", "w0"]).reset_index(drop=True)
     expected = cells["steps_taken"].clip(lower=1)
     hidden = np.ma.getmaskarray(np.ma.masked_invalid(shown)).ravel()
-    assert list(np.flatnonzero(hidden)) == list(np.flatnonzero(cells["outcome"] != "converged"))
+    unlearned = (cells["outcome"] != "converged") | (cells["unit"] != "alive")
+    assert 0 < unlearned.sum() < len(cells)
+    assert list(np.flatnonzero(hidden)) == list(np.flatnonzero(unlearned))
     np.testing.assert_array_equal(np.asarray(shown).ravel()[~hidden], expected[~hidden])
 
 
@@ -166,8 +168,10 @@ def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
     ax = figures.optimum_shares(rates, "learning_rate")
     bottom = ax.collections[0]
     assert to_rgb(bottom.get_facecolor()[0]) == to_rgb(figures.OPTIMUM_COLORS["global"])
-    edge = {x: y for x, y in bottom.get_paths()[0].vertices if y > 0}
-    assert edge == {r: share[r, "global"] for r in (0.1, 0.5, 3.0) if share[r, "global"] > 0}
+    layer, found = bottom.get_paths()[0], share[0.5, "global"]
+    assert found > 0.01
+    assert layer.contains_point((0.5, found - 1e-3))
+    assert not layer.contains_point((0.5, found + 1e-3))
     top = ax.collections[-1].get_paths()[0].vertices[:, 1].max()
     assert top == pytest.approx(1)
 
@@ -392,13 +396,12 @@ def test_units_have_their_colors_and_names(runs):
     assert found["alive"] == figures.FATE_COLORS["converged", "alive"]
 
 
-def test_levels_close_to_each_other_have_their_names_at_both_ends():
+def test_levels_are_named_in_the_legend():
     ax = figures.outcome_shares(pd.DataFrame(columns=["learning_rate", "outcome", "unit", "share"]))
     for level in (0.5, 0.9, 0.52):
         figures.mark_level(ax, level, f"level {level}")
     assert [line.get_ydata()[0] for line in ax.lines] == [0.5, 0.9, 0.52]
-    assert [t.get_text() for t in ax.texts] == ["level 0.5", "level 0.9", "level 0.52"]
-    assert [t.get_horizontalalignment() for t in ax.texts] == ["left", "left", "right"]
+    assert legend(ax) == ["level 0.5", "level 0.9", "level 0.52"]
 
 
 def test_a_share_is_marked_on_its_bar(runs):
@@ -588,6 +591,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_the_same_table_gives_the_same_bytes_in_every_format(tmp_path):
     hashes = []
     for seed in ("1", "2", "2"):

@@ -200,5 +200,5 @@ def test_many_samples():
 def test_refusals():
     with pytest.raises(InputError, match="data: expected TrainingSet, got 3"):
         best_fit(3)
-    with pytest.raises(InputError, match="v: expected finite"):
+    with pytest.raises(InputError, match="data: expected samples whose best fit is within"):
         best_fit(TrainingSet([0, 1e-200], [0, 1e200]))

@@ -250,6 +250,7 @@ def million():
     return x, target, networks, totals(networks, x, target, "sorted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("i", "which"), [(0, np.argmax), (1, np.argmin)])
 def test_one_of_a_million_samples_fires(million, i, which):
     x, target, networks, found = million
@@ -262,6 +263,7 @@ def test_one_of_a_million_samples_fires(million, i, which):
         assert value == pytest.approx(float(sum_of_one / 10**6), rel=4 * EPS, abs=0), letter
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     np.finfo(np.longdouble).nmant <= 52, reason="numpy.longdouble is no longer than float64 here"
 )
@@ -364,6 +366,7 @@ def test_hinges_at_samples_in_both_engines(drawn, seed):
         both(start, data, 0.01, max_steps=max_steps, gradient="sorted")
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 17, 1000])

@@ -147,7 +147,7 @@ BAD = {
     "draws: expected a whole number": {"draws": None},
     "draws: expected a whole": {"draws": 0},
     "draws: expected a whole number <=": {"draws": 10**30},
-    "w: expected finite values": {"w": None},
+    "w: expected numbers, got None": {"w": None},
     "v: expected numbers": {"v": rl.Normal},
     "w: expected a distribution that is a dataclass": {
         "w": type("Other", (), {"sample": lambda self, rng, n: np.ones(n)})()

@@ -116,6 +116,7 @@ CONDITIONS = {
 }
 
 
+@pytest.mark.slow
 @both_engines
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("condition", CONDITIONS)
@@ -188,6 +189,7 @@ def test_alone_or_among_many(engine):
         assert alone.death_step[0] == together.death_step[i]
 
 
+@pytest.mark.slow
 def test_any_window_of_lanes_gives_the_same_bits(monkeypatch):
     networks, rate = random_networks(200), rates(200, 0.003, 3)
     whole = rl.train(networks, SEVERAL, rate, max_steps=500, engine="lockstep")

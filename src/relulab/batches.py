@@ -7,7 +7,7 @@ from itertools import chain, count, islice
 import numpy as np
 import numpy.typing as npt
 
-from relulab.validation import InputError, whole_number
+from relulab.validation import InputError, seed_number, shown, whole_number
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Batches:
         if size > self.n_samples:
             raise InputError(
                 f"batch_size: expected at most the {self.n_samples} samples that there are,"
-                f" got {size}"
+                f" got {shown(size)}"
             )
         object.__setattr__(self, "size", size)
         if self.shuffle_seed is not None:
-            seed = whole_number("shuffle_seed", self.shuffle_seed, at_least=0)
+            seed = seed_number("shuffle_seed", self.shuffle_seed)
             object.__setattr__(self, "shuffle_seed", seed)
 
     @property
@@ -76,7 +76,7 @@ def checked_batches(
         if shuffle_seed is not None:
             raise InputError(
                 "shuffle_seed: expected None without batch_size, because the full batch has no"
-                f" order, got {shuffle_seed}"
+                f" order, got {shown(shuffle_seed)}"
             )
         return None
     if gradient == "sorted":

@@ -16,10 +16,9 @@ from relulab.validation import InputError, shown
 
 def csv_table(path: str | PathLike[str], names: Collection[str]) -> tuple[Path, pd.DataFrame]:
     """Return the file and its table, in which the columns of those names are numbers."""
-    try:
-        file = Path(path)
-    except TypeError:
-        raise InputError(f"path: expected the path of a CSV file, got {shown(path)}") from None
+    if not isinstance(path, str | PathLike) or "://" in str(path):
+        raise InputError(f"path: expected the path of a CSV file, got {shown(path)}")
+    file = Path(path)
     try:
         # As text without a header: otherwise pandas would rename the second of two columns of
         # one name, take a surplus first field as an index, and, in some versions, miss the last
@@ -59,8 +58,8 @@ def two_columns(
         )
     for argument, name in (("x", x), ("target", target)):
         # Hashable first: a Series or array given as the name has no truth value.
-        if not isinstance(name, Hashable) or name not in names:
-            there = ", ".join(map(repr, names)) or "none"
+        if not isinstance(name, Hashable) or name not in set(names):
+            there = ", ".join(map(shown, names)) or "none"
             raise InputError(
                 f"{argument}: expected a column of {source} ({there}), got {shown(name)}"
             )

@@ -119,9 +119,8 @@ def _tables(networks: Networks, data: TrainingSet) -> SortedSums:
         return sorted_sums.tables(data.x, data.target)
     except InputError:
         raise InputError(
-            "data: expected samples whose sums of squares are within the range of float64,"
-            f" got x from {data.x.min():g} to {data.x.max():g}"
-            f" and targets from {data.target.min():g} to {data.target.max():g}"
+            "data: expected samples whose sums of squares are within the range of float64, got"
+            f" {data.extent}"
         ) from None
 
 

@@ -13,11 +13,14 @@ import pandas as pd
 
 from relulab.columns import csv_table, two_columns
 from relulab.validation import (
+    MOST_NUMBERS,
     InputError,
     finite_array,
     finite_number,
     instance_of,
+    number_array,
     one_of,
+    seed_number,
     shown,
     whole_number,
 )
@@ -51,11 +54,13 @@ class Scale:
 
     def to_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return stored numbers, of any shape, in the user's units."""
-        return np.asarray(np.asarray(values, dtype=np.float64) * self.std + self.mean)
+        with np.errstate(over="ignore"):
+            return np.asarray(number_array("values", values) * self.std + self.mean)
 
     def from_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return numbers in the user's units, of any shape, as the training set stores them."""
-        return np.asarray((np.asarray(values, dtype=np.float64) - self.mean) / self.std)
+        with np.errstate(over="ignore"):
+            return np.asarray((number_array("values", values) - self.mean) / self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,11 +207,11 @@ class TrainingSet:
         low = finite_number("low", low)
         high = finite_number("high", high, above=low)
         finite_number("high - low", high - low)
-        n_samples = whole_number("n_samples", n_samples, at_least=1)
+        n_samples = whole_number("n_samples", n_samples, at_least=1, at_most=MOST_NUMBERS)
         noise = finite_number("noise", noise)
         if noise < 0:
             raise InputError(f"noise: expected a number >= 0, got {noise}")
-        seed = whole_number("seed", seed, at_least=0)
+        seed = seed_number("seed", seed)
         x = np.linspace(low, high, n_samples)
         result = function(x.copy())  # which may work in place
         if np.iscomplexobj(result):
@@ -217,8 +222,10 @@ class TrainingSet:
                 f"function: expected one value for each x, shape {x.shape}, got {np.shape(result)}"
             )
         if noise > 0:
-            with np.errstate(over="ignore"):  # an infinite target is refused in one line
+            with np.errstate(over="ignore"):
                 target += noise * np.random.default_rng(seed).standard_normal(n_samples)
+            if not np.isfinite(target).all():
+                raise InputError(f"noise: expected a number that keeps targets finite, got {noise}")
         return cls(x, target)
 
     @classmethod
@@ -304,6 +311,15 @@ class TrainingSet:
     def n_samples(self) -> int:
         """The number of samples."""
         return int(self.x.size)
+
+    @property
+    def extent(self) -> str:
+        """From where to where the samples reach, in words."""
+        x, target = self.x, self.target
+        return (
+            f"x from {x.min():g} to {x.max():g} and targets from {target.min():g} to"
+            f" {target.max():g}"
+        )
 
     def specification(self) -> dict[str, Any]:
         """Return what identifies the samples, bit for bit, as JSON values."""

@@ -219,7 +219,8 @@ def _check_by(by: Sequence[str], sweeps: Mapping[str, Sweep]) -> None:
     """Refuse columns that runs cannot be grouped by, before anything is trained."""
     known = ["sweep"]
     for sweep in sweeps.values():
-        known += [name for name in sweep.parameters(0, 0) if name not in (*known, "run", "draw")]
+        columns = map(str, sweep.parameters(0, 0))
+        known += [name for name in columns if name not in (*known, "run", "draw")]
     if wrong := [name for k, name in enumerate(by) if name not in known or name in by[:k]]:
         raise InputError(
             f"--by: expected each once of the columns {', '.join(known)}, got {wrong[0]!r}"

@@ -37,7 +37,8 @@ class Normal:
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""
-        return self.mean + self.std * rng.standard_normal(n)
+        with np.errstate(over="ignore"):
+            return self.mean + self.std * rng.standard_normal(n)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Uniform:
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", finite_number("low", self.low))
         object.__setattr__(self, "high", finite_number("high", self.high, above=self.low))
+        finite_number("high - low", self.high - self.low)
 
     def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
         """Return n independent values."""

@@ -14,7 +14,7 @@ from relulab.data import TrainingSet
 from relulab.double_double import DoubleDouble
 from relulab.network import Networks
 from relulab.splits import Moments, Splits
-from relulab.validation import instance_of
+from relulab.validation import InputError, instance_of
 
 # Of the sum of squares of the targets about their mean: a kind that is better by less than that is
 # not better, only more complicated.
@@ -62,7 +62,8 @@ def best_fit(data: TrainingSet) -> BestFit:
     Raises
     ------
     InputError
-        If ``data`` is no ``TrainingSet``, or if a parameter is beyond the range of float64.
+        If ``data`` is no ``TrainingSet``, or if a parameter of its best fit is beyond the range of
+        float64.
     """
     instance_of("data", data, TrainingSet)
     (x, x_exponent), (target, target_exponent) = _scaled(data.x), _scaled(data.target)
@@ -79,12 +80,14 @@ def best_fit(data: TrainingSet) -> BestFit:
         else:
             kind, best = "hinge", fits[:, fits[0].argmin()]
         squares, w, b, v, c = best
-        network = Networks(
-            w=w,
-            b=np.ldexp(b, x_exponent),
-            v=np.ldexp(v, target_exponent - x_exponent),
-            c=np.ldexp(c, target_exponent),
-        )
+        units = [0, x_exponent, target_exponent - x_exponent, target_exponent]
+        parameters = np.ldexp([w, b, v, c], units)
+        if not np.isfinite(parameters).all():
+            raise InputError(
+                "data: expected samples whose best fit is within the range of float64, got"
+                f" {data.extent}"
+            )
+        network = Networks(*parameters)
         loss = float(np.ldexp(squares / (2 * data.n_samples), 2 * target_exponent))
     return BestFit(network, loss, kind)
 

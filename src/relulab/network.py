@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from relulab.validation import FloatArray, InputError, finite_array
+from relulab.validation import FloatArray, InputError, finite_array, shown, within_memory
 
 PARAMETERS = ("w", "b", "v", "c")
 
@@ -48,6 +48,9 @@ class Networks:
     @classmethod
     def from_stack(cls, stack: FloatArray) -> Self:
         """Return the networks whose rows w, b, v, c are given, finite or not, in their dtype."""
+        floats = isinstance(stack, np.ndarray) and stack.dtype.kind == "f"
+        if not floats or stack.ndim != 2 or len(stack) != len(PARAMETERS):
+            raise InputError(f"stack: expected floats of shape (4, n_nets), got {shown(stack)}")
         networks = cls.__new__(cls)
         for name, row in zip(PARAMETERS, stack, strict=True):
             object.__setattr__(networks, name, row)
@@ -65,7 +68,10 @@ class Networks:
 
     def predict(self, x: Any) -> FloatArray:
         """Return the predictions, shape (n_nets, n_samples), at inputs x of shape (n_samples,)."""
-        pre_activation = np.outer(self.w, finite_array("x", x)) + self.b[:, np.newaxis]
-        activation = np.maximum(pre_activation, 0)
-        result: FloatArray = self.v[:, np.newaxis] * activation + self.c[:, np.newaxis]
+        x = finite_array("x", x)
+        within_memory("x", len(self) * x.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pre_activation = np.outer(self.w, x) + self.b[:, np.newaxis]
+            activation = np.maximum(pre_activation, 0)
+            result: FloatArray = self.v[:, np.newaxis] * activation + self.c[:, np.newaxis]
         return result

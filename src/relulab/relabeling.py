@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from relulab.outcome import OUTCOMES
-from relulab.validation import InputError, finite_number, instance_of, shown
+from relulab.validation import InputError, checked_table, finite_number, labels_in, shown
 
 
 def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame:
@@ -64,10 +63,11 @@ def _checked_measures(
     runs: pd.DataFrame,
 ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.floating[Any]]]:
     """Return outcome and gradient_norm of the runs, each of shape (n_runs,)."""
-    instance_of("runs", runs, pd.DataFrame)
+    checked_table("runs", runs)
     for name in ("outcome", "gradient_norm"):
         if name not in runs:
             raise InputError(f"runs: expected the columns outcome, gradient_norm; no {name}")
+    labels_in("runs", runs, "outcome")
     unknown = runs.loc[~runs["outcome"].isin(OUTCOMES.categories), "outcome"]
     if len(unknown):
         raise InputError(
@@ -75,7 +75,7 @@ def _checked_measures(
             f" got {shown(unknown.iloc[0])}"
         )
     column = runs["gradient_norm"]
-    if not is_numeric_dtype(column):
+    if column.dtype.kind not in "iufb":
         raise InputError(f"runs: expected numbers in gradient_norm, got {column.dtype}")
     outcome = runs["outcome"].to_numpy(object)
     dtype = np.float32 if column.dtype == np.float32 else np.float64

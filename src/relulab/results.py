@@ -41,6 +41,8 @@ class Results:
     """The files of one experiment in one folder."""
 
     def __init__(self, folder: str | Path) -> None:
+        if not isinstance(folder, (str, Path)):
+            raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
         self.folder = Path(folder)
         self.manifest_file = self.folder / "manifest.json"
 
@@ -87,6 +89,13 @@ class Results:
         """Return the names of the sweeps of which there are results."""
         return sorted({f.parent.name.removeprefix("sweep=") for f in self.part_files()})
 
+    @staticmethod
+    def _checked_name(argument: str, name: object) -> str:
+        """Return a name of a sweep or a record, of which files are made."""
+        if not isinstance(name, str) or not name or set(name) & set("/\\*?[\0\n"):
+            raise InputError(f"{argument}: expected a name, got {shown(name)}")
+        return name
+
     def n_missing(self) -> int:
         """Return how many of the runs that the manifest lists are not there yet."""
         manifest = self.read_manifest()
@@ -107,11 +116,10 @@ class Results:
 
     def written(self) -> set[Path]:
         """Return the Parquet files that relulab wrote here: marked, or listed in the manifest."""
-        try:
-            manifest = self.read_manifest()
-        except InputError:  # damaged
-            manifest = None
-        listed = self.listed(manifest) if manifest else set()
+        try:  # of any version
+            listed = self.listed(json.loads(self.manifest_file.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged, or none
+            listed = set()
         files = {*self.folder.glob("runs/**/*.parquet"), *self.folder.glob("records/*.parquet")}
         return {file for file in files if file in listed or _is_marked(file)}
 
@@ -136,7 +144,13 @@ class Results:
         self, columns: Sequence[str] | None = None, sweep: str | None = None
     ) -> Iterator[pd.DataFrame]:
         """Yield the finished parts one by one, with the column ``sweep``."""
-        files = self.part_files(sweep or "*")
+        if columns is not None and (
+            isinstance(columns, str)
+            or not isinstance(columns, Sequence)
+            or not all(isinstance(name, str) for name in columns)
+        ):
+            raise InputError(f"columns: expected names of columns, got {shown(columns)}")
+        files = self.part_files(self._checked_name("sweep", sweep) if sweep is not None else "*")
         if not files:
             of_sweep = f" of sweep {sweep}" if sweep else ""
             raise InputError(
@@ -164,6 +178,7 @@ class Results:
 
     def load_record(self, name: str) -> pd.DataFrame:
         """Return a stored record, such as a trace."""
+        self._checked_name("name", name)
         try:
             return pd.read_parquet(self.record_file(name))
         except FileNotFoundError:

@@ -42,11 +42,10 @@ class StoppingRule:
 
 def checked_freeze(freeze: object) -> tuple[str, ...]:
     """Return the frozen parameters in the order w, b, v, c."""
-    if isinstance(freeze, (str, np.ndarray)) or not isinstance(freeze, Collection):
+    if isinstance(freeze, (str, bytes, np.ndarray)) or not isinstance(freeze, Collection):
         raise InputError(f"freeze: expected a collection such as ('c',), got {shown(freeze)}")
-    for name in freeze:
-        one_of("freeze", name, PARAMETERS)
-    return tuple(p for p in PARAMETERS if p in freeze)
+    names = [one_of("freeze", name, PARAMETERS) for name in freeze]
+    return tuple(p for p in PARAMETERS if p in names)
 
 
 def checked_rate_names(given: Collection[str]) -> None:

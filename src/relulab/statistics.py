@@ -15,7 +15,14 @@ from pandas.api.types import is_bool_dtype
 
 from relulab.outcome import OUTCOMES, UNITS
 from relulab.tallies import Runs, beside, column_names, frames_of, n_runs, require, tallied
-from relulab.validation import InputError, finite_number, instance_of, shown
+from relulab.validation import (
+    InputError,
+    checked_table,
+    finite_number,
+    number_arrays,
+    numbers_in,
+    shown,
+)
 
 # The columns of the tables beside those that a user groups by.
 RATE_COLUMNS = ("count", "n_runs", "share", "low", "high")
@@ -39,13 +46,20 @@ def wilson_interval(
     Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
     DasGupta 2001). NaN where n is 0.
     """
-    if not 0 < finite_number("confidence", confidence) < 1:
+    confidence = finite_number("confidence", confidence)
+    if not 0 < confidence < 1:
         raise InputError(f"confidence: expected a number between 0 and 1, got {confidence}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    n = np.where(np.equal(n, 0), np.nan, n)
-    share = np.asarray(count, float) / n
-    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    count, n = number_arrays(count=count, n=n)
+    if (np.isinf(n) | (n < 0)).any():
+        raise InputError("n: expected finite numbers >= 0, got others")
+    if ((count < 0) | (count > n)).any():
+        raise InputError("count: expected numbers from 0 to n, got others")
+    z = NormalDist().inv_cdf(min((1 + confidence) / 2, float(np.nextafter(1, 0))))
+    n = np.where(n == 0, np.nan, n)
+    share = count / n
+    with np.errstate(over="ignore"):  # the interval of so many has no width
+        center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
     # Exactly 0 and 1 at the ends, where rounding leaves a trace.
     return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
@@ -117,17 +131,19 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
     tolerance is in the units of the loss: where targets are small, take a smaller one.
     """
     tolerance = _checked_tolerance(tolerance)
-    instance_of("runs", runs, pd.DataFrame)
+    checked_table("runs", runs)
     require(runs, ["excess_loss", "outcome", "unit"], ", which runs on several samples have")
+    numbers_in("runs", runs, "excess_loss")
+    conditions = [
+        runs["outcome"] == "diverged",
+        runs["excess_loss"] <= tolerance,
+        runs["unit"] == "died",
+        runs["unit"] == "born_dead",
+        runs["outcome"] == "converged",
+        runs["outcome"] == "oscillating",
+    ]
     found = np.select(
-        [
-            runs["outcome"] == "diverged",
-            runs["excess_loss"] <= tolerance,
-            runs["unit"] == "died",
-            runs["unit"] == "born_dead",
-            runs["outcome"] == "converged",
-            runs["outcome"] == "oscillating",
-        ],
+        [_holds(condition) for condition in conditions],
         ["diverged", "global", "died", "born_dead", "local", "oscillating"],
         "moving",
     )
@@ -147,7 +163,8 @@ def steps_to_converge(
     """
     if not isinstance(quantiles, Sequence):
         raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
-    if not all(0 < finite_number("quantiles", q) <= 1 for q in quantiles):
+    quantiles = [finite_number("quantiles", q) for q in quantiles]
+    if not all(0 < q <= 1 for q in quantiles):
         raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
     names = [f"q{100 * q:g}" for q in quantiles]
     by = column_names(by, taken=("outcome", "steps_taken", "n_converged", *names))
@@ -247,6 +264,11 @@ def _checked_tolerance(tolerance: object) -> float:
     return number
 
 
+def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:
+    """Return where a condition holds; it does not where a value is missing."""
+    return condition.fillna(False).to_numpy(bool)
+
+
 def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with what ended the watch over their unit, and at which step; or nothing."""
     require(frame, ["death_step", "outcome", "steps_taken"])
@@ -255,7 +277,7 @@ def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
     censored = alive & (frame["outcome"] == "unfinished")
     return frame.assign(
         step=death_step.mask(censored, frame["steps_taken"]),
-        fate=np.select([~alive, censored], ["n_died", "n_censored"], "never"),
+        fate=np.select([~_holds(alive), _holds(censored)], ["n_died", "n_censored"], "never"),
     )
 
 

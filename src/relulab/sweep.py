@@ -31,11 +31,14 @@ from relulab.validation import (
     InputError,
     finite_array,
     finite_number,
+    in_dtype,
     instance_of,
     non_negative_array,
     one_of,
+    seed_number,
     shown,
     whole_number,
+    within_memory,
 )
 
 # Random values come from blocks of this many draws, each with a key of its own, so that a value
@@ -93,7 +96,7 @@ class Sweep:
         }
         object.__setattr__(self, "_values", values)
         checked_rate_names([name for name in RATES if name in values])
-        object.__setattr__(self, "seed", whole_number("seed", self.seed, at_least=0))
+        object.__setattr__(self, "seed", seed_number("seed", self.seed))
         rule = StoppingRule(self.max_steps, self.gradient_tolerance, self.divergence_loss)
         for name, value in asdict(rule).items():
             object.__setattr__(self, name, value)  # as plain numbers, which a manifest can hold
@@ -117,11 +120,25 @@ class Sweep:
             raise InputError(
                 f"draws: expected a whole number >= 1, because {self.drawn[0]} is drawn at random"
             )
-        for name in set(self.drawn) & set(RATES):
+        self._check_range()
+
+    def _check_range(self) -> None:
+        """Refuse what training would refuse, of everything that is known before."""
+        number = np.dtype(self.dtype)
+        if self.divergence_loss > float(np.finfo(number).max):
+            raise InputError(
+                f"divergence_loss: expected a number within the range of {number},"
+                f" got {self.divergence_loss}"
+            )
+        in_dtype("data", np.stack([self.data.x, self.data.target]), number)
+        for name, value in self._values.items():
+            if name not in self.drawn:
+                in_dtype(name, np.atleast_1d(value), number)
+                continue
             # A whole block, so that a distribution that reaches below 0 is caught here.
-            low = self._random(name, np.arange(DRAWS_PER_BLOCK)).min()
-            if low < 0:
-                raise InputError(f"{name}: expected values >= 0, drew {low}")
+            block = in_dtype(name, self._random(name, np.arange(DRAWS_PER_BLOCK)), number)
+            if name in RATES and block.min() < 0:
+                raise InputError(f"{name}: expected values >= 0, drew {block.min()}")
 
     @cached_property
     def axes(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -143,12 +160,14 @@ class Sweep:
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
         """Return run, draw (if drawn), w0, b0, v0, c0 and the rates of runs start ... stop-1."""
-        whole_number("start", start, at_least=0)
-        whole_number("stop", stop, at_least=0)
+        start = whole_number("start", start, at_least=0)
+        stop = whole_number("stop", stop, at_least=0)
         if not 0 <= start <= stop <= len(self):
             raise InputError(
-                f"start, stop: expected 0 <= start <= stop <= {len(self)}, got {start}, {stop}"
+                f"start, stop: expected 0 <= start <= stop <= {len(self)}, got {shown(start)},"
+                f" {shown(stop)}"
             )
+        within_memory("start, stop", stop - start)
         run = np.arange(start, stop)
         draw, point = np.divmod(run, self.n_points)
         shape = tuple(axis.size for axis in self.axes.values())
@@ -187,7 +206,10 @@ class Sweep:
         # Here, because describing a sweep and drawing its results must not load an engine.
         from relulab.training import train
 
+        engine = resolved_engine(engine)
         rows = self.parameters(start, stop)
+        if not len(rows):
+            raise InputError(f"stop: expected a number above start, got {stop}")
         rates: dict[str, Any] = {name: rows[name] for name in RATES if name in rows}
         trained = train(
             Networks(*(rows[f"{p}0"] for p in PARAMETERS)),
@@ -285,7 +307,8 @@ def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[i
 
 def _checked(name: str, value: Any) -> float | npt.NDArray[np.float64] | Distribution:
     """Return a number, an axis or a distribution; refuse anything else."""
-    if isinstance(value, Distribution) and not isinstance(value, type):
+    # A column of a table can draw samples too, but is an axis.
+    if isinstance(value, Distribution) and not isinstance(value, type | pd.Series):
         if not is_dataclass(value):
             raise InputError(
                 f"{name}: expected a distribution that is a dataclass, got {shown(value)}"

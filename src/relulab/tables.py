@@ -47,7 +47,7 @@ def markdown(table: pd.DataFrame) -> str:
 def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:
     """Write the table to a file: CSV where its name ends in ``.csv``, Markdown in ``.md``."""
     instance_of("table", table, pd.DataFrame)
-    path = Path(file) if isinstance(file, (str, PathLike)) else Path()
+    path = Path(file) if isinstance(file, (str, PathLike)) and "\0" not in str(file) else Path()
     if path.suffix == ".csv":
         table.to_csv(path, index=False)
     elif path.suffix == ".md":

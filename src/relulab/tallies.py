@@ -6,9 +6,19 @@ one after the other, so memory does not grow with the runs but with the values t
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
-from relulab.validation import InputError, shown
+from relulab.validation import (
+    InputError,
+    checked_table,
+    labels_in,
+    shortened,
+    shown,
+    whole_numbers_in,
+)
+
+STEPS = ("steps_taken", "death_step")
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
@@ -32,8 +42,10 @@ def tallied(
     for frame in frames:
         if missing := [column for column in by if column not in frame]:
             raise InputError(
-                f"by: expected columns among {', '.join(frame.columns)}, got {missing[0]}"
+                f"by: expected columns among {', '.join(map(str, frame.columns))},"
+                f" got {shortened(missing[0])}"
             )
+        labels_in("runs", frame, *by)
         for names in measures:
             require(frame, names)
         counts = [
@@ -73,11 +85,12 @@ def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
 
 def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:
     """Yield the tables of runs one after the other."""
-    if not isinstance(runs, Iterable):
+    if not isinstance(runs, Iterable) or isinstance(runs, np.ndarray):
         raise InputError(f"runs: expected a DataFrame or several, got {shown(runs)}")
     for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
         if not isinstance(frame, pd.DataFrame):
             raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
+        checked_table("runs", frame)
         yield frame
 
 
@@ -88,11 +101,18 @@ def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
         raise InputError(f"by: expected names of columns, got {shown(by)}")
     wrong = [name for i, name in enumerate(names) if name in taken or name in names[:i]]
     if wrong:
-        raise InputError(f"by: expected each column once and none of {taken}, got {wrong[0]}")
+        raise InputError(
+            f"by: expected each column once and none of {taken}, got {shortened(wrong[0])}"
+        )
     return list(names)
 
 
 def require(frame: pd.DataFrame, names: Sequence[str], where: str = "") -> None:
     """Refuse a table of runs without the columns that a measure is made of."""
     if missing := [name for name in names if name not in frame]:
-        raise InputError(f"runs: expected the columns {', '.join(names)}{where}; no {missing[0]}")
+        raise InputError(
+            f"runs: expected the columns {', '.join(map(shortened, names))}{where};"
+            f" no {shortened(missing[0])}"
+        )
+    labels_in("runs", frame, *names)
+    whole_numbers_in("runs", frame, *(name for name in names if name in STEPS))

@@ -17,7 +17,9 @@ from relulab.validation import (
     InputError,
     finite_array,
     finite_number,
+    instance_of,
     non_negative_array,
+    number_arrays,
     shown,
 )
 
@@ -143,7 +145,9 @@ def dies_in_one_step(
     ndarray of bool, of the common shape
         False where the unit does not fire.
     """
-    w, b, v, c, x, target, rate = map(np.asarray, (w, b, v, c, x, target, learning_rate))
+    w, b, v, c, x, target, rate = number_arrays(
+        w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         a = w * x + b
         result: BoolArray = (a > 0) & (rate * (1 + x * x) * v * (v * a + c - target) >= a)
@@ -168,10 +172,11 @@ def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any
     ndarray of bool, of the common shape
         False where the unit does not fire to begin with.
     """
-    w, b, v, c, x, target = map(np.asarray, (w, b, v, c, x, target))
-    q = np.hypot(1, x)
-    scaled = (w * x + b) / q
-    result: BoolArray = (scaled > 0) & (v * np.tanh(q * (c - target)) > scaled)
+    w, b, v, c, x, target = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
+    with np.errstate(over="ignore", invalid="ignore"):
+        q = np.hypot(1, x)
+        scaled = (w * x + b) / q
+        result: BoolArray = (scaled > 0) & (v * np.tanh(q * (c - target)) > scaled)
     return result
 
 
@@ -184,7 +189,8 @@ def small_rate_death_probability(
     Gaussians, and what dies under gradient flow (``dies_under_gradient_flow``) is a wedge
     0 < A < v*tanh(q*(c - target)) of their plane.
     """
-    q = math.hypot(1, finite_number("x", x))
+    x = finite_number("x", x)
+    q = math.hypot(1, x)
     std_a, std_v = _spreads(x, std_w, std_b, std_v)
     if std_a == 0:
         return 0.0
@@ -219,7 +225,8 @@ def death_at_first_step_probability(
     ndarray of float64, of the shape of ``learning_rate``
     """
     rates = non_negative_array("learning_rate", learning_rate)
-    std_a, std_v = _spreads(finite_number("x", x), std_w, std_b, std_v)
+    x = finite_number("x", x)
+    std_a, std_v = _spreads(x, std_w, std_b, std_v)
     gap = abs(finite_number("target", target) - finite_number("c", c))
     result: Array = np.zeros(rates.size)
     if std_a > 0 and std_v > 0:
@@ -232,10 +239,11 @@ def death_at_first_step_probability(
 def _spreads(x: float, std_w: float, std_b: float, std_v: float) -> tuple[float, float]:
     """Return the standard deviations of the pre-activation and of v."""
     given = {"std_w": std_w, "std_b": std_b, "std_v": std_v}
-    for name, value in given.items():
-        if finite_number(name, value) < 0:
+    spreads = {name: finite_number(name, value) for name, value in given.items()}
+    for name, value in spreads.items():
+        if value < 0:
             raise InputError(f"{name}: expected a number >= 0, got {value}")
-    return math.hypot(x * std_w, std_b), float(std_v)
+    return math.hypot(x * spreads["std_w"], spreads["std_b"]), spreads["std_v"]
 
 
 _erf = np.vectorize(math.erf, otypes=[float])
@@ -257,8 +265,8 @@ def _first_step_death(push: float, distance: float) -> float:
     r = np.exp(np.arange(-60, 3.5, step))
     push = min(push, 1e40)  # from where on no digit changes
     z = 1 / math.sqrt(push)
-    covered = _erf(math.sqrt(push / 8) * distance * np.sinh(2 * r))
-    with np.errstate(over="ignore"):  # the Gaussian is 0 there
+    with np.errstate(over="ignore"):  # erf is 1 there, and the Gaussian 0
+        covered = _erf(math.sqrt(push / 8) * distance * np.sinh(2 * r))
         first = np.exp(-0.5 * (z * np.tanh(r)) ** 2) / np.cosh(r) ** 2 * covered
         last = np.exp(-0.5 * (z / np.tanh(r)) ** 2) / np.sinh(r) ** 2 * (1 - covered)
     integral = z * step * float((r * (first + last)).sum()) / math.sqrt(2 * math.pi)
@@ -293,7 +301,7 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Array:
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this.
     """
-    w, b, v, x = (np.asarray(values, np.float64) for values in (w, b, v, x))
+    w, b, v, x = number_arrays(w=w, b=b, v=v, x=x)
     with np.errstate(over="ignore", invalid="ignore"):
         a = w * x + b
         result: Array = 1 + np.where(a > 0, a * a + (1 + x * x) * v * v, 0)
@@ -325,6 +333,7 @@ def largest_stable_rate(
         A supremum: the limit itself is not linearly stable.
     """
     q, target = math.hypot(1, finite_number("x", x)), finite_number("target", target)
+    instance_of("c_trains", c_trains, bool)
     if c is None:
         if not c_trains:
             raise InputError("c: expected a number where c does not train, got None")
@@ -349,8 +358,9 @@ def balance(w: Any, b: Any, v: Any) -> Array:
     w, b, v : array_like
         Of shapes that broadcast.
     """
-    w, b, v = (np.asarray(values, np.float64) for values in (w, b, v))
-    result: Array = w * w + b * b - v * v
+    w, b, v = number_arrays(w=w, b=b, v=v)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: Array = w * w + b * b - v * v
     return result
 
 
@@ -369,9 +379,14 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Array:
         Of shapes that broadcast; ``target`` is the mean of the targets where there are several, and
         the loss that c converges to is half their variance.
     """
-    c0, target, rate = (np.asarray(values, np.float64) for values in (c0, target, learning_rate))
-    with np.errstate(over="ignore"):  # it diverges
-        result: Array = target + (1 - rate) ** np.asarray(step) * (c0 - target)
+    c0, target, rate, step = number_arrays(
+        c0=c0, target=target, learning_rate=learning_rate, step=step
+    )
+    wrong = step[(step < 0) | (step != np.rint(step))]
+    if wrong.size:
+        raise InputError(f"step: expected whole numbers >= 0, got {wrong[0]}")
+    with np.errstate(over="ignore", invalid="ignore"):  # it diverges
+        result: Array = target + (1 - rate) ** step * (c0 - target)
     return result
 
 
@@ -393,10 +408,11 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
     ndarray of float64
         Whole numbers up to rounding at a boundary; inf where it never converges.
     """
-    c0, target, rate = (np.asarray(values, np.float64) for values in (c0, target, learning_rate))
-    distance = np.abs(c0 - target) / finite_number("tolerance", tolerance, above=0.0)
-    factor = np.abs(1 - rate)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    c0, target, rate = number_arrays(c0=c0, target=target, learning_rate=learning_rate)
+    tolerance = finite_number("tolerance", tolerance, above=0.0)
+    with np.errstate(all="ignore"):
+        distance = np.abs(c0 - target) / tolerance
+        factor = np.abs(1 - rate)
         steps = np.ceil(np.log(distance) / -np.log(factor))
     result: Array = np.select([distance <= 1, factor >= 1, factor == 0], [0.0, np.inf, 1.0], steps)
     return result
@@ -431,7 +447,10 @@ def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Array:
     if outside.size:
         raise InputError(f"learning_rate: expected values between 0 and 2, got {outside[0]}")
     weights = (1 - rates[:, np.newaxis]) ** np.arange(targets.size)[::-1]
-    result: Array = weights @ targets / weights.sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: Array = weights @ targets / weights.sum(axis=1)
+    if not np.isfinite(result).all():
+        raise InputError("targets: expected values whose sum is within the range of float64")
     return result.reshape(np.shape(learning_rate))
 
 
@@ -469,9 +488,13 @@ def balanced_start(x: float, target: float, y: Any) -> tuple[Array, Array, Array
     y : array_like
         1 at zero loss.
     """
-    q = math.hypot(1, finite_number("x", x))
-    v = np.asarray(y, np.float64) * math.sqrt(finite_number("target", target, above=0) / q)
-    return x * v / q, v / q, v
+    x = finite_number("x", x)
+    q = math.hypot(1, x)
+    [y] = number_arrays(y=y)
+    scale = math.sqrt(finite_number("target", target, above=0) / q)
+    with np.errstate(over="ignore"):
+        v = y * scale
+        return x * v / q, v / q, v
 
 
 def balanced_step(y: Any, k: Any) -> Array:
@@ -487,6 +510,7 @@ def balanced_step(y: Any, k: Any) -> Array:
     k : array_like
         learning_rate*q*target.
     """
-    y, k = np.asarray(y, np.float64), np.asarray(k, np.float64)
-    result: Array = y * (1 + k - k * y * y)
+    y, k = number_arrays(y=y, k=k)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result: Array = y * (1 + k - k * y * y)
     return result

@@ -1,31 +1,75 @@
 """Checks of what users pass in: one line that names the argument, what was expected, what came."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 FloatArray = npt.NDArray[np.floating[Any]]
+
+# What is larger is refused where it would be asked of the memory at once.
+MOST_NUMBERS = 10**9
+
+LARGEST_SEED = 2**128 - 1  # as many bits as NumPy's generators are seeded with
 
 
 class InputError(ValueError):
     """A mistake in an argument or in a file that the user named; its text is one line."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
 
 def shown(value: object) -> str:
     """Return a short one-line text of a value for an error message."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a whole number of more digits than Python prints
+        return f"{type(value).__name__} of too many digits"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Return a text that a line has room for."""
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def number_array(name: str, value: object) -> npt.NDArray[np.float64]:
+    """Return a float64 copy, of any shape, of numbers that are finite or not; refuse all else."""
+    try:
+        given = np.asarray(value)
+        kind = given.dtype.kind
+        # A text that reads as a number is none, nor is a date. Of booleans only arrays are numbers.
+        if kind == "O" and all(map(_is_number, given.flat)):
+            kind = "f"
+        if kind in "iuf" or (kind == "b" and given.ndim):
+            with np.errstate(over="ignore"):  # of what is longer than float64
+                return given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):  # ragged; integers beyond float64
+        pass
+    raise InputError(f"{name}: expected numbers, got {shown(value)}")
+
+
+def number_arrays(**values: object) -> list[npt.NDArray[np.float64]]:
+    """Return float64 copies of arrays of numbers, finite or not, of shapes that broadcast."""
+    arrays = [number_array(name, value) for name, value in values.items()]
+    shapes = [array.shape for array in arrays]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise InputError(
+            f"{', '.join(values)}: expected shapes that broadcast, got"
+            f" {', '.join(map(str, shapes))}"
+        ) from None
+    return arrays
 
 
 def finite_array(name: str, value: object) -> npt.NDArray[np.float64]:
     """Return a 1-D float64 copy of a number or sequence; refuse emptiness, NaN and infinity."""
-    try:
-        array = np.atleast_1d(np.array(value, dtype=np.float64))
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name}: expected numbers, got {shown(value)}") from None
+    array = np.atleast_1d(number_array(name, value))
     if array.ndim != 1:
         raise InputError(f"{name}: expected one dimension, got shape {array.shape}")
     if array.size == 0:
@@ -47,10 +91,10 @@ def non_negative_array(name: str, value: object) -> npt.NDArray[np.float64]:
 
 def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
     """Return a float; refuse what is not a finite number greater than ``above``."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+    if isinstance(value, bool) or not _is_number(value):
         raise InputError(f"{name}: expected a number, got {shown(value)}")
     try:
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]
     except OverflowError:
         raise InputError(f"{name}: expected a finite number, got {shown(value)}") from None
     if not (np.isfinite(number) and number > above):
@@ -61,13 +105,36 @@ def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
 
 def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
     """Return an int; refuse what is not a whole number within the bounds."""
-    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_whole or int(value) < at_least:  # type: ignore[call-overload]
+    is_whole = isinstance(value, numbers.Integral) and _is_number(value)
+    if isinstance(value, bool) or not is_whole or int(value) < at_least:  # type: ignore[call-overload]
         raise InputError(f"{name}: expected a whole number >= {at_least}, got {shown(value)}")
     number: int = int(value)  # type: ignore[call-overload]
     if at_most is not None and number > at_most:
         raise InputError(f"{name}: expected a whole number <= {at_most}, got {shown(value)}")
     return number
+
+
+def seed_number(name: str, value: object) -> int:
+    """Return a seed as an int."""
+    return whole_number(name, value, at_least=0, at_most=LARGEST_SEED)
+
+
+def within_memory(name: str, n_numbers: int) -> None:
+    """Refuse more numbers at once than any memory holds."""
+    if n_numbers > MOST_NUMBERS:
+        raise InputError(
+            f"{name}: expected no more than {MOST_NUMBERS:,} numbers at once,"
+            f" got {shown(n_numbers)}"
+        )
+
+
+def in_dtype(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+    """Return the values in the dtype of the arithmetic; refuse those beyond its range."""
+    with np.errstate(over="ignore"):
+        result = values.astype(dtype, copy=False)
+    if not np.isfinite(result).all():
+        raise InputError(f"{name}: expected values within the range of {dtype}, got larger ones")
+    return result
 
 
 def instance_of(name: str, value: object, kind: type) -> None:
@@ -81,3 +148,61 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {shown(value)}")
     return value
+
+
+def checked_table(name: str, value: object) -> None:
+    """Refuse what is no DataFrame, and one that has a column twice or a hierarchy of columns."""
+    instance_of(name, value, pd.DataFrame)
+    columns = value.columns  # type: ignore[attr-defined]
+    if columns.nlevels > 1:
+        raise InputError(f"{name}: expected columns of one level, got {columns.nlevels} levels")
+    if not columns.is_unique:
+        twice = columns[columns.duplicated()][0]
+        raise InputError(f"{name}: expected each column once, got {shown(twice)} several times")
+
+
+def numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
+    """Refuse a table in which a column is not of numbers."""
+    for column in columns:
+        if len(table) and table[column].dtype.kind not in "iufb":
+            raise InputError(
+                f"{name}: expected numbers in the column {column}, got {table[column].dtype}"
+            )
+
+
+def whole_numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
+    """Refuse a table in which a column has other than whole numbers and missing values."""
+    numbers_in(name, table, *columns)
+    for column in columns:
+        if len(table) and table[column].dtype.kind == "f":
+            values = table[column].dropna().to_numpy(np.float64)
+            wrong = values[~((values == np.rint(values)) & (np.abs(values) < 2**62))]
+            if wrong.size:
+                raise InputError(
+                    f"{name}: expected whole numbers in the column {column}, got {wrong[0]}"
+                )
+
+
+def words_in(name: str, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
+    """Refuse a table in which a column has other words than some, or misses one."""
+    wrong = table.loc[~table[column].isin(list(known)), column]
+    if len(wrong):
+        raise InputError(
+            f"{name}: expected {', '.join(known)} in the column {column},"
+            f" got {shown(wrong.iloc[0])}"
+        )
+
+
+def labels_in(name: str, table: pd.DataFrame, *columns: str) -> None:
+    """Refuse a table in which a column has what rows cannot be grouped by, such as lists."""
+    for column in columns:
+        cells = table[column] if table[column].dtype == object else ()
+        if wrong := [cell for cell in cells if not isinstance(cell, Hashable)]:
+            raise InputError(
+                f"{name}: expected numbers or words in the column {column}, got {shown(wrong[0])}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    # NumPy derives durations from its integers.
+    return isinstance(value, numbers.Real) and not isinstance(value, np.timedelta64)

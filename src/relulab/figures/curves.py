@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.style import drawn_in_style, new_axes, require, require_numbers
+from relulab.figures.style import drawn_in_style, new_axes, require, require_finite, with_numbers
 from relulab.figures.words import columns_of, groups_of, symbol
-from relulab.validation import InputError
+from relulab.validation import InputError, shown
 
 # Lines that lie on each other are told apart by their markers.
 MARKERS = "osD^vP*X"
@@ -24,7 +24,9 @@ def lines(
     table: pd.DataFrame, x: str, y: str, by: str, log: str = "xy", ax: Axes | None = None
 ) -> Axes:
     """Draw y against x, one line for each value of a column; ``log`` names the axes that are."""
-    require("table", table, x, y, *columns_of(by))
+    require("table", table, *columns_of(by), x=x, y=y)
+    table = with_numbers("table", table, x, y)
+    _check_log(log)
     ax = ax or new_axes()
     entries = []
     for i, (label, color, rows) in enumerate(groups_of(table, by)):
@@ -44,6 +46,9 @@ def intervals(
     by: str | None = None,
     log: str = "",
     ax: Axes | None = None,
+    *,
+    low: str = "low",
+    high: str = "high",
 ) -> Axes:
     """Draw y against x as points with a bar from the column low to the column high.
 
@@ -54,17 +59,23 @@ def intervals(
     by : str, optional
         A column; each of its values has a color of its own.
     log : str
-        The axes that are logarithmic: "", "x", "y" or "xy". On a logarithmic axis y = 0 is below
-        the lower end; of its bar the upper part is seen.
+        The axes that are logarithmic: "", "x", "y" or "xy". What is not above 0 stands on the lower
+        end of a logarithmic y-axis, as a hollow marker without a bar.
+    low, high : str
+        The columns of the ends of the bars.
     """
-    require("table", table, x, y, "low", "high", *columns_of(by))
-    require_numbers("table", table, x, y, "low", "high")
+    require("table", table, *columns_of(by), x=x, y=y, low=low, high=high)
+    table = with_numbers("table", table, x, y, low, high)
+    _check_log(log)
     ax = ax or new_axes()
     entries = []
     for i, (label, color, rows) in enumerate(groups_of(table, by)):
         how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
+        below = (rows[y] <= 0) & ("y" in log)
+        _on_the_axis(ax, rows.loc[below, x], **how)
+        rows = rows[~below]
         # Rounding may put an end on the wrong side of the point.
-        reach = np.maximum([rows[y] - rows["low"], rows["high"] - rows[y]], 0)
+        reach = np.maximum([rows[y] - rows[low], rows[high] - rows[y]], 0)
         ax.errorbar(rows[x], rows[y], yerr=reach, linestyle="none", elinewidth=1.2, **how)
         entries.append(line_entry(label, linestyle="none", **how))
     _finish(ax, table, x, y, log)
@@ -94,8 +105,9 @@ def points(
     log : str
         The axes that are logarithmic: "", "x", "y" or "xy".
     """
-    require("table", table, x, y, *columns_of(by))
-    require_numbers("table", table, x, y)
+    require("table", table, *columns_of(by), x=x, y=y)
+    table = with_numbers("table", table, x, y)
+    _check_log(log)
     ax = ax or new_axes()
     finite = np.isfinite(table[[x, y]].to_numpy(float)).all(axis=1)
     table = table[finite].dropna(subset=list(columns_of(by))).reset_index(drop=True)
@@ -126,21 +138,30 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     """Draw which share of the rows is at or below a value, one curve for each value of ``by``.
 
     On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
-    left end. Values that are not finite count as larger than all.
+    left end. Values that are not finite count as larger than all. Curves that lie on each other are
+    told apart by their markers.
     """
-    require("table", table, value, by)
+    require("table", table, *columns_of(by), value=value)
+    table = with_numbers("table", table, value)
     ax = ax or new_axes()
     smallest = table[value].where(table[value] > 0).min()
     entries = []
-    for label, color, rows in groups_of(table, by):
+    groups = groups_of(table, by)
+    for i, (label, color, rows) in enumerate(groups):
         values = np.sort(rows[value].where(np.isfinite(rows[value]), np.inf))
         share = np.arange(1, values.size + 1) / values.size
-        ax.step(np.maximum(values, smallest), share, where="post", color=color)
-        entries.append(line_entry(label, color))
+        marker = MARKERS[i % len(MARKERS)]
+        apart = max(values.size // 8, 1)
+        markevery = (i * apart // len(groups), apart)
+        ax.step(
+            np.maximum(values, smallest), share, where="post", color=color, marker=marker,
+            markevery=markevery,
+        )  # fmt: skip
+        entries.append(line_entry(label, color, marker=marker))
     if entries:
         ax.set(xscale="log")
     add_to_legend(ax, entries, _title(table, by))
-    ax.set(xlabel=symbol(value), ylabel="share of runs", ylim=(0, 1.02))
+    ax.set(xlabel=symbol(value), ylabel="share of runs with at most this", ylim=(0, 1.02))
     return ax
 
 
@@ -160,7 +181,8 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     """
     names = ("step", "survival", "low", "high")
     require("table", table, *names, *columns_of(by))
-    require_numbers("table", table, *names)
+    table = with_numbers("table", table, *names)
+    require_finite("table", table, "step", missing=False)
     ax = ax or new_axes()
     last = table["step"].max()
     entries = []
@@ -188,6 +210,13 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     return ax
 
 
+def _on_the_axis(ax: Axes, x: pd.Series, **how: Any) -> None:
+    """Draw hollow markers on the lower end of the y-axis."""
+    if len(x):
+        how |= {"linestyle": "none", "markerfacecolor": "none", "clip_on": False, "zorder": 3}
+        ax.plot(x, np.zeros(len(x)), transform=ax.get_xaxis_transform(), **how)
+
+
 def _is_scale(table: pd.DataFrame, by: str) -> bool:
     numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
     return numbers and table[by].nunique() > MOST_GROUPS
@@ -199,9 +228,14 @@ def _title(table: pd.DataFrame, by: str) -> str | None:
     return symbol(by) if numbers else None
 
 
+def _check_log(log: str) -> None:
+    if not isinstance(log, str):
+        raise InputError(f"log: expected letters among x, y, got {shown(log)}")
+    if wrong := sorted(set(log) - set("xy")):
+        raise InputError(f"log: expected letters among x, y, got {wrong[0]}")
+
+
 def _finish(ax: Axes, table: pd.DataFrame, x: str, y: str, log: str) -> None:
-    if wrong := set(log) - set("xy"):
-        raise InputError(f"log: expected letters among x, y, got {wrong.pop()}")
     for axis, name in (("x", x), ("y", y)):
         if axis in log and (table[name] > 0).any():
             ax.set(**{f"{axis}scale": "log"})

@@ -14,6 +14,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from relulab.figures.style import root_of
 from relulab.figures.words import FATES, OPTIMUM_LABELS, fate_label
 
 # Fates and optima are told in the order of their stacks, whichever panel shows them first.
@@ -22,9 +23,10 @@ ORDER = [fate_label(*fate) for fate in FATES] + list(OPTIMUM_LABELS.values())
 
 def legend_of(ax: Axes) -> Legend | None:
     """Return the legend that tells what an Axes shows, if there is one."""
+    figure = root_of(ax)
     if own := ax.get_legend():
         return own
-    return ax.figure.legends[-1] if ax.figure.legends else None
+    return figure.legends[-1] if figure.legends else None
 
 
 def add_to_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None) -> None:

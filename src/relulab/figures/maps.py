@@ -10,10 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, patches
-from relulab.figures.style import WIDTH, drawn_in_style, new_axes, require
+from relulab.figures.style import (
+    WIDTH,
+    drawn_in_style,
+    new_axes,
+    require,
+    require_finite,
+    with_numbers,
+)
 from relulab.figures.words import FATE_COLORS, fate_label, symbol, text_color
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError
+from relulab.validation import InputError, whole_numbers_in, words_in
 
 LABEL_WIDTH = 12  # characters in a line
 NOTHING = "#d6d6d6"  # where a map has nothing to tell
@@ -22,7 +29,11 @@ NOTHING = "#d6d6d6"  # where a map has nothing to tell
 @drawn_in_style
 def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
     """Draw the fate of one run at each point of a grid over two columns."""
-    require("runs", runs, x, y, "outcome", "unit")
+    require("runs", runs, "outcome", "unit", x=x, y=y)
+    runs = with_numbers("runs", runs, x, y)
+    require_finite("runs", runs, x, y, missing=False)
+    words_in("runs", runs, "outcome", OUTCOMES.categories)
+    words_in("runs", runs, "unit", UNITS.categories)
     outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
     unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
     code = outcome.astype(int) * len(UNITS.categories) + unit
@@ -40,18 +51,33 @@ def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> A
 
 
 @drawn_in_style
-def steps_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
-    """Draw the steps to converge at each point of a grid; runs that did not converge are gray."""
-    require("runs", runs, x, y, "outcome", "steps_taken")
-    steps = runs["steps_taken"].clip(lower=1).where(runs["outcome"] == "converged")
+def steps_map(
+    runs: pd.DataFrame,
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """Draw the steps to converge at each point of a grid; the dead and what did not are gray.
+
+    A dead unit's network learns c alone, in steps that tell nothing of the unit. ``limits`` are the
+    ends of the colors; without them they are the fewest and the most steps of these runs.
+    """
+    require("runs", runs, "outcome", "unit", "steps_taken", x=x, y=y)
+    runs = with_numbers("runs", runs, x, y, "steps_taken")
+    require_finite("runs", runs, x, y, missing=False)
+    learned = (runs["outcome"] == "converged") & (runs["unit"] == "alive")
+    steps = runs["steps_taken"].clip(lower=1).where(learned)
     cells = _grid(runs.assign(steps=steps.astype(float)), x, y, "steps")
     ax = ax or new_axes()
     ax.set_facecolor(NOTHING)
     known = steps.dropna()
     if len(known):
-        norm = LogNorm(known.min(), max(known.max(), known.min() + 1))
+        fewest, most = limits or (known.min(), known.max())
+        norm = LogNorm(fewest, max(most, fewest + 1))
         mesh = ax.pcolormesh(*_mesh(cells), norm=norm, cmap="viridis", rasterized=True)
-        ax.figure.colorbar(mesh, ax=ax, label="steps to converge (gray: did not)")
+        ax.figure.colorbar(mesh, ax=ax, label="steps to converge (gray: dead or did not)")
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
     return ax
 
@@ -70,6 +96,7 @@ def transitions(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
         which they are met.
     """
     require("counts", counts, "before", "after", "count")
+    whole_numbers_in("counts", counts, "count")
     if counts.duplicated(["before", "after"]).any():
         raise InputError("counts: expected one row for each before and after, got several")
     names = _labels(counts)
@@ -99,11 +126,11 @@ def _labels(counts: pd.DataFrame) -> list[Any]:
 def _count_cells(ax: Axes, counts: Any) -> None:
     same = np.eye(len(counts), dtype=bool)
     changed = np.ma.masked_where(same | (counts == 0), counts)
-    # Light enough at its end for the largest number of one cell alone to be read.
-    norm = LogNorm(1, max(changed.max() if changed.count() else 1, 10))
+    # The lightest is not white, which is that of no run, and few runs alone are not dark.
+    norm = LogNorm(0.3, max(changed.max() if changed.count() else 1, 100))
     places = np.arange(len(counts))
     if len(counts):
-        mesh = ax.pcolormesh(places, places, changed, norm=norm, cmap="viridis_r")
+        mesh = ax.pcolormesh(places, places, changed, norm=norm, cmap="Purples")
         ax.pcolormesh(
             places, places, np.ma.masked_where(~same, same), cmap=ListedColormap([NOTHING])
         )

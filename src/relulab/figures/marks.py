@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
@@ -10,36 +9,32 @@ from matplotlib.patheffects import withStroke
 from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.style import drawn_in_style
 from relulab.figures.words import name_of
-from relulab.validation import InputError
+from relulab.validation import (
+    InputError,
+    finite_array,
+    finite_number,
+    instance_of,
+    number_array,
+    shortened,
+)
 
 # One for each name that the legend tells.
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 
-# Names of levels that are closer than this share of the Axes' height would overlap.
-CLOSE = 0.1
-
 
 @drawn_in_style
 def mark_level(ax: Axes, y: float, text: str) -> None:
-    """Lay a theoretical value over an axis as a dashed horizontal line with its name.
-
-    The name is at the left; where a level that is close by has its name there, at the right.
-    """
-    levels = [np.asarray(line.get_ydata())[0] for line in ax.lines if line.get_label() == "_level"]
-    place = ax.get_yaxis_transform()
-    heights = np.array([place.transform((0.0, float(level)))[1] for level in (y, *levels)])
-    crowded = (abs(heights[1:] - heights[0]) < CLOSE * ax.bbox.height).any()
-    ax.axhline(y, color="black", linestyle="--", linewidth=1, label="_level")
-    ax.annotate(
-        text, (0.99 if crowded else 0.01, y), (0, 3), xycoords=place, textcoords="offset points",
-        ha="right" if crowded else "left", va="bottom",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-    )  # fmt: skip
+    """Lay a theoretical value over an axis as a dashed horizontal line; the legend names it."""
+    y = finite_number("y", y)
+    how = _black_dashes(ax, text)
+    ax.axhline(y, **how)
+    add_to_legend(ax, [line_entry(**how)])
 
 
 @drawn_in_style
 def mark_position(ax: Axes, x: float, text: str) -> None:
     """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it."""
+    x = finite_number("x", x)
     how = _black_dashes(ax, text)
     ax.axvline(x, **how)
     add_to_legend(ax, [line_entry(**how)])
@@ -52,9 +47,12 @@ def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
     There the name covers no data, however the curve runs. The limits of the axes stay as the data
     made them.
     """
+    xs, ys = number_array("x", x), number_array("y", y)
+    if xs.shape != ys.shape or xs.ndim != 1:
+        raise InputError(f"x, y: expected as many x as y, got shapes {xs.shape} and {ys.shape}")
     how = _black_dashes(ax, text)
     limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
-    ax.plot(np.asarray(x, float), np.asarray(y, float), **how)
+    ax.plot(xs, ys, **how)
     ax.set(**limits)
     add_to_legend(ax, [line_entry(**how)])
 
@@ -74,11 +72,15 @@ def mark_region(
     text : str
         What the legend calls it.
     """
+    xs, ys, shares = finite_array("x", x), finite_array("y", y), number_array("inside", inside)
+    if shares.shape != (ys.size, xs.size):
+        raise InputError(
+            f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {shares.shape}"
+        )
     how = _black_dashes(ax, text)
-    shares = np.asarray(inside, float)
     if 0 < shares.mean() < 1:
         style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
-        ax.contour(x, y, shares, levels=[0.5], colors="black", **style)
+        ax.contour(xs, ys, shares, levels=[0.5], colors="black", **style)
     ax.plot([], [], **how)  # its dashes are taken
     add_to_legend(ax, [line_entry(**how)])
 
@@ -96,9 +98,11 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
     text : str
         What the legend calls all ticks.
     """
+    share = finite_number("share", share)
+    instance_of("text", text, str)
     names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
     if name_of(row) not in names:
-        raise InputError(f"row: expected one of {', '.join(names)}, got {name_of(row)}")
+        raise InputError(f"row: expected one of {', '.join(names)}, got {shortened(name_of(row))}")
     how: dict[str, Any] = {"marker": "|", "color": "black", "linestyle": "none"}
     # A tick, which covers no text; with white around it, to be seen on dark bars.
     how |= {
@@ -112,6 +116,7 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
 
 def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
     """Return how the line of this name is drawn, in dashes that no other name has."""
+    instance_of("text", text, str)
     black = [line for a in ax.figure.axes for line in a.lines if line.get_color() == "black"]
     labels = dict.fromkeys(str(line.get_label()) for line in black)
     known = [label for label in labels if not label.startswith("_")]

@@ -9,7 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab.figures.legends import add_to_legend, patches
-from relulab.figures.style import drawn_in_style, new_axes, require, require_numbers
+from relulab.figures.style import (
+    drawn_in_style,
+    new_axes,
+    require,
+    require_finite,
+    require_shares,
+    with_numbers,
+)
 from relulab.figures.words import (
     FATE_COLORS,
     FATES,
@@ -20,9 +27,10 @@ from relulab.figures.words import (
     symbol,
     text_color,
 )
-from relulab.validation import InputError
+from relulab.outcome import OUTCOMES, UNITS
+from relulab.validation import InputError, words_in
 
-FATE = ["outcome", "unit"]
+FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 
 # A share of so much of the width has room for its text.
 ROOM = 0.09
@@ -34,6 +42,9 @@ LABEL_WIDTH = 28  # characters in a line
 def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | None = None) -> Axes:
     """Draw the share of every fate against a column, stacked, the dead at the bottom.
 
+    Each value of the column has a cell of its own, up to half-way to its neighbours: nothing is
+    drawn that was not counted.
+
     Parameters
     ----------
     rates : DataFrame
@@ -42,14 +53,7 @@ def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | Non
         A numeric column; drawn on a logarithmic axis if all values are positive and span more
         than a factor of 30.
     """
-    require("rates", rates, x, *FATE, "share")
-    require_numbers("rates", rates, x)
-    shares = _shares(rates, x, FATE)
-    present = _present(shares, FATES)
-    ax = ax or new_axes()
-    _stack(ax, shares[present], [FATE_COLORS[fate] for fate in present])
-    _fate_legend(ax, present)
-    return ax
+    return _stacked(rates, FATE, x, ax)
 
 
 @drawn_in_style
@@ -59,14 +63,7 @@ def optimum_shares(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
     ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the share of the global optimum is at
     the bottom.
     """
-    require("rates", rates, x, "optimum", "share")
-    require_numbers("rates", rates, x)
-    shares = _shares(rates, x, ["optimum"])
-    present = _present(shares, OPTIMUM_COLORS)
-    ax = ax or new_axes()
-    _stack(ax, shares[present], [OPTIMUM_COLORS[name] for name in present])
-    _optimum_legend(ax, present)
-    return ax
+    return _stacked(rates, OPTIMUM, x, ax)
 
 
 @drawn_in_style
@@ -75,13 +72,7 @@ def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
 
     ``rates`` is ``statistics.outcome_rates(runs, by=[label])``.
     """
-    require("rates", rates, label, *FATE, "share")
-    shares = _shares(rates, label, FATE)
-    present = _present(shares, FATES)
-    ax = ax or new_axes(_height(shares))
-    _bars(ax, shares[present], [FATE_COLORS[fate] for fate in present])
-    _fate_legend(ax, present)
-    return ax
+    return _barred(rates, FATE, label, ax)
 
 
 @drawn_in_style
@@ -90,19 +81,15 @@ def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axe
 
     ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
     """
-    require("rates", rates, label, "optimum", "share")
-    shares = _shares(rates, label, ["optimum"])
-    present = _present(shares, OPTIMUM_COLORS)
-    ax = ax or new_axes(_height(shares))
-    _bars(ax, shares[present], [OPTIMUM_COLORS[name] for name in present])
-    _optimum_legend(ax, present)
-    return ax
+    return _barred(rates, OPTIMUM, label, ax)
 
 
 @drawn_in_style
 def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) -> Axes:
     """Draw one horizontal bar for each row on a logarithmic axis, with its value at its end."""
-    require("table", table, label, value)
+    require("table", table, label=label, value=value)
+    table = with_numbers("table", table, value)
+    require_finite("table", table, value)
     ax = ax or new_axes(_height(table, legend=0))
     drawn = ax.barh(np.arange(len(table)), table[value], color=FATE_COLORS["converged", "died"])
     ax.bar_label(drawn, [f"{v:,.3g}" for v in table[value]], padding=4)
@@ -110,24 +97,51 @@ def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) ->
     ax.set_xlabel(symbol(value))
     if (table[value] > 0).any():
         ax.set_xscale("log")
-        ax.set_xlim(right=6 * table[value].max())  # the text has room
+        ax.set_xlim(right=6 * float(table[value].max()))  # the text has room
     return ax
 
 
-def _shares(rates: pd.DataFrame, by: str, labels: list[str]) -> pd.DataFrame:
-    """Return a table with a row for each value of ``by`` and a column for each label."""
-    if rates.duplicated([by, *labels]).any():
-        words = "fate" if labels == FATE else labels[0]
-        raise InputError(
-            f"rates: expected one row for each {by} and {words}; make them by [{by!r}]"
-        )
-    shares: pd.DataFrame = rates.pivot_table("share", by, labels, "sum", observed=True, sort=False)
-    return shares.fillna(0.0)
+def _stacked(rates: pd.DataFrame, kind: list[str], x: str, ax: Axes | None) -> Axes:
+    require("rates", rates, *kind, "share", x=x)
+    rates = with_numbers("rates", rates, x, "share")
+    require_finite("rates", rates, x)
+    shares, colors = _shares(rates, x, kind)
+    ax = ax or new_axes()
+    _stack(ax, shares, list(colors.values()))
+    add_to_legend(ax, patches(colors))
+    return ax
 
 
-def _present(shares: pd.DataFrame, labels: Any) -> list[Any]:
-    """Return those of the labels that some row has a share of."""
-    return [name for name in labels if name in shares and shares[name].max() > 0]
+def _barred(rates: pd.DataFrame, kind: list[str], label: str, ax: Axes | None) -> Axes:
+    require("rates", rates, *kind, "share", label=label)
+    rates = with_numbers("rates", rates, "share")
+    shares, colors = _shares(rates, label, kind)
+    ax = ax or new_axes(_height(shares))
+    _bars(ax, shares, list(colors.values()))
+    add_to_legend(ax, patches(colors))
+    return ax
+
+
+def _shares(rates: pd.DataFrame, by: str, kind: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the shares and the colors of all fates or optima that some row has a share of.
+
+    The table has a row for each value of ``by`` and a column for each fate or optimum.
+    """
+    require_shares("rates", rates, "share")
+    words: dict[str, Any] = {"outcome": OUTCOMES.categories, "unit": UNITS.categories}
+    for name in kind:
+        words_in("rates", rates, name, words.get(name, OPTIMUM_COLORS))
+    if rates.duplicated([by, *kind]).any():
+        what = "fate" if kind == FATE else kind[0]
+        raise InputError(f"rates: expected one row for each {by} and {what}; make them by [{by!r}]")
+    table = rates.pivot_table("share", by, kind, "sum", observed=True, sort=False).fillna(0.0)
+    every: dict[Any, tuple[str, str]] = (
+        {fate: (fate_label(*fate), FATE_COLORS[fate]) for fate in FATES}
+        if kind == FATE
+        else {name: (OPTIMUM_LABELS[name], color) for name, color in OPTIMUM_COLORS.items()}
+    )
+    present = [name for name in every if name in table and table[name].max() > 0]
+    return table[present], dict(every[name] for name in present)
 
 
 def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
@@ -135,8 +149,12 @@ def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
     shares = shares.sort_index()
     if len(shares.columns):
         values = shares.index.to_numpy(dtype=float)
-        ax.stackplot(values, [shares[name] for name in shares], colors=colors, linewidth=0)
-        if values.min() > 0 and values.max() > 30 * values.min():
+        log = values.min() > 0 and values.max() > 30 * values.min()
+        between = np.sqrt(values[:-1] * values[1:]) if log else (values[:-1] + values[1:]) / 2
+        edges = np.repeat([values[0], *between, values[-1]], 2)[1:-1]
+        heights = np.repeat(shares.to_numpy().T, 2, axis=1)
+        ax.stackplot(edges, heights, colors=colors, linewidth=0)
+        if log:
             ax.set_xscale("log")
         if values.min() < values.max():
             ax.set_xlim(values.min(), values.max())
@@ -166,11 +184,3 @@ def _name_rows(ax: Axes, names: Any) -> None:
 
 def _height(table: pd.DataFrame, legend: float = 0.9) -> float:
     return 1 + legend + 0.35 * len(table)
-
-
-def _fate_legend(ax: Axes, fates: Sequence[tuple[str, str]]) -> None:
-    add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in fates}))
-
-
-def _optimum_legend(ax: Axes, names: Sequence[str]) -> None:
-    add_to_legend(ax, patches({OPTIMUM_LABELS[name]: OPTIMUM_COLORS[name] for name in names}))

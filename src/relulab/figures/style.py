@@ -3,16 +3,28 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
+from inspect import Parameter, signature
+from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relulab.validation import InputError
+from relulab.validation import (
+    InputError,
+    checked_table,
+    instance_of,
+    labels_in,
+    numbers_in,
+    shortened,
+    shown,
+    whole_number,
+)
 
 STYLE = mpl.rc_params_from_file(
     Path(__file__).with_name("relulab.mplstyle"), use_default_template=False
@@ -29,6 +41,10 @@ FORMATS = tuple(METADATA)
 
 OURS = "relulab"  # how figures are told that were made in this style
 
+MOST_PANELS = 100
+
+LARGEST = 1e300  # Matplotlib adds margins, which must be finite too
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,13 +55,19 @@ def style() -> AbstractContextManager[None]:
 
 
 def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function draw in relulab's style, but for an Axes of the user's, which has its own."""
+    """Make a function draw in relulab's style, but for an Axes of the user's, which has its own.
+
+    What is given as ``ax`` and is none is refused.
+    """
+    parameters = signature(function)
+    needs_axes = parameters.parameters["ax"].default is Parameter.empty
 
     @wraps(function)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Axes)]
-        ours = all(_root(ax).get_gid() == OURS for ax in given)
-        with style() if ours else nullcontext():
+        ax = parameters.bind(*args, **kwargs).arguments.get("ax")
+        ours = (ax is None and not needs_axes) or root_of(ax).get_gid() == OURS
+        # What is nearly infinite overflows when Matplotlib adds margins to it.
+        with style() if ours else nullcontext(), np.errstate(over="ignore", invalid="ignore"):
             return function(*args, **kwargs)
 
     return styled
@@ -60,6 +82,8 @@ def new_axes(height: float = HEIGHT) -> Axes:
 
 def panels(n: int, n_columns: int = 3) -> list[Axes]:
     """Return n Axes of one figure with common axes."""
+    n = whole_number("n", n, at_least=1, at_most=MOST_PANELS)
+    n_columns = whole_number("n_columns", n_columns, at_least=1, at_most=MOST_PANELS)
     n_rows = -(-n // n_columns)
     with style():
         figure, grid = plt.subplots(
@@ -74,29 +98,30 @@ def panels(n: int, n_columns: int = 3) -> list[Axes]:
 
 
 def outer_labels(axes: Sequence[Axes]) -> None:
-    """Leave the labels of panels at the left of their rows and at the foot of their columns."""
+    """Leave labels and ticks of panels at the left of their rows and at the foot of columns."""
+    if not isinstance(axes, Sequence):
+        raise InputError(f"axes: expected several Axes, got {shown(axes)}")
+    for ax in axes:
+        instance_of("axes", ax, Axes)
     filled = [ax.get_subplotspec() for ax in axes]
     places = {(spec.rowspan.start, spec.colspan.start) for spec in filled if spec}
     for ax, spec in zip(axes, filled, strict=True):
         if spec and not spec.is_first_col():
             ax.set_ylabel("")
+            ax.tick_params(axis="y", which="both", left=False, labelleft=False)
         foot = not spec or (spec.rowspan.start + 1, spec.colspan.start) not in places
-        ax.tick_params(axis="x", which="both", labelbottom=foot)
+        ax.tick_params(axis="x", which="both", bottom=foot, labelbottom=foot)
         if not foot:
             ax.set_xlabel("")
 
 
-def save(ax: Axes, *files: Path) -> None:
+def save(ax: Axes, *files: str | PathLike[str]) -> None:
     """Store the figure that an Axes is part of, and free it.
 
     The suffix of a file is its format: png, svg or pdf. The same figure gives the same bytes.
     """
-    for file in files:
-        if file.suffix.removeprefix(".") not in FORMATS:
-            raise InputError(
-                f"file: expected a name that ends with one of {', '.join(FORMATS)}, got {file.name}"
-            )
-    figure = _root(ax)
+    figure = root_of(ax)
+    paths = [_picture(file) for file in files]
     _spread_title(figure)
     with style():
         # Laid out once, so that the formats look the same and do not depend on which of them are
@@ -104,14 +129,28 @@ def save(ax: Axes, *files: Path) -> None:
         figure.set_dpi(STYLE["savefig.dpi"])
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        for file in files:
-            figure.savefig(file, metadata=METADATA[file.suffix.removeprefix(".")])
+        for path in paths:
+            figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
     plt.close(figure)
 
 
-def _root(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+def _picture(file: str | PathLike[str]) -> Path:
+    """Return the path of a picture's file; refuse what no picture can be stored in."""
+    path = Path(file) if isinstance(file, str | PathLike) and "\0" not in str(file) else None
+    if path is None or path.suffix.removeprefix(".") not in FORMATS:
+        raise InputError(
+            f"file: expected a name that ends with one of {', '.join(FORMATS)},"
+            f" got {shortened(path.name) if path else shown(file)}"
+        )
+    return path
+
+
+def root_of(ax: Axes | None) -> Figure:
+    """Return the figure that an Axes is part of."""
+    instance_of("ax", ax, Axes)
+    figure = ax.get_figure(root=True) if ax else None
+    if figure is None:
+        raise InputError("ax: expected Axes of a figure, got one that was removed from its figure")
     return figure
 
 
@@ -127,19 +166,47 @@ def _spread_title(figure: Figure) -> None:
         figure.suptitle(text, x=0.01, ha="left", wrap=True, fontsize=STYLE["figure.titlesize"])
 
 
-def require(argument: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table that lacks a column."""
-    if missing := [name for name in columns if name not in table]:
+def require(argument: str, table: pd.DataFrame, *columns: str, **named: str) -> None:
+    """Refuse a table that lacks a column; ``named`` are arguments that name one."""
+    checked_table(argument, table)
+    for name, column in named.items():
+        if not isinstance(column, str):
+            raise InputError(f"{name}: expected the name of a column, got {shown(column)}")
+    wanted = [*columns, *named.values()]
+    if missing := [name for name in wanted if name not in table]:
         raise InputError(
-            f"{argument}: expected the columns {', '.join(columns)}; no {missing[0]} among"
-            f" {', '.join(map(str, table.columns))}"
+            f"{argument}: expected the columns {', '.join(map(shortened, wanted))};"
+            f" no {shortened(missing[0])} among {', '.join(map(str, table.columns))}"
         )
+    labels_in(argument, table, *wanted)
 
 
-def require_numbers(argument: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table in which a column is not of numbers."""
+def with_numbers(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return the table with NaN where one of the columns misses a number; refuse all but numbers.
+
+    Matplotlib cannot draw columns of pandas' types that have values of their own for it.
+    """
+    numbers_in(argument, table, *columns)
+    own = [name for name in columns if pd.api.types.is_extension_array_dtype(table[name])]
+    return table.assign(**{name: table[name].to_numpy(float, na_value=np.nan) for name in own})
+
+
+def require_finite(argument: str, table: pd.DataFrame, *columns: str, missing: bool = True) -> None:
+    """Refuse a table of numbers that have no place on an axis; ``missing`` ones may be allowed."""
     for name in columns:
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+        values = table[name].to_numpy(float)
+        wrong = values[~((np.abs(values) < LARGEST) | (np.isnan(values) & missing))]
+        if wrong.size:
             raise InputError(
-                f"{argument}: expected numbers in the column {name}, got {table[name].dtype}"
+                f"{argument}: expected finite numbers in the column {name}, got {wrong[0]}"
             )
+
+
+def require_shares(argument: str, table: pd.DataFrame, column: str) -> None:
+    """Refuse a table in which a column has numbers that are no shares."""
+    values = table[column].to_numpy(float)
+    wrong = values[(values < 0) | (values > 1 + 1e-9)]
+    if wrong.size:
+        raise InputError(
+            f"{argument}: expected numbers from 0 to 1 in the column {column}, got {wrong[0]}"
+        )

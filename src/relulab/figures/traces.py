@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.style import drawn_in_style, new_axes, require
+from relulab.figures.style import drawn_in_style, new_axes, require, with_numbers
 from relulab.figures.words import SYMBOLS, sequence_colors, symbol
-from relulab.validation import InputError
+from relulab.validation import InputError, instance_of, shown
 
 
 @drawn_in_style
@@ -20,6 +20,7 @@ def loss_curves(
     ``labels`` names the runs, in the order of their numbers.
     """
     require("trace", trace, "run", "step", "loss")
+    trace = with_numbers("trace", trace, "run", "step", "loss")
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
     for color, (label, history) in zip(sequence_colors(len(groups)), groups, strict=True):
@@ -36,10 +37,11 @@ def loss_curves(
 def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step."""
     require("trace", trace, "run", "step", *"wbvc")
+    names = [n for n in (*"wbvc", "prediction") if n in trace]
+    trace = with_numbers("trace", trace, "step", *names)
     if trace["run"].nunique() > 1:
         raise InputError(f"trace: expected a single run, got {trace['run'].nunique()}")
     ax = ax or new_axes()
-    names = [n for n in (*"wbvc", "prediction") if n in trace]
     colors = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#000000")
     for name, color in zip(names, colors, strict=False):
         line = "--" if name == "prediction" else "-"
@@ -60,7 +62,8 @@ def trajectories(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
-    require("trace", trace, "run", x, y)
+    require("trace", trace, "run", x=x, y=y)
+    trace = with_numbers("trace", trace, x, y)
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
     for color, (label, path) in zip(sequence_colors(len(groups)), groups, strict=True):
@@ -89,7 +92,11 @@ def fits(
         The label of the curve that is drawn as the one to compare with.
     """
     require("samples", samples, "x", "target")
+    samples = with_numbers("samples", samples, "x", "target")
     require("curves", curves, "label", "x", "prediction")
+    curves = with_numbers("curves", curves, "x", "prediction")
+    if best is not None:
+        instance_of("best", best, str)
     ax = ax or new_axes()
     ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
     learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
@@ -110,6 +117,10 @@ def _labelled_runs(
     groups = list(trace.groupby("run"))
     if labels is None:
         labels = [f"run {run}" for run, _ in groups]
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise InputError(f"labels: expected several texts, got {shown(labels)}")
+    for label in labels:
+        instance_of("labels", label, str)
     if len(labels) != len(groups):
         raise InputError(f"labels: expected {len(groups)}, one for each run, got {len(labels)}")
     return [(label, history) for label, (_, history) in zip(labels, groups, strict=True)]

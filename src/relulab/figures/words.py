@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from relulab.outcome import OUTCOMES
+from relulab.outcome import OUTCOMES, UNITS
+from relulab.validation import InputError, one_of, shown, words_in
 
 FATE_COLORS = {
     ("converged", "alive"): "#08519c",
@@ -71,6 +72,14 @@ SYMBOLS = {
 }
 
 
+# The words of the columns that have colors of their own.
+KNOWN = {
+    "outcome": list(OUTCOMES.categories),
+    "unit": list(UNITS.categories),
+    "optimum": list(OPTIMUM_LABELS),
+}
+
+
 def symbol(column: str) -> str:
     """Return how a column is called on an axis."""
     return SYMBOLS.get(column, column.replace("_", " "))
@@ -83,6 +92,8 @@ def name_of(value: object) -> str:
 
 def fate_label(outcome: str, unit: str) -> str:
     """Return a fate in words."""
+    one_of("outcome", outcome, list(OUTCOMES.categories))
+    one_of("unit", unit, list(UNITS.categories))
     return f"{outcome}, {unit.replace('_', ' ')}"
 
 
@@ -107,6 +118,9 @@ def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.Da
     if by is None:
         return [("", FATE_COLORS["converged", "alive"], table)] if len(table) else []
     keys = list(columns_of(by))
+    for column, known in KNOWN.items():
+        if column in keys and by in ("fate", "unit", "optimum"):
+            words_in("table", table, column, known)
     groups = table.groupby(keys if len(keys) > 1 else keys[0], sort=False, observed=True)
     rows: dict[Any, pd.DataFrame] = dict(iter(groups))
     if by == "fate":
@@ -125,4 +139,6 @@ def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.Da
 
 def columns_of(by: str | None) -> Sequence[str]:
     """Return the columns that ``groups_of`` needs."""
+    if by is not None and not isinstance(by, str):
+        raise InputError(f"by: expected the name of a column, got {shown(by)}")
     return () if by is None else ("outcome", "unit") if by == "fate" else (by,)

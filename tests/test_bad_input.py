@@ -1,0 +1,770 @@
+"""Bad input gets one line that names the argument, before any work: for every public callable.
+
+``CALLS`` has a valid value for each argument of each of them; hypothesis puts something odd in the
+place of one or two. Either that works, or it is refused by an InputError. A new callable or a new
+argument that is not in the table fails a test here.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+import relulab as rl
+from relulab import figures, statistics, tables, theory
+from relulab.results import write_parquet
+
+POINT = rl.TrainingSet.point(1, 3)
+DATA = rl.TrainingSet([-1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
+NETWORK = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
+SWEEP = rl.Sweep(
+    data=DATA, w=[-0.5, 0.3], b=[0.1, -1], v=rl.Normal(0, 1), draws=2, learning_rate=[0.1, 3],
+    max_steps=30,
+)  # fmt: skip
+RUNS = SWEEP.run(engine="lockstep")
+MAP = RUNS[(RUNS["draw"] == 0) & (RUNS["learning_rate"] == 3)]
+RATES = statistics.outcome_rates(RUNS, "learning_rate")
+OPTIMA = statistics.optimum_rates(RUNS, "learning_rate")
+SURVIVAL = statistics.survival(RUNS, "learning_rate")
+TRACE = rl.trace(NETWORK, POINT, 0.1, 5)
+COUNTS = pd.DataFrame({"before": ["alive", "died"], "after": ["died", "died"], "count": [3, 5]})
+SAMPLES = pd.DataFrame({"x": [0.0, 1, 2], "target": [1.0, 0, 3]})
+CURVES = pd.DataFrame({"label": ["a", "a", "b"], "x": [0.0, 1, 2], "prediction": [1.0, 1, 2]})
+
+
+class WithSample:
+    """What looks like a distribution and is none."""
+
+    def sample(self, rng, n):
+        return np.zeros(n)
+
+
+def nested(depth):
+    value: Any = 1.0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+# Made anew for each example, for a function may work in place.
+ODD = {
+    name: make
+    for name, make in {
+        "None": lambda: None,
+        "NaN": lambda: np.nan,
+        "inf": lambda: np.inf,
+        "-inf": lambda: -np.inf,
+        "-1": lambda: -1,
+        "0": lambda: 0,
+        "1": lambda: 1,
+        "2.5": lambda: 2.5,
+        "-0.0": lambda: -0.0,
+        "10**400": lambda: 10**400,
+        "-10**400": lambda: -(10**400),
+        "10**5000": lambda: 10**5000,  # more digits than Python prints
+        "2**62": lambda: 2**62,
+        "1e308": lambda: 1e308,
+        "-1e308": lambda: -1e308,
+        "5e-324": lambda: 5e-324,
+        "1j": lambda: 1j,
+        "True": lambda: True,
+        "False": lambda: False,
+        "Fraction": lambda: Fraction(1, 3),
+        "Decimal": lambda: Decimal("0.1"),
+        "empty text": lambda: "",
+        "text": lambda: "no such word",
+        "text of a number": lambda: "1.5",
+        "two lines": lambda: "two\nlines\r\nand \u2028 more",
+        "long text": lambda: "long\n" * 10_000,
+        "zero byte": lambda: "a\0b",
+        "URL": lambda: "https://example.org/data.csv",
+        "bytes": lambda: b"1.5",
+        "no list": lambda: [],
+        "list": lambda: [1.0, 2.0],
+        "list with NaN": lambda: [1.0, np.nan],
+        "list with None": lambda: [1.0, None],
+        "list of texts": lambda: ["1.5", "two\nlines"],
+        "list of bools": lambda: [True, False],
+        "list of huge numbers": lambda: [10**400, 10**5000],
+        "list of 1e308": lambda: [1e308, -1e308],
+        "nested": lambda: [[1.0, 2.0], [3.0, 4.0]],
+        "ragged": lambda: [[1.0], [2.0, 3.0]],
+        "deeply nested": lambda: nested(100),
+        "tuple": lambda: (1, "w", None),
+        "set": lambda: {1.0, 2.0},
+        "set of texts": lambda: {"w", "no such word"},
+        "dict": lambda: {"w": 1.0},
+        "range": lambda: range(3),
+        "iterator": lambda: iter([1.0, 2.0]),
+        "object": object,
+        "type": lambda: float,
+        "function": lambda: np.sin,
+        "lambda": lambda: lambda *_: "two\nlines",
+        "module": lambda: np,
+        "ellipsis": lambda: ...,
+        "slice": lambda: slice(3),
+        "path": lambda: Path("no") / "such" / "folder.csv",
+        "folder": lambda: Path("."),
+        "0-d": lambda: np.array(1.5),
+        "0-d text": lambda: np.array("text"),
+        "1-d": lambda: np.array([0.5, 1.5]),
+        "2-d": lambda: np.ones((2, 2)),
+        "3-d": lambda: np.zeros((1, 2, 0)),
+        "no array": lambda: np.array([]),
+        "objects": lambda: np.array([1.0, "a", None], object),
+        "object numbers": lambda: np.array([1, 2.5, Fraction(1, 3)], object),
+        "bools": lambda: np.array([True, False]),
+        "complex array": lambda: np.array([1 + 1j, 2]),
+        "duration": lambda: np.timedelta64(1, "s"),
+        "dates": lambda: np.array(["2020-01-01", "NaT"], "datetime64[D]"),
+        "durations": lambda: np.array([1, 2], "timedelta64[s]"),
+        "records": lambda: np.array([(1, 2.0)], [("a", int), ("b", float)]),
+        "texts": lambda: np.array(["1", "2"]),
+        "float32": lambda: np.float32(1.5),
+        "float16": lambda: np.array([1, 6e4], np.float16),
+        "long double": lambda: np.longdouble("1e4000"),
+        "long doubles": lambda: np.array([1, "1e4000"], np.longdouble),
+        "int8": lambda: np.int8(-100),
+        "uint64": lambda: np.uint64(2**64 - 1),
+        "numpy NaN": lambda: np.float64("nan"),
+        "numpy bool": lambda: np.bool_(True),
+        "numpy text": lambda: np.str_("text"),
+        "complex": lambda: np.complex128(1 + 1j),
+        "date": lambda: pd.Timestamp("2020-01-01"),
+        "NaT": lambda: pd.NaT,
+        "NA": lambda: pd.NA,
+        "Series": lambda: pd.Series([0.5, 1.5], index=["a", "a"]),
+        "Series of texts": lambda: pd.Series(["w", "b"]),
+        "Series with NA": lambda: pd.Series([1, None], dtype="Int64"),
+        "Categorical": lambda: pd.Categorical(["alive", None]),
+        "Index": lambda: pd.Index([1.0, 2.0]),
+        "no frame": pd.DataFrame,
+        "frame": lambda: pd.DataFrame({"a": [1.0]}),
+        "frame of a column twice": lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        "frame of numbered columns": lambda: pd.DataFrame([[1, 2], [3, 4]]),
+        "list of frames": lambda: [pd.DataFrame({"a": [1]}), 5],
+        "distribution": lambda: rl.Normal(0, 1),
+        "wide distribution": lambda: rl.Normal(0, 1e308),
+        "constant distribution": lambda: rl.Normal(1, 0),
+        "distribution type": lambda: rl.Normal,
+        "no distribution": WithSample,
+        "networks": lambda: rl.Networks(w=[1, 2], b=0, v=1e308, c=-1e308),
+        "diverged networks": lambda: rl.Networks.from_stack(np.full((4, 1), np.nan)),
+        "samples": lambda: POINT,
+        "huge samples": lambda: rl.TrainingSet([1e308, -1e308, 1e200], [1e308, -1e308, 1]),
+        "tiny samples": lambda: rl.TrainingSet([0, 5e-324, 1e-320], [0, 1e308, -1e308]),
+        "many huge samples": lambda: rl.TrainingSet(np.linspace(-1e200, 1e200, 20), [1] * 20),
+        "scale": lambda: rl.Scale("x"),
+        "sweep": lambda: SWEEP,
+        "enumeration": lambda: rl.Outcome.DIVERGED,
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A value under the name by which a failing example tells it."""
+
+    name: str
+    make: Callable[[], Any] = field(repr=False)
+
+
+def odd(**more: Callable[[], Any]) -> list[Odd]:
+    """Return the odd values, with more that are odd for this argument."""
+    return [Odd(name, make) for name, make in (ODD | more).items()]
+
+
+def words(*more: str) -> list[Odd]:
+    """Return odd values, and texts that are valid or nearly so."""
+    return odd(**{word: partial(str, word) for word in more})
+
+
+def without_much_work(low: int, high: int) -> list[Odd]:
+    """Return odd values, but no whole number within bounds: valid, and a lot of work."""
+
+    def is_much(value):
+        return isinstance(value, (int, np.integer)) and low <= value <= high
+
+    return [value for value in odd() if not is_much(value.make())]
+
+
+# Columns that do not fit, made for the number of rows.
+CELLS: dict[str, Callable[[int], Any]] = {
+    "None": lambda n: [None] * n,
+    "NaN": lambda n: [np.nan] * n,
+    "inf": lambda n: [np.inf] * n,
+    "inf and 1": lambda n: np.resize([np.inf, 1], n),
+    "-inf and NaN": lambda n: np.resize([-np.inf, np.nan], n),
+    "0": lambda n: [0] * n,
+    "-1": lambda n: [-1] * n,
+    "1e308": lambda n: np.resize([1e308, -1e308], n),
+    "5e-324": lambda n: np.resize([5e-324, 1.0], n),
+    "10**400": lambda n: pd.Series([10**400] * n, dtype=object),
+    "2**62": lambda n: [2**62] * n,
+    "bools": lambda n: np.resize([True, False], n),
+    "complex": lambda n: [1j] * n,
+    "texts": lambda n: np.resize(["text", "two\nlines"], n),
+    "long texts": lambda n: ["long\n" * 1000] * n,
+    "dates": lambda n: pd.date_range("2020-01-01", periods=n),
+    "durations": lambda n: pd.to_timedelta(np.arange(n), unit="s"),
+    "lists": lambda n: [[1.0]] * n,
+    "dicts": lambda n: pd.Series([{}] * n, dtype=object),
+    "mixed": lambda n: pd.Series(([1, "a", None, 2.5, pd.NA] * n)[:n], dtype=object),
+    "Int64": lambda n: pd.array(([None, 3] * n)[:n], "Int64"),
+    "categories": lambda n: pd.Categorical((["died", "no such word"] * n)[:n]),
+    "words": lambda n: (["converged", "alive", "global"] * n)[:n],
+    "fractions": lambda n: pd.Series([Fraction(1, 3)] * n, dtype=object),
+    "float32": lambda n: np.ones(n, np.float32),
+    "distinct": lambda n: np.arange(n, dtype=float),
+}
+
+
+def spoiled_column(table: pd.DataFrame, column: str, cells: str) -> pd.DataFrame:
+    spoiled = table.astype({column: object})
+    spoiled[column] = pd.Series(CELLS[cells](len(table)), index=table.index)
+    return spoiled
+
+
+def spoiled(table: pd.DataFrame) -> list[Odd]:
+    """Return what is no table, or is nearly the table."""
+    near = {
+        "no rows": lambda: table.iloc[:0],
+        "one row": lambda: table.iloc[:1],
+        "rows twice": lambda: pd.concat([table, table]),
+        "one index": lambda: table.set_axis([0] * len(table)),
+        "numbered columns": lambda: table.set_axis(range(table.shape[1]), axis="columns"),
+        "two levels of columns": lambda: pd.concat({"a": table}, axis="columns"),
+        "all columns twice": lambda: pd.concat([table, table], axis="columns"),
+        "in a list": lambda: [table, table.iloc[:0]],
+        **{f"without {name}": partial(table.drop, columns=name) for name in table},
+        **{
+            f"{name} twice": partial(pd.concat, [table, table[[name]]], axis="columns")
+            for name in table
+        },
+        **{
+            f"{name} of {cells}": partial(spoiled_column, table, name, cells)
+            for name in table
+            for cells in CELLS
+        },
+    }
+    return odd(**near)
+
+
+def new_axes():
+    return Figure().add_subplot()
+
+
+def removed_axes():
+    ax = new_axes()
+    ax.remove()
+    return ax
+
+
+AXES = odd(axes=new_axes, removed=removed_axes, figure=Figure)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A callable with valid arguments.
+
+    Attributes
+    ----------
+    function : callable
+    valid : dict
+        A value for each argument.
+    odd : dict
+        Odd values of an argument, where it is not simply ``odd()``.
+    named : dict
+        What else names an argument in a message.
+    allowed : tuple
+        What may be raised beside InputError.
+    """
+
+    function: Callable[..., Any]
+    valid: dict[str, Any] = field(default_factory=dict)
+    odd: dict[str, list[Odd]] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    allowed: tuple[type[Exception], ...] = ()
+
+
+# Arguments of the same kind everywhere.
+TABLE_COLUMNS = words(*RUNS, "fate", "optimum")
+SOME_COLUMNS = odd(
+    several=lambda: ["learning_rate", "unit"], twice=lambda: ["unit", "unit"], w0=lambda: "w0"
+)
+FEW_STEPS = without_much_work(1000, 2**62)
+FREEZE = odd(
+    c=lambda: ("c",), all=lambda: ["w", "b", "v", "c"], frame=lambda: pd.DataFrame({"w": [1]})
+)
+GRADIENT = words("direct", "sorted")
+DTYPE = words("float32", "float16")
+ENGINE = words("lockstep", "compiled")
+OPTIONAL: dict[str, Any] = {"hidden_learning_rate": None, "output_learning_rate": None}
+
+TRAINING = {
+    "networks": NETWORK,
+    "data": DATA,
+    "learning_rate": 0.1,
+    **OPTIONAL,
+    "freeze": (),
+    "batch_size": None,
+    "shuffle_seed": None,
+    "gradient": "auto",
+    "dtype": "float64",
+}
+STOPPING = {"max_steps": 30, "gradient_tolerance": 1e-6, "divergence_loss": 1e30}
+HOW = {"max_steps": FEW_STEPS, "freeze": FREEZE, "gradient": GRADIENT, "dtype": DTYPE}
+IN_SORTED = {"data": "gradient"}  # many samples are summed from tables
+
+
+def swept(**arguments):
+    """Make a sweep, what a manifest holds of it, and its runs."""
+    sweep = rl.Sweep(**arguments)
+    json.dumps(sweep.specification(), allow_nan=False)
+    return sweep.run(engine="lockstep")
+
+
+FILE = odd(
+    csv=lambda: "a.csv", picture=lambda: Path("b.png"), hidden=lambda: ".svg", other=lambda: "c.gif"
+)
+PATHS = [value for value in odd() if value.name != "long text"]  # is told in full
+RUNS_ODD = spoiled(RUNS)
+# A type that is called with an array raises what it likes.
+FUNCTIONS = [value for value in odd() if not isinstance(value.make(), type)]
+
+CALLS = {
+    "BestFit": Call(rl.BestFit, {"network": NETWORK, "loss": 0.5, "kind": "hinge"}),
+    "LogUniform": Call(rl.LogUniform, {"low": 1, "high": 2}, named={"low": "high"}),
+    "Networks": Call(rl.Networks, {"w": 1, "b": 0, "v": 1, "c": 0}),
+    "Networks.from_stack": Call(rl.Networks.from_stack, {"stack": np.ones((4, 2))}),
+    "Networks.predict": Call(NETWORK.predict, {"x": [0.0, 1.0]}),
+    "Normal": Call(rl.Normal, {"mean": 0, "std": 1}),
+    "Scale": Call(rl.Scale, {"label": "x", "mean": 0.0, "std": 1.0}),
+    "Scale.from_user": Call(rl.Scale("x", 1, 1e-308).from_user, {"values": 1.0}),
+    "Scale.to_user": Call(rl.Scale("x", 1, 1e308).to_user, {"values": 1.0}),
+    "Sweep": Call(
+        swept,
+        {
+            "data": DATA,
+            **{name: 0.5 for name in "wbv"},
+            "c": rl.Normal(0, 1),
+            "learning_rate": 0.1,
+            **OPTIONAL,
+            "draws": 2,
+            "seed": 0,
+            "freeze": (),
+            **STOPPING,
+            "batch_size": None,
+            "shuffle_seed": None,
+            "gradient": "auto",
+            "dtype": "float64",
+        },
+        {"draws": without_much_work(1000, 2**63), **HOW},
+        named={"data": "gradient|data", "c": "draws"},
+    ),
+    "Sweep.parameters": Call(SWEEP.parameters, {"start": 0, "stop": 3}),
+    "Sweep.run": Call(
+        rl.Sweep(data=POINT, learning_rate=0.1).run,  # one run: no odd n_jobs starts workers
+        {"n_jobs": 1, "shard_size": None, "engine": "lockstep"},
+        {"engine": ENGINE},
+    ),
+    "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "lockstep"}, {"engine": ENGINE}),
+    "Trained": Call(
+        rl.Trained,
+        {f.name: vars(rl.train(NETWORK, DATA, 0.1, max_steps=3))[f.name] for f in fields(rl.Trained)},
+    ),
+    "TrainingSet": Call(
+        rl.TrainingSet, {"x": [0.0, 1.0], "target": [1.0, 2.0], "x_scale": None, "target_scale": None}
+    ),
+    "TrainingSet.from_csv": Call(
+        rl.TrainingSet.from_csv,
+        {"path": "data.csv", "x": "size", "target": "price", "missing": "refuse", "standardize": False},
+        {"path": PATHS, "missing": words("drop"), "x": words("price", "name"), "target": words("size", "name")},
+        named={"path": "CSV file"},
+    ),
+    "TrainingSet.from_frame": Call(
+        rl.TrainingSet.from_frame,
+        {"frame": SAMPLES, "x": "x", "target": "target", "missing": "refuse", "standardize": False},
+        {
+            "frame": spoiled(SAMPLES),
+            "missing": words("drop"),
+            "x": words("x", "target"),
+            "target": words("x"),
+        },
+        named={"frame": "x|target|missing"},
+    ),
+    "TrainingSet.from_function": Call(
+        rl.TrainingSet.from_function,
+        {"function": abs, "low": -1, "high": 1, "n_samples": 5, "noise": 0.1, "seed": 0},
+        {"n_samples": without_much_work(10**6, 10**9), "function": FUNCTIONS},
+        named={"low": "high"},
+    ),
+    "TrainingSet.point": Call(rl.TrainingSet.point, {"x": 1, "target": 3}),
+    "TrainingSet.teacher": Call(
+        rl.TrainingSet.teacher,
+        {"w": 1, "b": 0, "v": 1, "c": 0, "low": -1, "high": 1, "n_samples": 5, "noise": 0, "seed": 0},
+        {"n_samples": without_much_work(10**6, 10**9)},
+        named={**dict.fromkeys("wbvc", "function"), "low": "high|function", "high": "function"},
+    ),
+    "Uniform": Call(rl.Uniform, {"low": 0, "high": 1}, named={"low": "high"}),
+    "best_fit": Call(rl.best_fit, {"data": DATA}),
+    **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
+    "relabel": Call(
+        rl.relabel, {"runs": RUNS, "gradient_tolerance": 1e-3}, {"runs": RUNS_ODD},
+        named={"runs": "gradient_tolerance"},
+    ),
+    "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),
+    "sharpness": Call(
+        rl.sharpness, {"networks": NETWORK, "data": DATA, "freeze": ()}, {"freeze": FREEZE}
+    ),
+    "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
+    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "lockstep"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
+}  # fmt: skip
+
+# A folder with the runs of a sweep and a record, to be read.
+STORED = "stored"
+COLUMNS = odd(
+    some=lambda: ["outcome"], sweep=lambda: ("sweep",), twice=lambda: ["loss", "loss"],
+    none=lambda: ["loss", "no such word"],
+)  # fmt: skip
+SWEEPS = words("a", "*", "[", "../sweep=a", "b")
+
+
+def reading(method, /, **arguments):
+    result = getattr(rl.Results(STORED), method)(**arguments)
+    return result if isinstance(result, pd.DataFrame) else list(result)
+
+
+CALLS |= {
+    "Results": Call(rl.Results, {"folder": STORED}),
+    "Results.frames": Call(
+        partial(reading, "frames"), {"columns": None, "sweep": None},
+        {"columns": COLUMNS, "sweep": SWEEPS}, named={"sweep": "sweep|results"},
+    ),
+    "Results.load": Call(
+        partial(reading, "load"), {"columns": None, "sweep": None},
+        {"columns": COLUMNS, "sweep": SWEEPS}, named={"sweep": "sweep|results"},
+    ),
+    "Results.load_record": Call(
+        partial(reading, "load_record"), {"name": "trace"}, {"name": words("trace", "../x")},
+        named={"name": "record"},
+    ),
+}  # fmt: skip
+
+BY = {"by": SOME_COLUMNS, "runs": RUNS_ODD, "column": TABLE_COLUMNS}
+BLAMED = {"runs": "by|column|frame", "column": "columns"}
+
+CALLS |= {
+    "statistics.optimum": Call(
+        statistics.optimum, {"runs": RUNS, "tolerance": 1e-6}, {"runs": RUNS_ODD}
+    ),
+    "statistics.optimum_rates": Call(
+        statistics.optimum_rates,
+        {"runs": RUNS, "by": "learning_rate", "tolerance": 1e-6, "confidence": 0.95}, BY, BLAMED,
+    ),
+    "statistics.outcome_rates": Call(
+        statistics.outcome_rates, {"runs": RUNS, "by": "learning_rate", "confidence": 0.95}, BY, BLAMED
+    ),
+    "statistics.rates": Call(
+        statistics.rates,
+        {"runs": RUNS, "column": "unit", "by": "learning_rate", "confidence": 0.95}, BY, BLAMED,
+    ),
+    "statistics.steps_to_converge": Call(
+        statistics.steps_to_converge,
+        {"runs": RUNS, "by": "learning_rate", "quantiles": (0.1, 0.5)}, BY, BLAMED,
+    ),
+    "statistics.summary": Call(
+        statistics.summary, {"runs": RUNS, "by": "learning_rate", "tolerance": 1e-6}, BY, BLAMED
+    ),
+    "statistics.survival": Call(
+        statistics.survival, {"runs": RUNS, "by": "learning_rate", "confidence": 0.95}, BY, BLAMED
+    ),
+    "statistics.wilson_interval": Call(
+        statistics.wilson_interval, {"count": 1, "n": 2, "confidence": 0.95},
+        {"confidence": odd(almost=lambda: 1 - 2**-53, hardly=lambda: 5e-324)},
+    ),
+    "tables.markdown": Call(tables.markdown, {"table": RUNS}, {"table": RUNS_ODD}),
+    "tables.text": Call(tables.text, {"table": RUNS}, {"table": RUNS_ODD}),
+    "tables.write": Call(
+        tables.write, {"table": RATES, "file": "table.md"}, {"table": spoiled(RATES), "file": FILE},
+        allowed=(OSError,),
+    ),
+}  # fmt: skip
+
+START = {"w": 1.0, "b": 0.5, "v": -1.0, "c": 0.0}
+SPREADS = {"std_w": 1.0, "std_b": 0.5, "std_v": 2.0, "c": 0.0}
+
+CALLS |= {
+    f"theory.{name}": Call(getattr(theory, name), valid)
+    for name, valid in {
+        "balance": {"w": 1, "b": 2, "v": 3},
+        "balanced_start": {"x": 1, "target": 3, "y": 0.5},
+        "balanced_step": {"y": 0.5, "k": 1.2},
+        "born_dead_probability": {"w": rl.Normal(0, 1), "b": 0.5, "x_min": -1, "x_max": 1},
+        "dead_unit_c": {"c0": 0, "target": 3, "learning_rate": 0.1, "step": 2},
+        "dead_unit_c_per_example": {"targets": [1, 2], "learning_rate": 0.5},
+        "dead_unit_steps": {"c0": 0, "target": 3, "learning_rate": 0.1, "tolerance": 1e-6},
+        "death_at_first_step_probability": {"x": 1, "target": 3, "learning_rate": 0.1, **SPREADS},
+        "dies_in_one_step": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
+        "dies_under_gradient_flow": {**START, "x": 1, "target": 3},
+        "interpolation_sharpness": {"w": 1, "b": 2, "v": 3, "x": 1},
+        "largest_stable_rate": {"x": 1, "target": 3, "c": 0.0, "c_trains": True},
+        "small_rate_death_probability": {"x": 1, "target": 3, **SPREADS},
+    }.items()
+}
+
+
+def drawing(name: str, valid: dict[str, Any], **more: list[Odd]) -> Call:
+    """Return a figure's call, in which every text is a column unless said otherwise."""
+    columns = [
+        column for value in valid.values() if isinstance(value, pd.DataFrame) for column in value
+    ]
+    default = words(*columns, "fate", "unit", "optimum")
+    odd_values = {
+        key: spoiled(value) if isinstance(value, pd.DataFrame) else default
+        for key, value in valid.items()
+        if isinstance(value, (str, pd.DataFrame))
+    }
+    function = getattr(figures, name)
+    given = valid if "ax" in valid else {**valid, "ax": None}
+    # A table may be refused because of an argument that does not fit it, or the other way round.
+    argument_names = "|".join(valid)
+    return Call(
+        function, given, {**odd_values, "ax": AXES, **more},
+        named=dict.fromkeys(valid, argument_names),
+    )  # fmt: skip
+
+
+UNPRINTABLE = ("10**5000", "list of huge numbers")
+LOG = words("x", "yx", "z\n")
+LABELS = odd(one=lambda: ["first"], texts=lambda: ("two\nlines",))
+MARKED = {"ax": new_axes}
+
+CALLS |= {
+    f"figures.{name}": call
+    for name, call in {
+        "bars": drawing("bars", {"table": RATES, "label": "outcome", "value": "share"}),
+        "cumulative": drawing("cumulative", {"table": RUNS, "value": "loss", "by": "unit"}),
+        "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
+        "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
+        "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
+        "intervals": drawing(
+            "intervals",
+            {"table": RATES, "x": "learning_rate", "y": "share", "by": "fate", "log": "x", "low": "low", "high": "high"}, log=LOG,
+        ),
+        "legend_of": Call(figures.legend_of, {"ax": new_axes}, {"ax": AXES}),
+        "lines": drawing(
+            "lines", {"table": RUNS, "x": "learning_rate", "y": "loss", "by": "draw", "log": "xy"},
+            log=LOG,
+        ),
+        "loss_curves": drawing("loss_curves", {"trace": TRACE, "labels": None}, labels=LABELS),
+        "mark_curve": drawing(
+            "mark_curve", {**MARKED, "x": [1, 2], "y": [1, 2], "text": "a"}, text=odd()
+        ),
+        "mark_level": drawing("mark_level", {**MARKED, "y": 0.5, "text": "a"}, text=odd()),
+        "mark_position": drawing("mark_position", {**MARKED, "x": 0.5, "text": "a"}, text=odd()),
+        "mark_region": drawing(
+            "mark_region",
+            {**MARKED, "x": [0, 1], "y": [0, 1], "inside": [[True, False], [True, True]], "text": "a"},
+            text=odd(),
+        ),
+        "mark_share": drawing(
+            "mark_share",
+            {"ax": lambda: figures.bars(RATES, "unit", "share"), "row": "died", "share": 0.5,
+             "text": "a"},
+            row=[value for value in odd() if value.name not in UNPRINTABLE], text=odd(),
+        ),
+        "optimum_bars": drawing("optimum_bars", {"rates": OPTIMA, "label": "learning_rate"}),
+        "optimum_shares": drawing("optimum_shares", {"rates": OPTIMA, "x": "learning_rate"}),
+        "outcome_map": drawing("outcome_map", {"runs": MAP, "x": "w0", "y": "b0"}),
+        "outcome_shares": drawing("outcome_shares", {"rates": RATES, "x": "learning_rate"}),
+        "outer_labels": Call(
+            lambda axes: figures.outer_labels(axes), {"axes": lambda: [new_axes()]},
+            {"axes": odd(removed=lambda: [removed_axes()])},
+        ),
+        "panels": Call(
+            figures.panels, {"n": 1, "n_columns": 1},
+            dict.fromkeys(["n", "n_columns"], without_much_work(5, 100)),
+        ),
+        "parameter_curves": drawing("parameter_curves", {"trace": TRACE}),
+        "points": drawing(
+            "points", {"table": RUNS, "x": "w0", "y": "loss", "by": "draw", "log": ""}, log=LOG
+        ),
+        "save": Call(
+            lambda ax, file: figures.save(ax, file),
+            {"ax": lambda: figures.panels(1)[0], "file": Path("a.png")}, {"ax": AXES, "file": FILE},
+            allowed=(OSError,),
+        ),
+        "steps_map": drawing(
+            "steps_map", {"runs": MAP, "x": "w0", "y": "b0", "limits": (1, 100)},
+            limits=odd(reverse=lambda: (100, 1)),
+        ),
+        "style": Call(figures.style),
+        "survival": drawing("survival", {"table": SURVIVAL, "by": "learning_rate"}),
+        "trajectories": drawing(
+            "trajectories", {"trace": TRACE, "x": "w", "y": "loss", "labels": None}, labels=LABELS
+        ),
+        "transitions": drawing("transitions", {"counts": COUNTS}),
+    }.items()
+}  # fmt: skip
+
+# What is not in the table, and why.
+ELSEWHERE = {
+    "InputError": "is what all others raise",
+    "Experiment": "is made by a script",
+    "Experiment.folder": "is called by the command line",
+    "main": "is the command line, below",
+    **{
+        f"Results.{name}": "is called by relulab itself"
+        for name in vars(rl.Results)
+        if name not in ("frames", "load", "load_record")
+    },
+    "Networks.stack": "takes what numpy.dtype takes",
+    "Outcome": "an enumeration, whose values Python checks",
+    "Unit": "an enumeration, whose values Python checks",
+    **{f"{law}.sample": "is called by Sweep" for law in ("LogUniform", "Normal", "Uniform")},
+}
+
+
+def public_callables() -> dict[str, Any]:
+    """Return all public functions and classes, and the methods that are given arguments."""
+    found = {name: value for name in rl.__all__ if callable(value := getattr(rl, name))}
+    for module in (figures, statistics, tables, theory):
+        names = getattr(module, "__all__", None) or [
+            name for name, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]  # fmt: skip
+        prefix = module.__name__.removeprefix("relulab.")
+        found |= {
+            f"{prefix}.{name}": getattr(module, name)
+            for name in names
+            if callable(getattr(module, name)) and not name.startswith("_")
+        }
+    for owner, kind in list(found.items()):
+        if inspect.isclass(kind) and kind.__module__.startswith("relulab."):
+            found |= {
+                f"{owner}.{name}": getattr(kind, name)
+                for name in vars(kind)
+                if not name.startswith("_") and takes_arguments(getattr(kind, name))
+            }
+    return found
+
+
+def takes_arguments(method: Any) -> bool:
+    return (inspect.isfunction(method) or inspect.ismethod(method)) and bool(arguments_of(method))
+
+
+def arguments_of(function: Callable[..., Any]) -> set[str]:
+    names = {"files": "file"}  # of which there may be several
+    parameters = inspect.signature(function).parameters
+    return {names.get(name, name) for name in parameters} - {"self"}
+
+
+PUBLIC = public_callables()
+
+
+def test_the_table_has_every_public_callable():
+    assert set(CALLS) <= set(PUBLIC)
+    assert not set(CALLS) & set(ELSEWHERE)
+    assert not set(PUBLIC) - set(CALLS) - set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_table_has_every_argument(name):
+    assert set(CALLS[name].valid) == arguments_of(PUBLIC[name])
+
+
+def made(value: Any) -> Any:
+    """Return a valid value; a table or an Axes anew, as the function may change it."""
+    if isinstance(value, pd.DataFrame):
+        return value.copy()
+    return value() if inspect.isfunction(value) else value
+
+
+def make_files():
+    Path("data.csv").write_text("size,price,name\n1,2,a\n3,4,b\n")
+    results = rl.Results(STORED)
+    write_parquet(results.part_file("a", 0), RUNS)
+    write_parquet(results.record_file("trace"), TRACE)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return the working directory, with one file to be read."""
+    monkeypatch.chdir(tmp_path)
+    make_files()
+    return tmp_path
+
+
+IN_A_FOLDER = settings(
+    deadline=None, derandomize=True, database=None, max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
+                           HealthCheck.filter_too_much],
+)  # fmt: skip
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"data.csv", STORED}
+
+
+def clean(folder: Path) -> None:
+    for name in files_in(folder):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_valid_arguments_are_valid(name, folder):
+    call = CALLS[name]
+    call.function(**{key: made(value) for key, value in call.valid.items()})
+    plt.close("all")
+
+
+# What a user should be told: rows without a value, a letter that no font has.
+@pytest.mark.filterwarnings("ignore:.*(dropped|Glyph)")
+@pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call.valid])
+@IN_A_FOLDER
+@given(data=st.data())
+def test_an_odd_argument_works_or_is_refused_in_one_line(name, folder, data):
+    call = CALLS[name]
+    keys = data.draw(
+        st.lists(st.sampled_from(sorted(call.valid)), min_size=1, max_size=2, unique=True), "odd"
+    )
+    replaced = {key: data.draw(odd_value(call, key), key).make() for key in keys}
+    arguments = {key: made(value) for key, value in call.valid.items()} | replaced
+    try:
+        call.function(**arguments)
+    except rl.InputError as error:
+        assert_says(str(error), "|".join(call.named.get(key, key) + f"|{key}" for key in keys))
+        assert not files_in(folder)
+    except call.allowed:
+        pass
+    finally:
+        plt.close("all")
+        clean(folder)
+
+
+def odd_value(call: Call, key: str) -> st.SearchStrategy[Odd]:
+    more = st.one_of(st.floats(), st.integers(-3, 3), st.text(max_size=5))
+    values = st.sampled_from(call.odd.get(key, odd()))
+    return values | more.map(lambda value: Odd(repr(value), lambda: value))
+
+
+def assert_says(message: str, names: str) -> None:
+    assert len(message.splitlines()) == 1
+    assert len(message) < 1000
+    assert re.search(rf"\b({names})\b", message), f"none of {names} in: {message}"
+    assert "expected" in message
