@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -139,14 +140,14 @@ def dask_cluster(address: str) -> Iterator[None]:
         If Dask is not installed, or no scheduler answers.
     """
     try:
-        from distributed import Client
+        distributed: Any = import_module("distributed")
     except ModuleNotFoundError:
         raise InputError(
             "--scheduler: expected Dask where a scheduler is named, found none;"
             " pip install 'relulab[dask]' brings it"
         ) from None
     try:
-        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        client = distributed.Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--scheduler: expected the address of a Dask scheduler, such as tcp://host:8786, got"
