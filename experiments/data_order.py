@@ -102,8 +102,9 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     rates = rates.sort_values(["order", "learning_rate", "end"])
     yield "ends", rates
     panels = figures.panels(2, n_columns=2)
+    drawn = rates.sort_values("order", ascending=False, kind="stable")
     for ax, end in zip(panels, (DIES, DIVERGES), strict=True):
-        figures.intervals(rates[rates["end"] == end], "learning_rate", by="order", log="x", ax=ax)
+        figures.intervals(drawn[drawn["end"] == end], "learning_rate", by="order", log="x", ax=ax)
         ax.set(title=end, ylim=(0, 1))
     figures.outer_labels(panels)
     panels[0].figure.suptitle("Who dies, who diverges: does the order of the samples matter?")

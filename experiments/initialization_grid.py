@@ -32,6 +32,12 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     columns = ["w0", "v0", "outcome", "unit", "death_step", "steps_taken"]
     yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])
     yield "summary", statistics.summary(results.frames(columns), ["sweep"])
+    # One scale of colors for all rates.
+    learned = pd.concat(
+        runs.loc[(runs["outcome"] == "converged") & (runs["unit"] == "alive"), "steps_taken"]
+        for runs in results.frames(columns)
+    )
+    limits = (max(learned.min(), 1), learned.max())
     w, v = np.linspace(-1, 5, 601), np.linspace(-4, 4, 801)
     start = (w, 0.0, v[:, np.newaxis], 0.0, X, TARGET)
     for name, rate in RATES.items():
@@ -42,10 +48,10 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
             theory.dies_in_one_step(*start, rate),
         )
         figures.mark_region(ax, w, v, slowly, "dies as η → 0 (below)")
-        figures.mark_region(ax, w, v, at_once, "dies in one step")
+        figures.mark_region(ax, w, v, at_once, "dies in one step (outside)")
         ax.set_title(f"From which starts does the network train at η = {rate:g}?")
         yield f"outcome_map_{name}", ax
-        ax = figures.steps_map(runs, "w0", "v0")
+        ax = figures.steps_map(runs, "w0", "v0", limits=limits)
         ax.set_title(f"How many steps does it take at η = {rate:g}?")
         yield f"steps_map_{name}", ax
 

@@ -16,6 +16,9 @@ from relulab import figures, statistics, theory
 X, TARGET = 1.0, 3.0
 CURVE_RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
 
+# The one just above 2 makes the cells of its figure meet there, where stability ends.
+RATES = np.union1d(np.geomspace(1e-3, 10, 81), [2.005])
+
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(X, TARGET),
     w=rl.Normal(0, 1),
@@ -23,7 +26,7 @@ SWEEP = rl.Sweep(
     v=rl.Normal(0, 1),
     c=0.0,
     draws=2_000,
-    learning_rate=np.geomspace(1e-3, 10, 81),
+    learning_rate=RATES,
     max_steps=20_000,
 )
 
@@ -55,14 +58,17 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
         results.frames(columns, "rates"), ["learning_rate", "unit"]
     )
     yield "steps_to_converge", steps
-    drawn = steps.rename(columns={"q10": "low", "q90": "high"}).dropna().astype({"q50": float})
-    ax = figures.intervals(drawn, "learning_rate", "q50", by="unit", log="xy")
-    rate = np.geomspace(drawn["learning_rate"].min(), 1.999, 400)
+    rate = np.union1d(np.geomspace(RATES[0], 1.999, 400), RATES[RATES < 2])
     dead = theory.dead_unit_steps(SWEEP.c, TARGET, rate, SWEEP.gradient_tolerance)
-    figures.mark_curve(ax, rate, dead, "dead from the start, closed form")
-    ax.set_title("How many steps does it take? (median and the middle 80 %)")
-    ax.set_ylabel("steps to converge")
-    yield "steps_to_converge", ax
+    panels = figures.panels(3)
+    for ax, unit in zip(panels, ("born_dead", "died", "alive"), strict=True):
+        rows = steps[steps["unit"] == unit].dropna()
+        figures.intervals(rows, "learning_rate", "q50", "unit", "xy", ax, low="q10", high="q90")
+        ax.set(title=unit.replace("_", " "), ylabel="steps to converge")
+        figures.mark_curve(ax, rate, dead, "closed form, born dead")
+    figures.outer_labels(panels)
+    panels[0].figure.suptitle("How many steps does it take? (median and the middle 80 %)")
+    yield "steps_to_converge", panels[0]
 
     trace = results.load_record("curves")
     labels = [f"η = {rate:g}" for rate in CURVE_RATES]

@@ -134,11 +134,14 @@ def peers() -> dict[str, tuple[int, Program]]:
     if find_spec("jax") is not None:
         trainers["JAX jit(vmap(while_loop))"] = (200_000, jax_while(this))
         for chunk in (8, 16, 64, 256, 1024, 8192):
-            trainers[f"JAX the same, chunks of {chunk}"] = (20_000, jax_while(this, chunk))
+            trainers[f"JAX jit(vmap(while_loop)), chunks of {chunk}"] = (
+                20_000,
+                jax_while(this, chunk),
+            )
         trainers["JAX jit(vmap(fori_loop))"] = (20_000, jax_fixed_steps(this))
     if find_spec("torch") is not None:
         trainers["torch.func vmap(grad)"] = (10_000, torch_steps(this))
-        trainers["torch.compile of it"] = (10_000, torch_steps(this, compiled=True))
+        trainers["torch.compile of vmap(grad)"] = (10_000, torch_steps(this, compiled=True))
 
     def program(trainer: Trainer, rows: pd.DataFrame) -> FloatArray:
         return trainer(starts(rows).stack(), rows["learning_rate"].to_numpy())
@@ -350,18 +353,36 @@ def machine(_options: Namespace) -> pd.DataFrame:
     return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
 
 
+# The engines and peers by their full names, also in records of older versions.
+NAMES = {
+    "lockstep": "NumPy engine",
+    "relulab compiled": "relulab compiled engine",
+    "JAX the same": "JAX jit(vmap(while_loop))",
+    "torch.compile of it": "torch.compile of vmap(grad)",
+}
+
+
+def load(results: rl.Results, name: str) -> pd.DataFrame:
+    """Return a record with the names of programs in full."""
+    table = results.load_record(name)
+    for column in {"program", "engine", "variant"} & set(table):
+        for short, full in NAMES.items():
+            table[column] = table[column].str.replace(short, full, regex=False)
+    return table
+
+
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
     pd.set_option("display.width", 160)
     for name in ("machine", "bounds", "overheads", "side_by_side", "by_samples"):
-        table = results.load_record(name)
+        table = load(results, name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"), "\n")
         yield name, table
-    table = results.load_record("side_by_side").sort_values("times_python_loop")
+    table = load(results, "side_by_side").sort_values("times_python_loop")
     ax = figures.bars(table, "program", "times_python_loop")
     ax.set(title="How much faster than the text's Python loop?", xlabel="times faster")
     yield "side_by_side", ax
-    table = results.load_record("by_networks")
+    table = load(results, "by_networks")
     yield "by_networks", table
     ax = figures.lines(table, "networks", "microseconds_per_network", "engine")
     ax.set(
@@ -370,7 +391,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
         ylabel="microseconds per network",
     )
     yield "by_networks", ax
-    table = results.load_record("by_samples")
+    table = load(results, "by_samples")
     ax = figures.lines(table, "n_samples", "nanoseconds_per_step", "variant")
     ax.set(
         title="What does a step cost when there are more samples?",
