@@ -1,0 +1,165 @@
+"""What the experiments' tables say beside their own theory: they compare what they claim to."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from test_experiment import load_script
+
+import relulab as rl
+from relulab import statistics, theory
+
+# From the binomial error of this many standard errors a table may differ from its theory.
+Z = 4.5
+
+
+@pytest.fixture(scope="module")
+def tables_of(tmp_path_factory):
+    """Return a function that runs a script, thinned, and returns its tables and its results."""
+
+    def tables(name, *options):
+        experiment = load_script(name)
+        folder = tmp_path_factory.mktemp(name)
+        arguments = ["--quick", "--jobs", "1", "--results", str(folder), *options]
+        assert rl.main(experiment, arguments) == 0
+        results = rl.Results(folder)
+        told = {n: i for n, i in experiment.report(results) if not isinstance(i, Axes)}
+        plt.close("all")
+        return told, results
+
+    return tables
+
+
+def assert_within(share, expected, n):
+    error = np.sqrt(expected * (1 - expected) / n)
+    np.testing.assert_array_less(abs(share - expected), Z * error + 1e-12)
+
+
+def test_schemes_are_born_dead_as_often_as_the_closed_form_says(tables_of):
+    tables, _ = tables_of("dead_relu", "--max-steps", "200")
+    table = tables["schemes"]
+    assert len(table) == 15
+    assert_within(table["born_dead"], table["born_dead_theory"], table["n_runs"])
+    # he_normal is there twice, from the same draws.
+    remedies = tables["remedies"]
+    twice = remedies[np.isclose(remedies["learning_rate"], 0.1) & (remedies["b0"] == 0)]
+    scheme = table[table["scheme"] == "he_normal"].set_index("domain")
+    for row in twice.itertuples():
+        assert row.died == scheme.loc[row.domain, "died"]
+        assert row.born_dead == scheme.loc[row.domain, "born_dead"]
+
+
+def test_the_first_step_kills_as_many_as_the_quadrature_says(tables_of):
+    tables, _ = tables_of("death_by_learning_rate", "--max-steps", "2000")
+    table = tables["death_rates"]
+    first = table[table["theory"].notna()]
+    assert len(first) == 3
+    assert_within(first["share"], first["theory"], first["n_runs"])
+    ever = table[table["theory"].isna()].set_index("learning_rate")["share"]
+    assert (ever >= first.set_index("learning_rate")["share"]).all()
+    slowly = theory.small_rate_death_probability(1, 3, std_w=1, std_b=1, std_v=1)
+    assert_within(ever.iloc[0], slowly, first["n_runs"].iloc[0])
+
+
+def test_c_of_dead_units_ends_where_the_closed_forms_say(tables_of):
+    tables, results = tables_of("data_order", "--draws", "200")
+    table = tables["where_c_ends"]
+    known = table[table["theory"].notna()]
+    assert set(known["order"]) == {"all samples", "one by one, in order"}
+    # At the smallest rate a unit that dies late has not come to the end yet.
+    np.testing.assert_allclose(known["low"], known["theory"], atol=1e-3)
+    np.testing.assert_allclose(known["high"], known["theory"], atol=1e-3)
+    fast = known[known["learning_rate"] > 0.01]
+    np.testing.assert_allclose(fast["low"], fast["theory"], atol=1e-9)
+    shuffled = table[table["theory"].isna()]
+    assert (shuffled["low"] < 1).all()
+    assert (shuffled["high"] > 1).all()
+    one_by_one = results.load(["outcome", "steps_taken"]).query("sweep != 'all samples'")
+    assert set(one_by_one["outcome"]) == {"diverged", "oscillating", "unfinished"}
+
+
+def test_steps_that_are_no_whole_epochs_are_refused(tmp_path, capsys):
+    experiment = load_script("data_order")
+    assert rl.main(experiment, ["--max-steps", "100", "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: --max-steps: expected a multiple of the 3")
+
+
+def test_no_network_settles_beyond_the_edge_and_periods_double_where_they_should(tables_of):
+    tables, results = tables_of("edge_of_stability")
+    edge = tables["sharpness_over_edge"]
+    assert set(edge["alive"]) == {True, False}
+    assert (edge["n_above"] == 0).all()
+    assert edge.loc[edge["alive"], "largest_over_edge"].max() > 0.9
+    periods = tables["periods"].set_index("k")
+    period = periods["period"].fillna(1)
+    assert (period[period.index < theory.FROZEN_C_SETTLES - 0.01] == 1).all()
+    two = (period.index > 1.01) & (period.index < theory.FROZEN_C_PERIOD_4 - 0.01)
+    assert (period[two] == 2).all()
+    four = (period.index > theory.FROZEN_C_PERIOD_4 + 0.01) & (period.index < 1.28)
+    assert (period[four] == 4).all()
+    dies = periods["unit"] == "died"
+    assert dies[dies.index > theory.FROZEN_C_DIES + 0.005].all()
+    assert not dies[dies.index < theory.FROZEN_C_DIES - 0.005].any()
+    catapults = results.load_record("catapults")
+    starts = catapults[catapults["step"] == 0]
+    sharp = theory.interpolation_sharpness(starts["w"], starts["b"], starts["v"], 1)
+    assert (sharp > 8).all()
+    ends = catapults[catapults["step"] == 40]
+    flat = theory.interpolation_sharpness(ends["w"], ends["b"], ends["v"], 1)
+    assert (flat < 8).all()
+    np.testing.assert_allclose(ends["prediction"], 3, atol=1e-3)
+
+
+def test_dead_units_need_the_steps_of_the_closed_form(tables_of):
+    tables, _ = tables_of("learning_rate")
+    steps = tables["steps_to_converge"].dropna()
+    born = steps[(steps["unit"] == "born_dead")]
+    assert len(born) > 10
+    expected = theory.dead_unit_steps(0, 3, born["learning_rate"], 1e-6)
+    for quantile in ("q10", "q50", "q90"):
+        np.testing.assert_allclose(born[quantile].astype(float), expected, atol=1)
+
+
+def test_starts_die_where_the_predicates_say(tables_of):
+    _, results = tables_of("initialization_grid")
+    for name, rate in {"small": 0.01, "large": 0.3}.items():
+        runs = results.load(sweep=name)
+        start = (runs["w0"], 0.0, runs["v0"], 0.0, 1.0, 3.0)
+        at_once = theory.dies_in_one_step(*start, rate)
+        np.testing.assert_array_equal(runs["death_step"].eq(1).fillna(False), at_once)
+    small = results.load(sweep="small")
+    slowly = theory.dies_under_gradient_flow(small["w0"], 0.0, small["v0"], 0.0, 1.0, 3.0)
+    assert np.mean((small["unit"] == "died") == slowly) > 0.99
+
+
+def test_a_fate_is_of_the_unit_and_of_divergence_alone(tables_of):
+    tables, results = tables_of("summation_order", "--draws", "4000", "--max-steps", "100")
+    words = pd.concat([tables["transitions"]["before"], tables["transitions"]["after"]])
+    assert not words.str.contains("converged|oscillating|unfinished").any()
+    counts = tables["transitions"].groupby("against")["count"].sum()
+    assert (counts == 4_000).all()
+    keys = ["learning_rate", "draw"]
+    runs = results.load([*keys, "outcome", "unit"])
+    runs["fate"] = runs["unit"].astype(str) + (runs["outcome"] == "diverged").astype(str)
+    fates = runs.pivot(index=keys, columns="sweep", values="fate")
+    changed = tables["changed"].query("what == 'fate'").set_index(["against", "learning_rate"])
+    for against in ("reversed order", "float32"):
+        expected = (fates[against] != fates["in order"]).groupby("learning_rate").sum()
+        found = changed.loc[against, "count"]
+        np.testing.assert_array_equal(found, expected.loc[found.index])
+    assert (changed["count"] > 0).any()
+    # At that many steps some are unfinished, which is no fate.
+    shown = runs[(runs["sweep"] == "in order") & (runs["learning_rate"] == 1.1)]
+    assert (shown["outcome"] == "unfinished").any()
+    told = tables["transitions"].query("against == 'float32'")
+    diverged = told.loc[told["before"].str.endswith("diverged"), "count"].sum()
+    assert diverged == (shown["outcome"] == "diverged").sum() > 0
+
+
+def test_recovering_the_teacher_is_counted_of_all_runs(tables_of):
+    tables, _ = tables_of("teacher_student", "--draws", "20", "--max-steps", "500")
+    rates = tables["optimum_rates"]
+    shares = rates.groupby(["scheme", "teacher_bias", "learning_rate"])["share"].sum()
+    np.testing.assert_allclose(shares, 1)
+    assert set(rates["optimum"]) <= set(statistics.OPTIMA.categories)
