@@ -430,3 +430,22 @@ def test_summary_tells_the_share_at_the_global_optimum():
     shares = summary(iter(both), "rate")["global_optimum"]
     assert shares.isna().tolist() == [True, False, False, False]
     assert shares[1:].tolist() == table["global_optimum"].tolist()
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+@pytest.mark.parametrize("table", [statistics.summary, statistics.survival])
+def test_missing_and_many_death_steps_count_alike_in_parts_and_whole(n, table):
+    """Where pandas 2 mixes up an index that has both missing values and more than 127 others."""
+    rng = np.random.default_rng(0)
+    died = rng.random(4 * n) < 0.6
+    runs = pd.DataFrame(
+        {
+            "sweep": "a",
+            "outcome": pd.Categorical(np.full(4 * n, "converged"), dtype=OUTCOMES),
+            "unit": pd.Categorical(np.where(died, "died", "alive"), dtype=UNITS),
+            "steps_taken": 3000,
+            "death_step": pd.Series(rng.integers(1, 3000, 4 * n), dtype="Int64").mask(~died),
+        }
+    )
+    parts = [runs[i : i + n] for i in range(0, 4 * n, n)]
+    pd.testing.assert_frame_equal(table(parts, ["sweep"]), table(runs, ["sweep"]))

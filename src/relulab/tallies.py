@@ -65,10 +65,11 @@ def tallied(
 
 def _added(counts: pd.Series, more: pd.Series) -> pd.Series:
     """Return the counts of two tables together."""
-    names = list(counts.index.names)
-    total: pd.Series = (
-        pd.concat([counts, more]).groupby(level=names, observed=True, dropna=False).sum()
-    )
+    # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
+    keys = pd.concat([part.index.to_frame(index=False) for part in (counts, more)])
+    numbers = np.concatenate([counts, more])
+    by = [keys[name] for name in keys]
+    total: pd.Series = pd.Series(numbers, keys.index).groupby(by, observed=True, dropna=False).sum()
     return total
 
 
