@@ -5,7 +5,9 @@ place of one or two. Either that works, or it is refused by an InputError. A new
 argument that is not in the table fails a test here.
 """
 
+import contextlib
 import inspect
+import io
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from matplotlib.figure import Figure
 
 import relulab as rl
 from relulab import figures, statistics, tables, theory
+from relulab.experiment import add_data_options, data_of
 from relulab.results import write_parquet
 
 POINT = rl.TrainingSet.point(1, 3)
@@ -35,7 +38,10 @@ SWEEP = rl.Sweep(
     data=DATA, w=[-0.5, 0.3], b=[0.1, -1], v=rl.Normal(0, 1), draws=2, learning_rate=[0.1, 3],
     max_steps=30,
 )  # fmt: skip
-RUNS = SWEEP.run(engine="lockstep")
+RUNS = SWEEP.run(engine="lockstep")[
+    ["draw", "w0", "b0", "learning_rate", "loss", "excess_loss", "gradient_norm", "steps_taken",
+     "death_step", "period", "outcome", "unit"]
+]  # fmt: skip
 MAP = RUNS[(RUNS["draw"] == 0) & (RUNS["learning_rate"] == 3)]
 RATES = statistics.outcome_rates(RUNS, "learning_rate")
 OPTIMA = statistics.optimum_rates(RUNS, "learning_rate")
@@ -185,7 +191,14 @@ class Odd:
 
 def odd(**more: Callable[[], Any]) -> list[Odd]:
     """Return the odd values, with more that are odd for this argument."""
-    return [Odd(name, make) for name, make in (ODD | more).items()]
+    return odd_of(ODD | more)
+
+
+def odd_of(values: dict[str, Callable[[], Any]]) -> list[Odd]:
+    return [Odd(name, make) for name, make in values.items()]
+
+
+EVERY = odd()
 
 
 def words(*more: str) -> list[Odd]:
@@ -213,7 +226,7 @@ CELLS: dict[str, Callable[[int], Any]] = {
     "-1": lambda n: [-1] * n,
     "1e308": lambda n: np.resize([1e308, -1e308], n),
     "5e-324": lambda n: np.resize([5e-324, 1.0], n),
-    "10**400": lambda n: pd.Series([10**400] * n, dtype=object),
+    "10**30": lambda n: pd.Series([10**30] * n, dtype=object),
     "2**62": lambda n: [2**62] * n,
     "bools": lambda n: np.resize([True, False], n),
     "complex": lambda n: [1j] * n,
@@ -233,39 +246,52 @@ CELLS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def spoiled_column(table: pd.DataFrame, column: str, cells: str) -> pd.DataFrame:
+def refilled_column(table: pd.DataFrame, column: str, cells: str) -> pd.DataFrame:
     spoiled = table.astype({column: object})
     spoiled[column] = pd.Series(CELLS[cells](len(table)), index=table.index)
     return spoiled
 
 
-def spoiled(table: pd.DataFrame) -> list[Odd]:
-    """Return what is no table, or is nearly the table."""
-    near = {
-        "no rows": lambda: table.iloc[:0],
-        "one row": lambda: table.iloc[:1],
-        "rows twice": lambda: pd.concat([table, table]),
-        "one index": lambda: table.set_axis([0] * len(table)),
-        "numbered columns": lambda: table.set_axis(range(table.shape[1]), axis="columns"),
-        "two levels of columns": lambda: pd.concat({"a": table}, axis="columns"),
-        "all columns twice": lambda: pd.concat([table, table], axis="columns"),
-        "in a list": lambda: [table, table.iloc[:0]],
-        **{f"without {name}": partial(table.drop, columns=name) for name in table},
-        **{
-            f"{name} twice": partial(pd.concat, [table, table[[name]]], axis="columns")
-            for name in table
-        },
-        **{
-            f"{name} of {cells}": partial(spoiled_column, table, name, cells)
+def misshapen(table: pd.DataFrame) -> list[Odd]:
+    """Return tables of other rows and columns."""
+    return odd_of(
+        {
+            "no rows": lambda: table.iloc[:0],
+            "one row": lambda: table.iloc[:1],
+            "rows twice": lambda: pd.concat([table, table]),
+            "one index": lambda: table.set_axis([0] * len(table)),
+            "numbered columns": lambda: table.set_axis(range(table.shape[1]), axis="columns"),
+            "two levels of columns": lambda: pd.concat({"a": table}, axis="columns"),
+            "all columns twice": lambda: pd.concat([table, table], axis="columns"),
+            "in a list": lambda: [table, table.iloc[:0]],
+            **{f"without {name}": partial(table.drop, columns=name) for name in table},
+            **{
+                f"{name} twice": partial(pd.concat, [table, table[[name]]], axis="columns")
+                for name in table
+            },
+        }
+    )
+
+
+def refilled(table: pd.DataFrame) -> list[Odd]:
+    """Return tables in which a column has other cells."""
+    return odd_of(
+        {
+            f"{name} of {cells}": partial(refilled_column, table, name, cells)
             for name in table
             for cells in CELLS
-        },
-    }
-    return odd(**near)
+        }
+    )
 
 
 def new_axes():
     return Figure().add_subplot()
+
+
+def named_axes():
+    ax = new_axes()
+    ax.set_yticks([0, 1], ["died", "alive"])
+    return ax
 
 
 def removed_axes():
@@ -299,6 +325,10 @@ class Call:
     odd: dict[str, list[Odd]] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
     allowed: tuple[type[Exception], ...] = ()
+
+
+def tables_of(call: Call) -> list[str]:
+    return [key for key, value in call.valid.items() if isinstance(value, pd.DataFrame)]
 
 
 # Arguments of the same kind everywhere.
@@ -342,7 +372,6 @@ FILE = odd(
     csv=lambda: "a.csv", picture=lambda: Path("b.png"), hidden=lambda: ".svg", other=lambda: "c.gif"
 )
 PATHS = [value for value in odd() if value.name != "long text"]  # is told in full
-RUNS_ODD = spoiled(RUNS)
 # A type that is called with an array raises what it likes.
 FUNCTIONS = [value for value in odd() if not isinstance(value.make(), type)]
 
@@ -400,7 +429,6 @@ CALLS = {
         rl.TrainingSet.from_frame,
         {"frame": SAMPLES, "x": "x", "target": "target", "missing": "refuse", "standardize": False},
         {
-            "frame": spoiled(SAMPLES),
             "missing": words("drop"),
             "x": words("x", "target"),
             "target": words("x"),
@@ -424,7 +452,7 @@ CALLS = {
     "best_fit": Call(rl.best_fit, {"data": DATA}),
     **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
     "relabel": Call(
-        rl.relabel, {"runs": RUNS, "gradient_tolerance": 1e-3}, {"runs": RUNS_ODD},
+        rl.relabel, {"runs": RUNS, "gradient_tolerance": 1e-3},
         named={"runs": "gradient_tolerance"},
     ),
     "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),
@@ -465,12 +493,12 @@ CALLS |= {
     ),
 }  # fmt: skip
 
-BY = {"by": SOME_COLUMNS, "runs": RUNS_ODD, "column": TABLE_COLUMNS}
+BY = {"by": SOME_COLUMNS, "column": TABLE_COLUMNS}
 BLAMED = {"runs": "by|column|frame", "column": "columns"}
 
 CALLS |= {
     "statistics.optimum": Call(
-        statistics.optimum, {"runs": RUNS, "tolerance": 1e-6}, {"runs": RUNS_ODD}
+        statistics.optimum, {"runs": RUNS, "tolerance": 1e-6}
     ),
     "statistics.optimum_rates": Call(
         statistics.optimum_rates,
@@ -497,10 +525,10 @@ CALLS |= {
         statistics.wilson_interval, {"count": 1, "n": 2, "confidence": 0.95},
         {"confidence": odd(almost=lambda: 1 - 2**-53, hardly=lambda: 5e-324)},
     ),
-    "tables.markdown": Call(tables.markdown, {"table": RUNS}, {"table": RUNS_ODD}),
-    "tables.text": Call(tables.text, {"table": RUNS}, {"table": RUNS_ODD}),
+    "tables.markdown": Call(tables.markdown, {"table": RUNS}),
+    "tables.text": Call(tables.text, {"table": RUNS}),
     "tables.write": Call(
-        tables.write, {"table": RATES, "file": "table.md"}, {"table": spoiled(RATES), "file": FILE},
+        tables.write, {"table": RATES, "file": "table.md"}, {"file": FILE},
         allowed=(OSError,),
     ),
 }  # fmt: skip
@@ -534,11 +562,7 @@ def drawing(name: str, valid: dict[str, Any], **more: list[Odd]) -> Call:
         column for value in valid.values() if isinstance(value, pd.DataFrame) for column in value
     ]
     default = words(*columns, "fate", "unit", "optimum")
-    odd_values = {
-        key: spoiled(value) if isinstance(value, pd.DataFrame) else default
-        for key, value in valid.items()
-        if isinstance(value, (str, pd.DataFrame))
-    }
+    odd_values = {key: default for key, value in valid.items() if isinstance(value, str)}
     function = getattr(figures, name)
     given = valid if "ax" in valid else {**valid, "ax": None}
     # A table may be refused because of an argument that does not fit it, or the other way round.
@@ -584,8 +608,7 @@ CALLS |= {
         ),
         "mark_share": drawing(
             "mark_share",
-            {"ax": lambda: figures.bars(RATES, "unit", "share"), "row": "died", "share": 0.5,
-             "text": "a"},
+            {"ax": named_axes, "row": "died", "share": 0.5, "text": "a"},
             row=[value for value in odd() if value.name not in UNPRINTABLE], text=odd(),
         ),
         "optimum_bars": drawing("optimum_bars", {"rates": OPTIMA, "label": "learning_rate"}),
@@ -702,19 +725,19 @@ def make_files():
     write_parquet(results.record_file("trace"), TRACE)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return the working directory, with one file to be read."""
-    monkeypatch.chdir(tmp_path)
-    make_files()
-    return tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return the working directory, with files to be read."""
+    with contextlib.chdir(tmp_path_factory.mktemp("work")):
+        make_files()
+        yield Path.cwd()
 
 
-IN_A_FOLDER = settings(
-    deadline=None, derandomize=True, database=None, max_examples=100,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
-                           HealthCheck.filter_too_much],
+FEW = settings(
+    deadline=None, derandomize=True, database=None, max_examples=15,
+    suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
+MORE = settings(FEW, max_examples=40)
 
 
 def files_in(folder: Path) -> set[str]:
@@ -731,24 +754,73 @@ def test_valid_arguments_are_valid(name, folder):
     call = CALLS[name]
     call.function(**{key: made(value) for key, value in call.valid.items()})
     plt.close("all")
+    clean(folder)
 
 
 # What a user should be told: rows without a value, a letter that no font has.
-@pytest.mark.filterwarnings("ignore:.*(dropped|Glyph)")
-@pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call.valid])
-@IN_A_FOLDER
-@given(data=st.data())
-def test_an_odd_argument_works_or_is_refused_in_one_line(name, folder, data):
+pytestmark = pytest.mark.filterwarnings("ignore:.*(dropped|Glyph)")
+
+NAMES = [name for name, call in CALLS.items() if call.valid]
+FIGURES = [name for name in NAMES if name.startswith("figures.")]
+OTHERS = [name for name in NAMES if name not in FIGURES]
+WITH_TABLES = [name for name in OTHERS if tables_of(CALLS[name])]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_odd_value_in_the_place_of_an_argument(name, folder):
     call = CALLS[name]
-    keys = data.draw(
-        st.lists(st.sampled_from(sorted(call.valid)), min_size=1, max_size=2, unique=True), "odd"
-    )
-    replaced = {key: data.draw(odd_value(call, key), key).make() for key in keys}
-    arguments = {key: made(value) for key, value in call.valid.items()} | replaced
+    for key, valid in call.valid.items():
+        shapes = misshapen(valid) if isinstance(valid, pd.DataFrame) else []
+        for value in [*call.odd.get(key, EVERY), *shapes]:
+            assert_works_or_is_refused(call, folder, {key: value})
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@FEW
+@given(data=st.data())
+def test_odd_arguments_work_or_are_refused_in_one_line(name, folder, data):
+    assert_works_or_is_refused(CALLS[name], folder, data.draw(odd_arguments(CALLS[name])))
+
+
+@pytest.mark.parametrize("name", WITH_TABLES)
+@MORE
+@given(data=st.data())
+def test_tables_of_odd_cells_work_or_are_refused_in_one_line(name, folder, data):
+    call = CALLS[name]
+    key = data.draw(st.sampled_from(tables_of(call)))
+    value = data.draw(st.sampled_from(refilled(call.valid[key])))
+    assert_works_or_is_refused(call, folder, {key: value})
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@MORE
+@given(data=st.data())
+def test_odd_arguments_of_a_figure_are_drawn_or_refused_in_one_line(name, folder, data):
+    assert_works_or_is_refused(CALLS[name], folder, data.draw(odd_arguments(CALLS[name])))
+
+
+@st.composite
+def odd_arguments(draw: st.DrawFn, call: Call) -> dict[str, Odd]:
+    """Draw what is odd in the place of one or two arguments."""
+    numbers = st.one_of(st.floats(), st.integers(-3, 3), st.text(max_size=5))
+    rest = numbers.map(lambda value: Odd(repr(value), lambda: value))
+    keys = st.lists(st.sampled_from(sorted(call.valid)), min_size=1, max_size=2, unique=True)
+    drawn = {}
+    for key in draw(keys):
+        values = st.sampled_from(call.odd.get(key, EVERY))
+        valid = call.valid[key]
+        tables = [misshapen(valid), refilled(valid)] if key in tables_of(call) else []
+        drawn[key] = draw(st.one_of(values, values, rest, *map(st.sampled_from, tables)))
+    return drawn
+
+
+def assert_works_or_is_refused(call: Call, folder: Path, wrong: dict[str, Odd]) -> None:
+    arguments = {key: made(value) for key, value in call.valid.items()}
+    arguments |= {key: value.make() for key, value in wrong.items()}
     try:
         call.function(**arguments)
     except rl.InputError as error:
-        assert_says(str(error), "|".join(call.named.get(key, key) + f"|{key}" for key in keys))
+        assert_says(str(error), "|".join(call.named.get(key, key) + f"|{key}" for key in wrong))
         assert not files_in(folder)
     except call.allowed:
         pass
@@ -757,14 +829,174 @@ def test_an_odd_argument_works_or_is_refused_in_one_line(name, folder, data):
         clean(folder)
 
 
-def odd_value(call: Call, key: str) -> st.SearchStrategy[Odd]:
-    more = st.one_of(st.floats(), st.integers(-3, 3), st.text(max_size=5))
-    values = st.sampled_from(call.odd.get(key, odd()))
-    return values | more.map(lambda value: Odd(repr(value), lambda: value))
-
-
 def assert_says(message: str, names: str) -> None:
     assert len(message.splitlines()) == 1
     assert len(message) < 1000
     assert re.search(rf"\b({names})\b", message), f"none of {names} in: {message}"
     assert "expected" in message
+
+
+# What takes two arguments or one cell of many to be found, and was.
+FOUND = {
+    "y: expected another column than x": lambda: figures.outcome_map(MAP, "w0", "w0"),
+    "rates: expected another column": lambda: figures.fate_bars(RATES, "outcome"),
+    "gradient: expected one of": lambda: rl.train(
+        NETWORK, DATA, 0.1, batch_size=1, gradient=pd.Series(["auto"])
+    ),
+    "table: expected alive, born_dead, died": lambda: figures.points(
+        RUNS.assign(unit="asleep"), "w0", "loss", "fate"
+    ),
+    "rates: expected numbers from 0 to 1": lambda: figures.fate_bars(
+        RATES.assign(share=2.0), "learning_rate"
+    ),
+    "runs: expected whole numbers": lambda: statistics.survival(RUNS.assign(death_step=0.5)),
+    "n_steps: expected no more": lambda: rl.trace(NETWORK, POINT, 0.1, 2**31),
+    "start, stop: expected no more": lambda: rl.Sweep(
+        data=POINT, learning_rate=rl.Uniform(0, 1), draws=10**12
+    ).parameters(0, 10**12),
+    "w: expected values within the range of float32": lambda: rl.Sweep(
+        data=POINT, learning_rate=0.1, w=1e300, dtype="float32"
+    ),
+    "data: expected values within the range of float32": lambda: rl.Sweep(
+        data=rl.TrainingSet.point(1e300, 1), learning_rate=0.1, dtype="float32"
+    ),
+}
+
+
+@pytest.mark.parametrize("start", FOUND)
+def test_what_was_found_is_refused(start):
+    with pytest.raises(rl.InputError, match=f"^{start}"):
+        FOUND[start]()
+
+
+def test_what_was_found_is_valid():
+    sweep = partial(rl.Sweep, data=POINT)
+    assert sweep(learning_rate=0.1, freeze=pd.Series(["w"])).freeze == ("w",)
+    assert len(sweep(learning_rate=pd.Series([0.1, 0.2]))) == 2
+    nullable = RUNS.astype({"excess_loss": "Float64", "outcome": "string", "unit": "string"})
+    assert list(statistics.optimum(nullable)) == list(statistics.optimum(RUNS))
+    figures.cumulative(RUNS, "death_step", "unit")  # some of which are missing
+    plt.close("all")
+
+
+# The command line
+
+
+def tiny(folder: Path) -> rl.Experiment:
+    """Return an experiment of four runs, or of two on a user's file."""
+
+    def sweeps(options):
+        return {
+            "a": rl.Sweep(
+                data=data_of(options, lambda: DATA), w=rl.Normal(0, 1), draws=2, b=0.5, v=0.5,
+                learning_rate=[0.1, 3], max_steps=20,
+            )
+        }  # fmt: skip
+
+    return rl.Experiment(
+        file=str(folder / "experiments" / "tiny.py"),
+        question="How odd can a command line be?",
+        report=lambda results: [("runs", results.load())],
+        sweeps=sweeps,
+        options=add_data_options,
+    )
+
+
+# No operating system hands a zero byte over, so none is here.
+NUMBERS = ["1", "3", "0", "-1", "2.5", "1e3", "", " ", "two\nlines", "nan", "9" * 30, "9" * 5000]
+WORDS = ["", "no such word", "two\nlines", "*", "../up", "-", "--"]
+OPTIONS: dict[str, list[list[str]]] = {
+    "--figures": [[]],
+    "--quick": [[]],
+    "--restart": [[]],
+    "--help": [[]],
+    "--format": [["png"], ["svg", "svg"], ["gif"], []],
+    "--tables": [["md"], ["csv", "md"], ["xlsx"], [""]],
+    "--by": [["learning_rate"], ["sweep"], ["w0"], ["learning_rate", "learning_rate"], ["run"],
+             ["draw"], ["outcome"], ["learning_rate", "no such column"], [],
+             *([word] for word in WORDS)],
+    "--jobs": [[number] for number in NUMBERS],
+    "--draws": [[number] for number in NUMBERS],
+    "--seed": [[number] for number in NUMBERS],
+    "--max-steps": [[number] for number in NUMBERS],
+    "--engine": [["lockstep"], ["gpu"], ["Lockstep"], *([word] for word in WORDS)],
+    "--results": [[name] for name in (
+        "new", "old", "file", "file/below", "deep/er/folder", "", ".", " ", "a\nb", "n\u00e4me",
+        "*[a]?{}%s", "x" * 300, "x/" * 3000, "-", "--quick", "sweep=a",
+    )],
+    "--csv": [["data.csv"], ["no.csv"], ["."], [""], ["https://example.org/data.csv"], ["file"]],
+    "--x": [["size"], ["name"], *([word] for word in WORDS)],
+    "--target": [["price"], ["size"], *([word] for word in WORDS)],
+    "--missing": [["drop"], ["keep"], [""]],
+    "--no-such-option": [[], ["1"]],
+    "-q": [[]],
+    "": [[], ["two words"]],
+}  # fmt: skip
+
+CSV = ["--csv", "data.csv", "--x", "size", "--target", "price"]
+
+
+@st.composite
+def command_lines(draw: st.DrawFn) -> list[str]:
+    names = draw(st.lists(st.sampled_from(sorted(OPTIONS)), min_size=1, max_size=3))
+    line = ["--results", draw(st.sampled_from(["new", "old"]))]
+    line += draw(st.sampled_from([[], CSV, ["--figures"]]))
+    for name in names:
+        line += [name, *draw(st.sampled_from(OPTIONS[name]))]
+    return line
+
+
+def run_main(experiment: rl.Experiment, arguments: list[str]) -> tuple[Any, str, str]:
+    """Return the exit status, and what a terminal is told."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", e) for e in ("strict", "backslashreplace"))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = rl.main(experiment, arguments)
+        except SystemExit as end:
+            status = end.code
+    texts = [(stream.seek(0), stream.read())[1] for stream in (out, err)]
+    return status, *texts
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {
+        path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """Return the working directory, with results, a file, and data."""
+    monkeypatch.chdir(tmp_path)
+    make_files()
+    Path("file").write_text("no folder")
+    assert run_main(tiny(tmp_path), ["--results", "old", "--engine", "lockstep"])[0] == 0
+    return tmp_path
+
+
+@settings(
+    MORE, max_examples=200, suppress_health_check=list(HealthCheck)
+)  # the folder is restored each time
+@given(arguments=command_lines())
+def test_an_odd_command_line_works_or_is_refused_in_one_line(shop, arguments):
+    before = contents(shop)
+    status, _, told = run_main(tiny(shop), ["--engine", "lockstep", *arguments])
+    assert status in (0, 2)
+    if status == 2:
+        assert told.startswith("error: ")
+        assert len(told.splitlines()) == 1
+        assert contents(shop) == before
+    else:
+        assert "error" not in told
+        assert "Traceback" not in told
+    restore(shop, before)
+
+
+def restore(folder: Path, before: dict[Path, bytes | None]) -> None:
+    for path in sorted(set(contents(folder)) - set(before), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    for path, content in before.items():
+        if content is None:
+            path.mkdir(exist_ok=True)
+        elif not path.is_file() or path.read_bytes() != content:
+            path.write_bytes(content)

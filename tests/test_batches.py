@@ -25,6 +25,7 @@ def orders(shuffle_seed):
     return order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("shuffle_seed", [None, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5])

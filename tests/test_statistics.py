@@ -143,6 +143,9 @@ def test_groups_in_which_nothing_converged_are_listed(runs):
 def test_the_interval_is_exact_at_its_ends():
     assert wilson_interval(0, 2000)[0] == 0
     assert wilson_interval(2000, 2000)[1] == 1
+    # As numerous as float64 can count, and a fraction too small to be squared.
+    assert wilson_interval(5e307, 1e308) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert wilson_interval(1e-200, 1e-200) == (pytest.approx(0), 1)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ which is looked at whenever it is read.
 ``pandas.read_parquet("<folder>/runs")`` reads all runs, with ``sweep`` as a column.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -81,9 +82,10 @@ class Results:
         """Return where a record is stored."""
         return self.folder / "records" / f"{name}.parquet"
 
-    def part_files(self, sweep: str = "*") -> list[Path]:
-        """Return the files of the finished shards, in order."""
-        return sorted(self.folder.glob(f"runs/sweep={sweep}/part-*.parquet"))
+    def part_files(self, sweep: str | None = None) -> list[Path]:
+        """Return the files of the finished shards, of one sweep or of all, in order."""
+        named = "*" if sweep is None else glob.escape(sweep)
+        return sorted(self.folder.glob(f"runs/sweep={named}/part-*.parquet"))
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps of which there are results."""
@@ -92,7 +94,7 @@ class Results:
     @staticmethod
     def _checked_name(argument: str, name: object) -> str:
         """Return a name of a sweep or a record, of which files are made."""
-        if not isinstance(name, str) or not name or set(name) & set("/\\*?[\0\n"):
+        if not isinstance(name, str) or not name or set(name) & set("/\\\0\n"):
             raise InputError(f"{argument}: expected a name, got {shown(name)}")
         return name
 
@@ -150,7 +152,7 @@ class Results:
             or not all(isinstance(name, str) for name in columns)
         ):
             raise InputError(f"columns: expected names of columns, got {shown(columns)}")
-        files = self.part_files(self._checked_name("sweep", sweep) if sweep is not None else "*")
+        files = self.part_files(None if sweep is None else self._checked_name("sweep", sweep))
         if not files:
             of_sweep = f" of sweep {sweep}" if sweep else ""
             raise InputError(

@@ -57,9 +57,8 @@ def wilson_interval(
     z = NormalDist().inv_cdf(min((1 + confidence) / 2, float(np.nextafter(1, 0))))
     n = np.where(n == 0, np.nan, n)
     share = count / n
-    with np.errstate(over="ignore"):  # the interval of so many has no width
-        center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    center = (count + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(share * (n - count) + z**2 / 4)
     low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
     # Exactly 0 and 1 at the ends, where rounding leaves a trace.
     return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)

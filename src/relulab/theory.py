@@ -492,7 +492,7 @@ def balanced_start(x: float, target: float, y: Any) -> tuple[Array, Array, Array
     q = math.hypot(1, x)
     [y] = number_arrays(y=y)
     scale = math.sqrt(finite_number("target", target, above=0) / q)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         v = y * scale
         return x * v / q, v / q, v
 

@@ -20,6 +20,7 @@ from relulab.network import PARAMETERS, Networks
 from relulab.outcome import Outcome, outcome_labels, unit_labels
 from relulab.settings import (
     DTYPES,
+    GRADIENTS,
     RATES,
     StoppingRule,
     checked_freeze,
@@ -280,6 +281,7 @@ def _problem(
     w, b, v, c = (p not in frozen for p in PARAMETERS)
     x, target = in_dtype("data", data.x, number), in_dtype("data", data.target, number)
     gradient, batch_size, shuffle_seed = sums
+    one_of("gradient", gradient, GRADIENTS)
     batches = checked_batches(batch_size, shuffle_seed, data.n_samples, gradient)
     by_tables = resolved_gradient(gradient, data.n_samples, batch_size) == "sorted"
     return Problem(

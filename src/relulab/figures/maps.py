@@ -20,7 +20,7 @@ from relulab.figures.style import (
 )
 from relulab.figures.words import FATE_COLORS, fate_label, symbol, text_color
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, whole_numbers_in, words_in
+from relulab.validation import InputError, shown, whole_numbers_in, words_in
 
 LABEL_WIDTH = 12  # characters in a line
 NOTHING = "#d6d6d6"  # where a map has nothing to tell
@@ -150,6 +150,8 @@ def _count_cells(ax: Axes, counts: Any) -> None:
 
 def _grid(runs: pd.DataFrame, x: str, y: str, value: str) -> pd.DataFrame:
     """Return a table with a row for each y and a column for each x; one run for each cell."""
+    if x == y:
+        raise InputError(f"y: expected another column than x, got {shown(y)} for both")
     if runs.duplicated([x, y]).any():
         raise InputError(f"runs: expected one run for each {x} and {y}, got several")
     cells: pd.DataFrame = runs.pivot(index=y, columns=x, values=value)

@@ -127,6 +127,8 @@ def _shares(rates: pd.DataFrame, by: str, kind: list[str]) -> tuple[pd.DataFrame
 
     The table has a row for each value of ``by`` and a column for each fate or optimum.
     """
+    if by in (*kind, "share"):
+        raise InputError(f"rates: expected another column to draw the shares by, got {by}")
     require_shares("rates", rates, "share")
     words: dict[str, Any] = {"outcome": OUTCOMES.categories, "unit": UNITS.categories}
     for name in kind:
