@@ -928,6 +928,7 @@ OPTIONS: dict[str, list[list[str]]] = {
     "--x": [["size"], ["name"], *([word] for word in WORDS)],
     "--target": [["price"], ["size"], *([word] for word in WORDS)],
     "--missing": [["drop"], ["keep"], [""]],
+    "--scheduler": [[""], [" "], ["no address"], ["127.0.0.1"], ["http://127.0.0.1:1"]],
     "--no-such-option": [[], ["1"]],
     "-q": [[]],
     "": [[], ["two words"]],

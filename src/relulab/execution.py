@@ -86,7 +86,7 @@ def run_sweeps(
                 sweeps[name],
                 shard["start"],
                 shard["stop"],
-                results.part_file(name, number),
+                results.part_file(name, number).absolute(),  # workers may live elsewhere
                 engine,
                 ours,
             )
@@ -251,7 +251,10 @@ def _run_shard(
     try:
         runs = sweep.train(start, stop, engine) if ours.holds() else None
         if runs is None or not ours.holds():
-            raise RuntimeError("another process has taken over the folder")
+            raise RuntimeError(
+                f"{ours.note.parent}: not ours; another process has taken it over, or this worker"
+                " does not see the folder, which all must share"
+            )
         digest = write_parquet(file, runs, sweep.repeating_columns)
     except Exception as error:
         told = {"state": FAILED, "error": traceback.format_exc()}

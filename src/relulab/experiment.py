@@ -111,7 +111,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         described = asked(options) if callable(asked) else asked
         sweeps = _adapted(described, options)
         _check_by(options.by, sweeps)
-        with dask_cluster(options.scheduler) if options.scheduler else nullcontext():
+        scheduler = options.scheduler
+        with nullcontext() if scheduler is None else dask_cluster(scheduler):
             failed = run_sweeps(
                 sweeps,
                 results,

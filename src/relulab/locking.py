@@ -67,7 +67,7 @@ def locked(folder: Path) -> Iterator[Ownership]:
                 f"{folder}: {_named(note)} ended without finishing; going on from what it left",
                 file=sys.stderr,
             )
-        ours = Ownership(note, json.dumps(_owner()) + "\n")
+        ours = Ownership(note.absolute(), json.dumps(_owner()) + "\n")
         note.write_text(ours.text, encoding="utf-8")
         yield ours
     finally:

@@ -1,10 +1,14 @@
-"""Independent tasks through joblib: in this process when that is enough, else by workers."""
+"""Independent tasks: in this process when that is enough, else by joblib's workers or Dask's."""
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
+from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -13,10 +17,19 @@ import joblib
 
 from relulab.validation import InputError, shown
 
+# What joblib takes where nobody has chosen.
+OUR_BACKENDS = (
+    joblib._parallel_backends.LokyBackend,
+    joblib._parallel_backends.ThreadingBackend,
+)
+
+# Seconds without a result after which we look whether the cluster has a worker at all.
+PATIENCE = 10
+
 
 @dataclass(frozen=True)
 class Lost:
-    """The result of a task whose worker died: killed for its memory, most often.
+    """The result of a task that no worker could finish: killed for its memory, most often.
 
     Attributes
     ----------
@@ -49,7 +62,14 @@ def map_unordered(
     yields ``Lost``.
     """
     left = dict(enumerate(tasks))
-    if (n_jobs == 1 or len(left) == 1) and _backend_is_ours():
+    backend, _ = joblib.parallel.get_active_backend()
+    if type(backend).__name__ == "DaskDistributedBackend":  # which is there only if Dask is
+        for i, result, error in _by_dask(backend.client, function, left):
+            if error:
+                raise error
+            yield i, result
+        return
+    if (n_jobs == 1 or len(left) == 1) and isinstance(backend, OUR_BACKENDS):
         yield from _here(function, dict(left), threads)
         return
     while left:
@@ -123,21 +143,56 @@ def _numbered(
         return i, None, error
 
 
-def _backend_is_ours() -> bool:
-    backend, _ = joblib.parallel.get_active_backend()
-    return isinstance(
-        backend, (joblib._parallel_backends.LokyBackend, joblib._parallel_backends.ThreadingBackend)
-    )
+def _by_dask(
+    client: Any, function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]]
+) -> Iterator[tuple[int, Any, Exception | None]]:
+    """Yield what ``_by_workers`` does, from the workers of a Dask cluster.
+
+    Not through joblib, whose Dask backend waits for ever for a task that Dask has given up: one
+    that has killed several workers, or that a worker cannot even load.
+    """
+    distributed = import_module("distributed")
+    to_come = iter(tasks.items())
+    running: dict[Any, int] = {}
+    alone = False
+    try:
+        while True:
+            # A few ahead for each core, of all who have joined by now.
+            ahead = 2 * sum(client.nthreads().values()) or 1
+            for i, task in islice(to_come, max(ahead - len(running), 0)):
+                running[client.submit(_numbered, i, function, task, pure=False)] = i
+            if not running:
+                return
+            try:
+                done = distributed.wait(list(running), PATIENCE, "FIRST_COMPLETED").done
+            except TimeoutError:
+                if not alone and not client.nthreads():
+                    print("the cluster has no worker; waiting for one", file=sys.stderr)
+                    alone = True
+                continue
+            for future in done:
+                i = running.pop(future)
+                if future.status == "finished":
+                    yield future.result()
+                else:
+                    yield i, Lost("".join(traceback.format_exception(future.exception()))), None
+    except (CancelledError, OSError):
+        raise ConnectionError(
+            "the scheduler of the cluster is gone; what is finished is kept, and the same command"
+            " goes on from there when it is back"
+        ) from None
+    finally:
+        client.cancel(list(running))
 
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[None]:
-    """Let joblib send tasks to the Dask cluster at an address.
+    """Send tasks to the Dask cluster at an address.
 
     Raises
     ------
     InputError
-        If Dask is not installed, or no scheduler answers.
+        If Dask is not installed, no scheduler answers, or a worker has another relulab than we.
     """
     try:
         distributed: Any = import_module("distributed")
@@ -147,11 +202,22 @@ def dask_cluster(address: str) -> Iterator[None]:
             " pip install 'relulab[dask]' brings it"
         ) from None
     try:
+        if not address.strip():  # for which Dask would start a cluster of its own
+            raise ValueError("nothing")
         client = distributed.Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--scheduler: expected the address of a Dask scheduler, such as tcp://host:8786, got"
             f" {shown(address)} ({shown(str(error))})"
         ) from None
-    with client, joblib.parallel_config(backend="dask"):
-        yield
+    with client:
+        ours = version("relulab")
+        workers = client.get_versions(packages=["relulab"])["workers"]
+        for worker, there in workers.items():
+            if (theirs := there["packages"]["relulab"]) != ours:
+                raise InputError(
+                    f"--scheduler: expected workers with relulab {ours}, found"
+                    f" {theirs or 'none'} on {worker}"
+                )
+        with joblib.parallel_config(backend="dask"):
+            yield

@@ -257,7 +257,9 @@ class Sweep:
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
         for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads):
             if isinstance(frame, Lost):
-                raise RuntimeError(f"a worker was killed, perhaps for its memory:\n{frame.error}")
+                raise RuntimeError(
+                    f"no worker could finish, perhaps for its memory:\n{frame.error}"
+                )
             frames[i] = frame
         return pd.concat(frames, ignore_index=True)
 
