@@ -32,15 +32,23 @@ SWEEP = rl.Sweep(
 )
 
 
-def death_rates(runs: pd.DataFrame) -> pd.DataFrame:
+def runs_of(results: rl.Results) -> Iterator[pd.DataFrame]:
+    """Yield the runs part by part, with whether their unit dies in the first step, and ever."""
+    for runs in results.frames(["learning_rate", "death_step", "steps_taken", "outcome", "unit"]):
+        yield runs.assign(
+            **{
+                AT_ONCE: runs["death_step"].eq(1).fillna(False),
+                IN_ALL: runs["unit"].eq("died"),
+            }
+        )
+
+
+def death_rates(results: rl.Results) -> pd.DataFrame:
     """Return the share of all runs whose unit dies, in the first step and ever, with theory."""
     parts = []
-    for event, happens in {
-        AT_ONCE: runs["death_step"].eq(1).fillna(False),
-        IN_ALL: runs["unit"].eq("died"),
-    }.items():
-        rates = statistics.rates(runs.assign(happens=happens), "happens", ["learning_rate"])
-        parts.append(rates[rates["happens"]].drop(columns="happens").assign(event=event))
+    for event in (AT_ONCE, IN_ALL):
+        rates = statistics.rates(runs_of(results), event, ["learning_rate"])
+        parts.append(rates[rates[event].astype(bool)].drop(columns=event).assign(event=event))
     table = pd.concat(parts, ignore_index=True)
     expected = theory.death_at_first_step_probability(X, TARGET, table["learning_rate"], **STD)
     return table.assign(theory=np.where(table["event"] == AT_ONCE, expected, np.nan))
@@ -48,8 +56,7 @@ def death_rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    runs = results.load(["learning_rate", "death_step", "steps_taken", "outcome", "unit"])
-    table = death_rates(runs)
+    table = death_rates(results)
     yield "death_rates", table
 
     ax = figures.intervals(table, "learning_rate", by="event", log="x")
@@ -62,7 +69,7 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     ax.set_ylabel("share of runs")
     yield "death_rates", ax
 
-    shown = runs[runs["learning_rate"].isin(SHOWN_RATES)]
+    shown = (runs[runs["learning_rate"].isin(SHOWN_RATES)] for runs in runs_of(results))
     curves = statistics.survival(shown, ["learning_rate"])
     yield "survival", curves
     ax = figures.survival(curves, "learning_rate")

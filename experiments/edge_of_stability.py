@@ -8,7 +8,7 @@ are looked at apart.
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ DATA = {
         w=1, b=0.2, v=1, c=0, n_samples=9, noise=0.3, seed=1
     ),
 }
+
+DRAWS = 500
+MOST_DRAWN = DRAWS  # points of so many draws are in the figure, should there be more
 
 # The period-doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
 K = np.linspace(0.8, 1.62, 821)
@@ -44,7 +47,7 @@ def sweep(data: rl.TrainingSet) -> rl.Sweep:
         data=data,
         **start,
         c=0.0,
-        draws=500,
+        draws=DRAWS,
         learning_rate=np.geomspace(0.02, 2.5, 36),
         max_steps=20_000,
     )
@@ -81,12 +84,28 @@ def catapults(_options: Namespace) -> pd.DataFrame:
     return rl.trace(CATAPULTS, DATA["one sample"], CATAPULT_RATE, n_steps=40)
 
 
-def settled(results: rl.Results, name: str) -> pd.DataFrame:
-    """Return the converged runs of a sweep with the sharpness of their last state."""
-    runs = results.load(["learning_rate", *"wbvc", "outcome", "unit"], name)
-    runs = runs[runs["outcome"] == "converged"].reset_index(drop=True)
-    networks = rl.Networks(*(runs[p] for p in "wbvc"))
-    return runs.assign(sharpness=rl.sharpness(networks, DATA[name]))
+def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
+    """Yield the converged runs of a sweep with the sharpness of their last state, part by part."""
+    for runs in results.frames(["draw", "learning_rate", *"wbvc", "outcome", "unit"], name):
+        runs = runs[runs["outcome"] == "converged"]
+        sharpness = rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), DATA[name])
+        edge = runs["learning_rate"] * sharpness / 2
+        yield runs.assign(
+            sharpness=sharpness, data=name, alive=runs["unit"] == "alive", edge=edge, above=edge > 1
+        )
+
+
+def over_edge(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return how far over the edge of stability converged runs are, for each learning rate."""
+    keys = ["data", "alive", "learning_rate"]
+    counts = {"n_converged": "sum", "largest_over_edge": "max", "n_above": "sum"}
+    parts = [
+        frame.assign(n_converged=1, largest_over_edge=frame["edge"], n_above=frame["above"])
+        .groupby(keys)
+        .agg(counts)
+        for frame in runs
+    ]
+    return pd.concat(parts).groupby(keys).agg(counts).reset_index()
 
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
@@ -94,26 +113,19 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     panels = figures.panels(len(DATA), n_columns=2)
     tables = []
     for ax, name in zip(panels, DATA, strict=True):
-        runs = settled(results, name)
-        alive = runs["unit"] == "alive"
-        figures.points(runs[alive], "learning_rate", "sharpness", log="xy", ax=ax)
-        rate = np.geomspace(runs["learning_rate"].min(), runs["learning_rate"].max(), 50)
+        tables.append(over_edge(settled(results, name)))
+        rates = tables[-1]["learning_rate"]
+        rate = np.geomspace(rates.min(), rates.max(), 50)
+        drawn = pd.concat(
+            runs[runs["alive"] & (runs["draw"] < MOST_DRAWN)] for runs in settled(results, name)
+        )
+        figures.points(drawn, "learning_rate", "sharpness", log="xy", ax=ax)
         figures.mark_curve(ax, rate, 2 / rate, "2/η")
         ax.set_title(name)
-        edge = runs["learning_rate"] * runs["sharpness"] / 2
-        runs = runs.assign(data=name, alive=alive, edge=edge, above=edge > 1)
-        groups = runs.groupby(["data", "alive", "learning_rate"])
-        tables.append(
-            groups.agg(
-                n_converged=("edge", "size"),
-                largest_over_edge=("edge", "max"),
-                n_above=("above", "sum"),
-            )
-        )
     figures.outer_labels(panels)
     panels[0].figure.suptitle("How sharp are the minima at which living networks settle?")
     yield "sharpness", panels[0]
-    yield "sharpness_over_edge", pd.concat(tables).reset_index()
+    yield "sharpness_over_edge", pd.concat(tables)
 
     frozen = results.load(["learning_rate", "period", "outcome", "unit"], "c frozen")
     frozen.insert(0, "k", frozen["learning_rate"] * np.hypot(1, X) * TARGET)

@@ -76,19 +76,29 @@ def best(options: Namespace) -> pd.DataFrame:
     return pd.DataFrame({**parameters, "loss": fit.loss, "kind": fit.kind})
 
 
+def one_row_each(fits: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return one row for each combination of the keys, with the number of runs, n."""
+    return fits.groupby(keys, sort=False, as_index=False).agg(
+        n=("n", "sum"), loss=("loss", "min"), **{p: (p, "first") for p in "wbvc"}
+    )
+
+
 def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
     """Return the most frequent fits: their share of all runs, the best loss and w, b, v, c."""
-    runs = results.load([*"wbvc", "loss", "outcome"])
-    finite = runs[runs["outcome"] != "diverged"]
     # One fit are those that predict the same but for where the gradient became small enough: to one
     # decimal of the targets' standard deviation.
-    predictions = rl.Networks(*(finite[p] for p in "wbvc")).predict(x)
-    keys = list((predictions.round(1) + 0.0).T)
-    fits = finite.groupby(keys, sort=False).agg(
-        n=("loss", "size"), loss=("loss", "min"), **{p: (p, "first") for p in "wbvc"}
-    )
-    fits["share"] = fits["n"] / len(runs)
-    return fits.sort_values("n", ascending=False).head(MOST_FITS)
+    keys = [f"at_{k}" for k in range(len(x))]
+    parts, n_runs = [], 0
+    for runs in results.frames([*"wbvc", "loss", "outcome"]):
+        finite = runs[runs["outcome"] != "diverged"]
+        predictions = rl.Networks(*(finite[p] for p in "wbvc")).predict(x)
+        decimals = pd.DataFrame(predictions.round(1) + 0.0, finite.index, keys)
+        parts.append(one_row_each(decimals.join(finite).assign(n=1), keys))
+        n_runs += len(runs)
+    fits = one_row_each(pd.concat(parts, ignore_index=True), keys)
+    fits["share"] = fits["n"] / n_runs
+    fits = fits.drop(columns=keys).sort_values("n", ascending=False, kind="stable")
+    return fits.head(MOST_FITS)
 
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
@@ -133,7 +143,8 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     ax.set_title(f"How often is the best fit found? (η = {LEARNING_RATE:g})")
     yield "optimum_by_scheme", ax
 
-    ax = figures.cumulative(results.load(["excess_loss"]), "excess_loss", "sweep")
+    excess = statistics.cumulative(results.frames(["excess_loss"]), "excess_loss", ["sweep"])
+    ax = figures.cumulative(excess, "excess_loss", "sweep")
     ax.set_title("How far from the best loss do runs end?")
     yield "excess_loss", ax
 

@@ -18,6 +18,7 @@ import relulab as rl
 from relulab import figures, statistics
 
 X, TARGET = np.array([-1.0, 0.5, 2.0]), np.array([2.0, -1.0, 3.0])
+WHAT = ("fate", "outcome")
 REFERENCE, REVERSED, SINGLE = "in order", "reversed order", "float32"
 SHOWN_RATE = 1.1
 # The one that is shown comes first, for --quick.
@@ -46,9 +47,8 @@ SWEEPS = {
 }
 
 
-def fates(results: rl.Results, sweep: str) -> pd.DataFrame:
-    """Return learning rate, outcome and fate of every run of a sweep, by the number of the run."""
-    runs = results.load(["run", "learning_rate", "outcome", "unit"], sweep).set_index("run")
+def with_fate(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with what became of the unit, and whether the run diverged."""
     units = runs["unit"].cat
     words = [str(unit).replace("_", " ") for unit in units.categories]
     words += [f"{word}, diverged" for word in words]
@@ -58,25 +58,36 @@ def fates(results: rl.Results, sweep: str) -> pd.DataFrame:
     )
 
 
+def pairs(results: rl.Results, against: str) -> Iterator[pd.DataFrame]:
+    """Yield the runs of the reference beside the same runs of another sweep, part by part."""
+    columns = ["run", "learning_rate", "outcome", "unit"]
+    for frames in results.frames_together([REFERENCE, against], columns):
+        reference, other = map(with_fate, frames)
+        both = reference.merge(other, on="run", suffixes=("", "_after"))
+        yield both.assign(
+            **{f"{what}_differs": both[what] != both[f"{what}_after"] for what in WHAT}
+        )
+
+
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     """Tables and figures from the files."""
-    reference = fates(results, REFERENCE)
     changed, transitions = [], []
     for against in (REVERSED, SINGLE):
-        pairs = reference.merge(
-            fates(results, against), left_index=True, right_index=True, suffixes=("", "_after")
-        )
-        for what in ("fate", "outcome"):
-            differs = pairs.assign(differs=pairs[what] != pairs[f"{what}_after"])
-            rates = statistics.rates(differs, "differs", ["learning_rate"])
-            rates = rates[rates["differs"]].sort_values("learning_rate").drop(columns="differs")
+        for what in WHAT:
+            differs = f"{what}_differs"
+            rates = statistics.rates(pairs(results, against), differs, ["learning_rate"])
+            rates = rates[rates[differs].astype(bool)].sort_values("learning_rate")
+            rates = rates.drop(columns=differs)
             rates.insert(0, "against", against)
             rates.insert(1, "what", what)
             changed.append(rates)
-        shown = pairs[pairs["learning_rate"] == SHOWN_RATE]
-        shown = shown.rename(columns={"fate": "before", "fate_after": "after"})
-        counts = shown.groupby(["before", "after"], observed=True).size().rename("count")
-        transitions.append(counts.reset_index().assign(against=against))
+        shown = (both[both["learning_rate"] == SHOWN_RATE] for both in pairs(results, against))
+        counts = statistics.rates(shown, "fate_after", ["fate"])
+        counts = counts[counts["count"] > 0].rename(
+            columns={"fate": "before", "fate_after": "after"}
+        )
+        counts = counts[["before", "after", "count"]].sort_values(["before", "after"])
+        transitions.append(counts.assign(against=against))
     rates = pd.concat(changed)
     yield "changed", rates
     ax = figures.intervals(rates[rates["what"] == "fate"], "learning_rate", by="against", log="y")

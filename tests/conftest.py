@@ -1,3 +1,10 @@
 import matplotlib as mpl
 
 mpl.use("Agg")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--runs", type=int, default=2_000_000,
+        help="of the sweep in test_scale.py; 100_000_000 take minutes and 20 GB of disk",
+    )  # fmt: skip

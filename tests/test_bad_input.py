@@ -483,6 +483,11 @@ CALLS |= {
         partial(reading, "frames"), {"columns": None, "sweep": None},
         {"columns": COLUMNS, "sweep": SWEEPS}, named={"sweep": "sweep|results"},
     ),
+    "Results.frames_together": Call(
+        partial(reading, "frames_together"), {"sweeps": ["a"], "columns": None},
+        {"columns": COLUMNS, "sweeps": odd(names=lambda: ["a", "b"], text=lambda: "a")},
+        named={"sweeps": "sweeps|sweep|results"},
+    ),
     "Results.load": Call(
         partial(reading, "load"), {"columns": None, "sweep": None},
         {"columns": COLUMNS, "sweep": SWEEPS}, named={"sweep": "sweep|results"},
@@ -497,6 +502,12 @@ BY = {"by": SOME_COLUMNS, "column": TABLE_COLUMNS}
 BLAMED = {"runs": "by|column|frame", "column": "columns"}
 
 CALLS |= {
+    "statistics.cumulative": Call(
+        statistics.cumulative,
+        {"runs": RUNS, "value": "loss", "by": ["unit"]},
+        {"by": SOME_COLUMNS, "value": TABLE_COLUMNS},
+        named=BLAMED | {"value": "columns|column|by"},
+    ),
     "statistics.optimum": Call(
         statistics.optimum, {"runs": RUNS, "tolerance": 1e-6}
     ),
@@ -582,7 +593,10 @@ CALLS |= {
     f"figures.{name}": call
     for name, call in {
         "bars": drawing("bars", {"table": RATES, "label": "outcome", "value": "share"}),
-        "cumulative": drawing("cumulative", {"table": RUNS, "value": "loss", "by": "unit"}),
+        "cumulative": drawing(
+            "cumulative",
+            {"table": statistics.cumulative(RUNS, "loss", "unit"), "value": "loss", "by": "unit"},
+        ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
@@ -654,7 +668,7 @@ ELSEWHERE = {
     **{
         f"Results.{name}": "is called by relulab itself"
         for name in vars(rl.Results)
-        if name not in ("frames", "load", "load_record")
+        if f"Results.{name}" not in CALLS
     },
     "Networks.stack": "takes what numpy.dtype takes",
     "Outcome": "an enumeration, whose values Python checks",
@@ -875,7 +889,7 @@ def test_what_was_found_is_valid():
     assert len(sweep(learning_rate=pd.Series([0.1, 0.2]))) == 2
     nullable = RUNS.astype({"excess_loss": "Float64", "outcome": "string", "unit": "string"})
     assert list(statistics.optimum(nullable)) == list(statistics.optimum(RUNS))
-    figures.cumulative(RUNS, "death_step", "unit")  # some of which are missing
+    statistics.cumulative(RUNS, "death_step", "unit")  # some of which are missing
     plt.close("all")
 
 

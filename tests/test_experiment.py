@@ -49,6 +49,19 @@ def load_script(name):
     return module.EXPERIMENT
 
 
+def test_parts_of_several_sweeps_are_of_the_same_runs(results):
+    slower = replace(SWEEP, max_steps=7)
+    run_sweeps({"a": SWEEP, "b": slower}, results, shard_size=30, progress=False)
+    results.part_file("b", 1).unlink()
+    pairs = list(results.frames_together(["b", "a"], ["run", "sweep"]))
+    for k, (b, a) in zip((0, 2, 3, 4), pairs, strict=False):
+        assert list(a["run"]) == list(b["run"])
+        assert a["run"].iloc[0] == 30 * k
+        assert set(a["sweep"]) == {"a"}
+        assert set(b["sweep"]) == {"b"}
+    assert len(pairs) == len(results.part_files("a")) - 1
+
+
 def test_parquet_round_trip_is_exact_and_opens_in_pandas(results):
     names = ["[a]*?", "a"]
     sweeps = dict.fromkeys(names, SWEEP)

@@ -181,11 +181,11 @@ def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
     assert [bar.get_width() for bar in ax.containers[0]] == list(share[:, "global"])
 
 
-def test_cumulative_counts_from_below():
-    table = pd.DataFrame({"loss": [-1e-17, 1e-3, 1.0, np.nan], "of": ["a"] * 4})
+def test_cumulative_begins_at_the_smallest_above_0():
+    table = pd.DataFrame({"loss": [1.0, -1e-17, 1e-3], "share": [0.75, 0.25, 0.5], "of": ["a"] * 3})
     line = figures.cumulative(table, "loss", "of").lines[0]
-    np.testing.assert_array_equal(line.get_xdata(), [1e-3, 1e-3, 1.0, np.inf])
-    np.testing.assert_array_equal(line.get_ydata(), [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_array_equal(line.get_xdata(), [1e-3, 1e-3, 1.0])
+    np.testing.assert_array_equal(line.get_ydata(), [0.25, 0.5, 0.75])
 
 
 def test_fits_draw_the_samples_the_curves_and_the_best_one():
@@ -434,7 +434,10 @@ def tables(name, runs, grid):
     counts = pd.DataFrame({"before": ["a", "a"], "after": ["a", "b"], "count": [5, 2]})
     return {
         "bars": ([rates.head(3)], {"label": "outcome", "value": "share"}),
-        "cumulative": ([student_runs()], {"value": "excess_loss", "by": "learning_rate"}),
+        "cumulative": (
+            [statistics.cumulative(student_runs(), "excess_loss", ["learning_rate"])],
+            {"value": "excess_loss", "by": "learning_rate"},
+        ),
         "fate_bars": ([rates], {"label": "learning_rate"}),
         "fits": ([samples, curve()], {"best": "a"}),
         "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),

@@ -40,6 +40,7 @@ from relulab import execution
 from relulab.execution import run_sweeps
 
 execution.FEW_RUNS = 0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(1.0, 3.0), w=rl.Normal(0, 1), b=rl.Normal(0, 1),
     v=rl.Normal(0, 1), learning_rate=[0.01, 0.1, 0.5], draws=4_000, max_steps=3_000,

@@ -37,6 +37,31 @@ def test_wilson_interval_published_values():
         assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
+@given(
+    st.lists(st.floats() | st.sampled_from([0.3, 1, 7, 2e9]), min_size=1).map(np.array),
+    st.integers(0, 30),
+)
+def test_cumulative_shares_are_exact_where_they_are_listed(values, cut):
+    runs = pd.DataFrame({"loss": values, "by": "a"})
+    table = statistics.cumulative([runs[:cut], runs[cut:]], "loss", ["by"])
+    assert table["loss"].is_monotonic_increasing
+    assert (table["n_runs"] == values.size).all()
+    for row in table.itertuples():
+        at_most = np.isfinite(values) & (values <= row.loss)
+        assert row.share == np.count_nonzero(at_most) / values.size
+    # Each has a step close above it, where that is a float64.
+    for value in values[np.isfinite(values) & (values <= 2.0**1023)]:
+        step = table["loss"][table["loss"] >= value].min()
+        assert step - value <= max(abs(value) / 256, 5e-324)
+
+
+def test_cumulative_counts_missing_values_as_larger_than_all():
+    runs = pd.DataFrame({"death_step": pd.array([3, None, 300, 1000], dtype="Int64")})
+    table = statistics.cumulative(runs, "death_step")
+    assert table["death_step"].tolist() == [3, 300, 1000]
+    assert table["share"].tolist() == [0.25, 0.5, 0.75]
+
+
 def test_wilson_interval_covers():
     p, n = 0.03, 400
     counts = np.random.default_rng(0).binomial(n, p, 20_000)

@@ -1,6 +1,7 @@
 import tracemalloc
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,3 +213,13 @@ def test_excess_loss_in_float32_is_above_the_best_on_the_rounded_samples():
         dtype="float32",
     )  # fmt: skip
     assert list(dead.run()["excess_loss"]) == [0.0]
+
+
+def test_a_joblib_backend_may_give_all_results_at_once():
+    class AllAtOnce(joblib._parallel_backends.ThreadingBackend):
+        supports_return_generator = False
+
+    joblib.register_parallel_backend("all at once", AllAtOnce)
+    with joblib.parallel_config(backend="all at once"):
+        there = small_sweep().run(n_jobs=2, shard_size=100)
+    pd.testing.assert_frame_equal(there, small_sweep().run(), check_exact=True)

@@ -112,10 +112,12 @@ def _here(
 def _by_workers(
     function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]], n_jobs: int, threads: bool
 ) -> Iterator[tuple[int, Any, Exception | None]]:
+    backend, _ = joblib.parallel.get_active_backend()
     workers = joblib.Parallel(
         n_jobs=n_jobs,
         prefer="threads" if threads else "processes",
-        return_as="generator_unordered",
+        # Ray's backend gives nothing before it has all.
+        return_as="generator_unordered" if backend.supports_return_generator else "list",
         batch_size=1,
     )
     calls = (joblib.delayed(_numbered)(i, function, task) for i, task in tasks.items())
@@ -212,12 +214,11 @@ def dask_cluster(address: str) -> Iterator[None]:
         ) from None
     with client:
         ours = version("relulab")
-        workers = client.get_versions(packages=["relulab"])["workers"]
-        for worker, there in workers.items():
-            if (theirs := there["packages"]["relulab"]) != ours:
+        for worker, theirs in client.run(version, "relulab", on_error="return").items():
+            if theirs != ours:
+                found = theirs if isinstance(theirs, str) else "none"
                 raise InputError(
-                    f"--scheduler: expected workers with relulab {ours}, found"
-                    f" {theirs or 'none'} on {worker}"
+                    f"--scheduler: expected workers with relulab {ours}, found {found} on {worker}"
                 )
         with joblib.parallel_config(backend="dask"):
             yield

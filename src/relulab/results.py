@@ -146,33 +146,33 @@ class Results:
         self, columns: Sequence[str] | None = None, sweep: str | None = None
     ) -> Iterator[pd.DataFrame]:
         """Yield the finished parts one by one, with the column ``sweep``."""
-        if columns is not None and (
-            isinstance(columns, str)
-            or not isinstance(columns, Sequence)
-            or not all(isinstance(name, str) for name in columns)
-        ):
-            raise InputError(f"columns: expected names of columns, got {shown(columns)}")
+        wanted = _checked_columns(columns)
+        for file in self._parts(sweep):
+            yield _frame(file, wanted)
+
+    def frames_together(
+        self, sweeps: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[pd.DataFrame, ...]]:
+        """Yield the parts that are finished of all of some sweeps, those of the same runs at once.
+
+        For sweeps that differ in how they are trained, not in their runs.
+        """
+        if isinstance(sweeps, str) or not isinstance(sweeps, Sequence) or not sweeps:
+            raise InputError(f"sweeps: expected names of sweeps, got {shown(sweeps)}")
+        wanted = _checked_columns(columns)
+        parts = [{file.name: file for file in self._parts(sweep)} for sweep in sweeps]
+        for name in sorted(set.intersection(*map(set, parts))):
+            yield tuple(_frame(files[name], wanted) for files in parts)
+
+    def _parts(self, sweep: str | None) -> list[Path]:
+        """Return the files of the finished parts; refuse to find none."""
         files = self.part_files(None if sweep is None else self._checked_name("sweep", sweep))
         if not files:
             of_sweep = f" of sweep {sweep}" if sweep else ""
             raise InputError(
                 f"{self.folder}: expected results{of_sweep}, found none; run the experiment first"
             )
-        wanted = None if columns is None else [c for c in columns if c != "sweep"]
-        for file in files:
-            try:
-                if missing := set(wanted or ()) - set(pq.read_schema(file).names):
-                    raise InputError(
-                        f"columns: expected columns among {', '.join(pq.read_schema(file).names)},"
-                        f" got {min(missing)}"
-                    )
-                frame = _read(file, wanted).to_pandas()
-            except (pa.ArrowException, OSError) as error:
-                raise InputError(
-                    f"{file}: expected a Parquet file, got a damaged one; run the experiment again"
-                    f" ({shown(str(error))})"
-                ) from None
-            yield frame.assign(sweep=file.parent.name.removeprefix("sweep="))
+        return files
 
     def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
         """Return the finished runs in one table; mind the memory, or name the columns."""
@@ -233,6 +233,36 @@ def has_rows(file: Path, n_rows: int) -> bool:
         return bool(_read(file).num_rows == n_rows)
     except (OSError, pa.ArrowException):
         return False
+
+
+def _checked_columns(columns: Sequence[str] | None) -> list[str] | None:
+    """Return names of columns but for ``sweep``, which is in no file."""
+    if columns is None:
+        return None
+    if (
+        isinstance(columns, str)
+        or not isinstance(columns, Sequence)
+        or not all(isinstance(name, str) for name in columns)
+    ):
+        raise InputError(f"columns: expected names of columns, got {shown(columns)}")
+    return [name for name in columns if name != "sweep"]
+
+
+def _frame(file: Path, columns: list[str] | None) -> pd.DataFrame:
+    """Return the runs of a part, with the column ``sweep``."""
+    try:
+        if missing := set(columns or ()) - set(pq.read_schema(file).names):
+            raise InputError(
+                f"columns: expected columns among {', '.join(pq.read_schema(file).names)},"
+                f" got {min(missing)}"
+            )
+        frame: pd.DataFrame = _read(file, columns).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{file}: expected a Parquet file, got a damaged one; run the experiment again"
+            f" ({shown(str(error))})"
+        ) from None
+    return frame.assign(sweep=file.parent.name.removeprefix("sweep="))
 
 
 def _read(file: Path, columns: list[str] | None = None) -> pa.Table:

@@ -27,6 +27,7 @@ from relulab.validation import (
 # The columns of the tables beside those that a user groups by.
 RATE_COLUMNS = ("count", "n_runs", "share", "low", "high")
 SURVIVAL_COLUMNS = ("step", "n_at_risk", "n_died", "n_censored", "survival", "low", "high")
+CUMULATIVE_COLUMNS = ("n_runs", "share")
 SUMMARY_COLUMNS = (
     "n_runs", *OUTCOMES.categories, *UNITS.categories, "global_optimum",
     "steps_q10", "steps_q50", "steps_q90", "death_step_q50",
@@ -149,6 +150,31 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
     return pd.Categorical(found, dtype=OPTIMA)
 
 
+def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
+    """Return which share of the runs is at most at a value, for each value of ``by``.
+
+    For numbers as good as random, such as losses: every value is rounded up to one of 256 steps
+    between a power of 2 and the next, so the table does not grow with the runs, and the shares are
+    exact at the values that it lists.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, that of the values (ascending), n_runs and share. Runs whose value is
+        missing or infinite count as larger than all, and have no row.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"value: expected the name of a column, got {shown(value)}")
+    by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
+    rounded = (_rounded_up(frame, value) for frame in frames_of(runs))
+    groups, (tally,) = tallied(rounded, by, [value])
+    tally = tally.sort_values(["group", value], ignore_index=True)
+    tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
+    tally["share"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
+    finite = tally[tally[value].notna()]
+    return beside(groups, finite.set_index("group")[[value, *CUMULATIVE_COLUMNS]])
+
+
 def steps_to_converge(
     runs: Runs, by: str | Sequence[str] = (), quantiles: Sequence[float] = (0.1, 0.5, 0.9)
 ) -> pd.DataFrame:
@@ -253,6 +279,16 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     if optima["optimum"].isna().all():
         table = table.drop(columns="global_optimum")
     return beside(groups, table)
+
+
+def _rounded_up(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return the runs with a value rounded up to 9 binary digits, missing if it is not finite."""
+    require(frame, [value])
+    numbers_in("runs", frame, value)
+    digits, exponent = np.frexp(frame[value].to_numpy(float, na_value=np.nan))
+    with np.errstate(over="ignore"):  # of the largest there are
+        rounded = np.ldexp(np.ceil(digits * 512) / 512, exponent)
+    return frame.assign(**{value: np.where(np.isfinite(rounded), rounded, np.nan)})
 
 
 def _checked_tolerance(tolerance: object) -> float:

@@ -135,27 +135,29 @@ def points(
 
 @drawn_in_style
 def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
-    """Draw which share of the rows is at or below a value, one curve for each value of ``by``.
+    """Draw which share of the runs is at or below a value, one curve for each value of ``by``.
 
     On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
-    left end. Values that are not finite count as larger than all. Curves that lie on each other are
-    told apart by their markers.
+    left end. Curves that lie on each other are told apart by their markers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``statistics.cumulative(runs, value, by=[by])``.
     """
-    require("table", table, *columns_of(by), value=value)
-    table = with_numbers("table", table, value)
+    require("table", table, "share", *columns_of(by), value=value)
+    table = with_numbers("table", table, value, "share")
     ax = ax or new_axes()
     smallest = table[value].where(table[value] > 0).min()
     entries = []
     groups = groups_of(table, by)
     for i, (label, color, rows) in enumerate(groups):
-        values = np.sort(rows[value].where(np.isfinite(rows[value]), np.inf))
-        share = np.arange(1, values.size + 1) / values.size
+        rows = rows.sort_values(value)
         marker = MARKERS[i % len(MARKERS)]
-        apart = max(values.size // 8, 1)
-        markevery = (i * apart // len(groups), apart)
+        apart = max(len(rows) // 8, 1)
         ax.step(
-            np.maximum(values, smallest), share, where="post", color=color, marker=marker,
-            markevery=markevery,
+            rows[value].clip(lower=smallest), rows["share"], where="post", color=color,
+            marker=marker, markevery=(i * apart // len(groups), apart),
         )  # fmt: skip
         entries.append(line_entry(label, color, marker=marker))
     if entries:
