@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -121,7 +122,15 @@ def _by_workers(
         batch_size=1,
     )
     calls = (joblib.delayed(_numbered)(i, function, task) for i, task in tasks.items())
-    yield from workers(calls)
+    results = workers(calls)
+    try:
+        for result in results:  # noqa: UP028 - that would close them before we can be quiet
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
+            if not isinstance(results, list):
+                results.close()
 
 
 def _alone(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
