@@ -1,6 +1,9 @@
 import matplotlib as mpl
+from hypothesis import settings
 
 mpl.use("Agg")
+settings.register_profile("house", deadline=None)  # a busy machine is no error
+settings.load_profile("house")
 
 
 def pytest_addoption(parser):

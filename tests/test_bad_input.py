@@ -408,7 +408,7 @@ CALLS = {
     "Sweep.parameters": Call(SWEEP.parameters, {"start": 0, "stop": 3}),
     "Sweep.run": Call(
         rl.Sweep(data=POINT, learning_rate=0.1).run,  # one run: no odd n_jobs starts workers
-        {"n_jobs": 1, "shard_size": None, "engine": "lockstep"},
+        {"n_jobs": 1, "shard_size": None, "engine": "lockstep", "progress": False},
         {"engine": ENGINE},
     ),
     "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "lockstep"}, {"engine": ENGINE}),
@@ -748,7 +748,7 @@ def folder(tmp_path_factory):
 
 
 FEW = settings(
-    deadline=None, derandomize=True, database=None, max_examples=15,
+    derandomize=True, database=None, max_examples=15,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 MORE = settings(FEW, max_examples=40)

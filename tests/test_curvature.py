@@ -246,7 +246,7 @@ def test_an_eigenvalue_beyond_the_range_is_infinite():
 entries = st.floats(-1, 1) | st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e-9, 1e-21, 1e-170])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.lists(entries, min_size=10, max_size=10), min_size=1, max_size=5))
 def test_eigenvalues_of_any_matrices(drawn):
     assert_as_accurate_as_lapack([symmetric(entries) for entries in drawn])

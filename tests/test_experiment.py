@@ -535,3 +535,15 @@ def test_mistakes_about_the_users_data(message, options, tmp_path, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not folder.exists()
+
+
+def test_parts_of_all_sweeps_grow_together(results, monkeypatch):
+    begun = []
+
+    def fails(sweep, start, stop, file, *rest):
+        begun.append(file.parent.name)
+        return {"state": "failed"}
+
+    monkeypatch.setattr("relulab.execution._run_shard", fails)
+    run_sweeps({"a": SWEEP, "b": SWEEP}, results, shard_size=30, progress=False)
+    assert begun[:4] == ["sweep=a", "sweep=b", "sweep=a", "sweep=b"]

@@ -91,13 +91,13 @@ def test_no_search_finds_better(seed):
 SMALL = st.integers(-4, 4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=9))
 def test_ties(samples):
     assert_best(*zip(*samples, strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12))
 def test_laws(samples):
     x, target = np.array(samples, float).T

@@ -320,6 +320,33 @@ def test_runs_of_others_among_ours_are_refused_by_name(results, restart):
     assert len(pd.read_parquet(mine, partitioning=None)) == 1
 
 
+@posix
+def test_killed_while_it_writes_a_record_it_makes_the_record_again(results):
+    recording = """
+        import pandas as pd
+        experiment = rl.Experiment(
+            file="record.py", question="Which?", report=lambda results: (),
+            records={"numbers": lambda options: pd.DataFrame({"n": range(1000)})},
+        )
+        main = lambda: sys.exit(rl.main(experiment, ["--results", sys.argv[1]]))
+    """
+    killed = """
+        replace = os.replace
+        def os_replace(source, target):
+            if "numbers" in str(target):
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+        os.replace = os_replace
+        main()
+    """
+    for ending, status in ((killed, -signal.SIGKILL), ("main()", 0)):
+        process = child(textwrap.dedent(recording) + textwrap.dedent(ending), results.folder)
+        _, errors = process.communicate()
+        assert process.returncode == status, errors
+        assert bool(list(results.folder.rglob(".*.tmp"))) == (status != 0)
+    assert results.load_record("numbers")["n"].tolist() == list(range(1000))
+
+
 def test_partial_results_are_told_and_drawn(results, capsys):
     sweep = replace(SWEEP, draws=100)
     experiment = rl.Experiment(

@@ -223,3 +223,10 @@ def test_a_joblib_backend_may_give_all_results_at_once():
     with joblib.parallel_config(backend="all at once"):
         there = small_sweep().run(n_jobs=2, shard_size=100)
     pd.testing.assert_frame_equal(there, small_sweep().run(), check_exact=True)
+
+
+def test_progress_is_told_where_it_is_asked_for(capsys):
+    small_sweep().run(shard_size=100)
+    assert capsys.readouterr().err == ""
+    small_sweep().run(shard_size=100, progress=True)
+    assert "420/420" in capsys.readouterr().err

@@ -122,7 +122,7 @@ def below(law, values):
 size = st.floats(0.05, 20)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.booleans(), size, size, st.floats(-5, 5), st.floats(-5, 5))
 def test_born_dead_is_the_mean_over_w(gaussian, size_w, size_b, one, other):
     law = rl.Normal if gaussian else (lambda _, size: rl.Uniform(-size, size))

@@ -155,7 +155,7 @@ number = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-3, 3)
 
 
 @both_engines
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     start=st.tuples(number, number, number, number),
     samples=st.lists(st.tuples(number, number), min_size=1, max_size=4),

@@ -80,6 +80,8 @@ def run_sweeps(
             for number, shard in enumerate(entry["shards"])
             if not _is_done(results.part_file(name, number), shard)
         ]
+        # All sweeps grow together, so that what is finished tells of each.
+        todo.sort(key=lambda shard: shard[1])
         results.write_manifest(manifest)
         tasks = [
             (

@@ -1,10 +1,15 @@
 """How far a sweep is: a bar in a terminal or a notebook, a line now and then in a log file."""
 
 import sys
+import warnings
 from typing import Any
 
-from tqdm import tqdm
-from tqdm.auto import tqdm as bar_of_here
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    # In a notebook without ipywidgets, where a bar of text does as well.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm as bar_of_here
 
 # Seconds between two lines of a log file.
 LOG_SECONDS = 30

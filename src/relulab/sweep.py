@@ -17,6 +17,7 @@ from relulab.initialization import Distribution
 from relulab.least_squares import best_fit
 from relulab.network import PARAMETERS, Networks
 from relulab.parallel import Lost, checked_n_jobs, map_unordered
+from relulab.progress import progress_of
 from relulab.settings import (
     DTYPES,
     GRADIENTS,
@@ -243,24 +244,32 @@ class Sweep:
         return best_fit(TrainingSet(x, target)).loss  # of the samples as they are trained on
 
     def run(
-        self, *, n_jobs: int = 1, shard_size: int | None = None, engine: str = "auto"
+        self,
+        *,
+        n_jobs: int = 1,
+        shard_size: int | None = None,
+        engine: str = "auto",
+        progress: bool = False,
     ) -> pd.DataFrame:
         """Train all runs and return one row for each, in memory.
 
         ``n_jobs`` workers (-1: one for each core) take shards of ``shard_size`` runs; neither
-        changes a bit of the result. A sweep of a single shard runs in this process.
+        changes a bit of the result. A sweep of a single shard runs in this process. With
+        ``progress``, a bar tells runs a second and the time left, in a terminal or a notebook.
         """
         engine = resolved_engine(engine)
         n_jobs, threads = checked_n_jobs(n_jobs), engine == "compiled"
+        instance_of("progress", progress, bool)
         _ = self.best_loss
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
-        for i, frame in map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads):
-            if isinstance(frame, Lost):
-                raise RuntimeError(
-                    f"no worker could finish, perhaps for its memory:\n{frame.error}"
-                )
-            frames[i] = frame
+        done = map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads)
+        with progress_of(0, len(self), quiet=not progress) as bar:
+            for i, frame in done:
+                if isinstance(frame, Lost):
+                    raise RuntimeError(f"lost a shard, perhaps for its memory:\n{frame.error}")
+                frames[i] = frame
+                bar.update(len(frame))
         return pd.concat(frames, ignore_index=True)
 
     @property
