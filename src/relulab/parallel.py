@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -103,10 +103,16 @@ def _here(
             results.put(_numbered(i, function, task))
 
     Thread(target=work, daemon=True).start()  # nobody waits for it when the program ends
-    for _ in range(len(tasks)):
-        i, result, error = results.get()
+    n_left = len(tasks)
+    while n_left:
+        try:
+            # An interrupt just before a wait does not end the wait, so none is for ever.
+            i, result, error = results.get(timeout=0.5)
+        except Empty:
+            continue
         if error:
             raise error
+        n_left -= 1
         yield i, result
 
 
