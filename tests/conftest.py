@@ -9,5 +9,5 @@ settings.load_profile("house")
 def pytest_addoption(parser):
     parser.addoption(
         "--runs", type=int, default=2_000_000,
-        help="of the sweep in test_scale.py; 100_000_000 take minutes and 20 GB of disk",
+        help="of the sweep in test_scale.py; 100_000_000 take minutes and 9 GB of disk",
     )  # fmt: skip

@@ -505,7 +505,7 @@ CALLS |= {
     "statistics.cumulative": Call(
         statistics.cumulative,
         {"runs": RUNS, "value": "loss", "by": ["unit"]},
-        {"by": SOME_COLUMNS, "value": TABLE_COLUMNS},
+        {"by": SOME_COLUMNS, "value": words(*RUNS, "group", "count", "share")},
         named=BLAMED | {"value": "columns|column|by"},
     ),
     "statistics.optimum": Call(
@@ -942,7 +942,7 @@ OPTIONS: dict[str, list[list[str]]] = {
     "--x": [["size"], ["name"], *([word] for word in WORDS)],
     "--target": [["price"], ["size"], *([word] for word in WORDS)],
     "--missing": [["drop"], ["keep"], [""]],
-    "--scheduler": [[""], [" "], ["no address"], ["127.0.0.1"], ["http://127.0.0.1:1"]],
+    "--scheduler": [[""], [" "], ["no address"], ["127.0.0.1"], ["http://127.0.0.1:1"], ["tls://127.0.0.1:1"]],
     "--no-such-option": [[], ["1"]],
     "-q": [[]],
     "": [[], ["two words"]],

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from contextlib import ExitStack
 from importlib.metadata import version
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -45,47 +46,70 @@ RUN = """
         failed = run_sweeps({"a": SWEEP}, rl.Results(folder), shard_size=400, progress=False)
     sys.exit(failed)
 """
+SMALL_SHARDS = """
+    shards, execution.shards = execution.shards, lambda start, stop, _: shards(start, stop, 400)
+"""
 N_SHARDS = 15
 
 
 class Cluster:
     """A scheduler on loopback, and its workers as they are asked for."""
 
-    def __init__(self, folder, processes):
+    def __init__(self, folder, processes, allowed_failures):
         self.folder, self.processes = folder, processes
+        self.environment = os.environ | {
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
+            "DASK_TEMPORARY_DIRECTORY": str(folder),
+        }
         self.scheduler = self.start("scheduler", "--port", "0", until="Scheduler at:")
-        line = next(line for line in self.scheduler.said if "Scheduler at:" in line)
-        self.address = line.split()[-1]
+        self.address = self.scheduler.said[-1].split()[-1]
 
     def start(self, what, *arguments, until):
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
         command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
-        process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, cwd=self.folder,
-            env=os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-            | {"DASK_TEMPORARY_DIRECTORY": str(self.folder)},
-        )  # fmt: skip
-        self.processes.callback(process.stderr.close)
-        self.processes.callback(process.wait)
-        self.processes.callback(process.kill)
+        process = self.popen(command, self.folder, env=self.environment)
         process.said = []
         for line in process.stderr:
             process.said.append(line)
             if until in line:
+                Thread(target=process.stderr.read, daemon=True).start()  # or its pipe fills up
                 return process
         raise AssertionError("".join(process.said))
 
-    def worker(self):
-        how = ("--nthreads", "1", "--no-nanny")
+    def popen(self, command, folder, **options):
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        for end in (process.stderr.close, process.stdout.close, process.wait, process.kill):
+            self.processes.callback(end)  # the last one first
+        return process
+
+    def worker(self, n_threads=1):
+        how = ("--nthreads", str(n_threads), "--no-nanny")
         return self.start("worker", self.address, *how, until="Registered to:")
+
+    def child(self, *codes, victim=0):
+        """Start Python on some code; a path that workers in another folder would not find."""
+        begin = f"folder, address, victim = 'here', {self.address!r}, {victim}\n"
+        code = CHILD + begin + "".join(map(textwrap.dedent, codes))
+        return self.popen([sys.executable, "-c", code], self.folder.parent)
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(tmp_path, request):
+    """Return a cluster in which Dask gives up what a dead worker had, unless it is told to retry.
+
+    A dead worker had a task that it ran, and perhaps one that waited there.
+    """
     with ExitStack() as processes:
         folder = tmp_path / "cluster"
         folder.mkdir()
-        yield Cluster(folder, processes)
+        yield Cluster(folder, processes, getattr(request, "param", 0))
 
 
 @pytest.fixture(scope="module")
@@ -95,21 +119,21 @@ def undisturbed():
     return names["SWEEP"].run()
 
 
-def child(cluster, *codes, victim=0):
-    """Start Python on some code; a path that workers in another folder would not find."""
-    begin = f"folder, address, victim = 'here', {cluster.address!r}, {victim}\n"
-    code = CHILD + begin + "".join(map(textwrap.dedent, codes))
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=cluster.folder.parent,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 def finished(process, status):
     """Return what a process has said when it has ended, with that exit status."""
-    said = "\n".join(process.communicate())
-    assert process.returncode == status, said
-    return said
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == status, out + errors
+    return out + errors
+
+
+def failed_shards(process, folder):
+    """Return the shards that failed, of which the exit status is the number."""
+    out, errors = process.communicate(timeout=120)
+    shards = rl.Results(folder / "here").read_manifest()["sweeps"]["a"]["shards"]
+    failed = [shard for shard in shards if shard["state"] != "done"]
+    assert process.returncode == len(failed), out + errors
+    assert all("KilledWorker" in shard["error"] for shard in failed)
+    return failed
 
 
 def assert_whole(folder, undisturbed):
@@ -121,29 +145,38 @@ def assert_whole(folder, undisturbed):
 def test_a_cluster_gives_the_same_bytes(cluster, undisturbed, tmp_path):
     cluster.worker()
     cluster.worker()
-    finished(child(cluster, RUN), 0)
+    finished(cluster.child(RUN), 0)
     assert_whole(tmp_path, undisturbed)
-
-
-def failed_shards(process, folder):
-    """Return the shards that failed, of which the exit status is the number."""
-    said = "\n".join(process.communicate())
-    shards = rl.Results(folder / "here").read_manifest()["sweeps"]["a"]["shards"]
-    failed = [shard for shard in shards if shard["state"] != "done"]
-    assert process.returncode == len(failed), said
-    assert all("KilledWorker" in shard["error"] for shard in failed)
-    return failed
-
-
-# With the scheduler's option in these tests, Dask gives up what a dead worker had: a task that it
-# ran, and perhaps one that waited there.
 
 
 def test_a_worker_killed_half_way_costs_at_most_what_it_had(cluster, undisturbed, tmp_path):
     victim = cluster.worker().pid
     cluster.worker()
-    assert len(failed_shards(child(cluster, HALF_WAY, RUN, victim=victim), tmp_path)) <= 2
-    finished(child(cluster, RUN), 0)
+    assert len(failed_shards(cluster.child(HALF_WAY, RUN, victim=victim), tmp_path)) <= 2
+    finished(cluster.child(RUN), 0)
+    assert_whole(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_a_worker_killed_half_way_costs_nothing_where_dask_tries_again(
+    cluster, undisturbed, tmp_path
+):
+    """Also where its last results are not fetched yet, because the first are being dealt with."""
+    victim = cluster.worker(n_threads=3).pid
+    cluster.worker()
+    slowly = """
+    def interrupting(done):
+        from distributed import default_client
+        for k, result in enumerate(done):
+            if k == 1:
+                os.kill(victim, signal.SIGKILL)
+                while len(default_client().nthreads()) == 2:
+                    pass
+            yield result
+            SWEEP.train(0, 10 if k else 6_000, "lockstep")  # meanwhile others end, or are lost
+    """
+    long = RUN.replace("progress=False", "progress=False, engine='lockstep'")
+    finished(cluster.child(HALF_WAY, slowly, long, victim=victim), 0)
     assert_whole(tmp_path, undisturbed)
 
 
@@ -159,54 +192,68 @@ def test_a_task_that_kills_its_workers_is_given_up(cluster, undisturbed, tmp_pat
     """
     cluster.worker()
     cluster.worker()
-    failed = failed_shards(child(cluster, code, RUN), tmp_path)
+    failed = failed_shards(cluster.child(code, RUN), tmp_path)
     assert 800 in [shard["start"] for shard in failed]
     assert len(failed) <= 2
-    finished(child(cluster, RUN), 0)
+    finished(cluster.child(RUN), 0)
     assert_whole(tmp_path, undisturbed)
 
 
 def test_workers_may_join_late(cluster, undisturbed, tmp_path):
-    process = child(cluster, "\nparallel.PATIENCE = 0.1\n", RUN)
-    assert process.stderr.readline() == "the cluster has no worker; waiting for one\n"
+    process = cluster.child("\nparallel.PATIENCE = 0.1\n", RUN)
+    assert "the cluster has no worker; waiting for one\n" in iter(process.stderr.readline, "")
     cluster.worker()
     finished(process, 0)
     assert_whole(tmp_path, undisturbed)
 
 
+MAIN = """
+    experiment = rl.Experiment(file="a.py", question="?", sweeps={"a": SWEEP},
+                               report=lambda results: ())
+    sys.exit(rl.main(experiment, ["--scheduler", address, "--results", folder]))
+"""
+
+
+def errors_of(process, status):
+    """Return what a process has said at last, but for how far it has come."""
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    return [line for line in errors.splitlines() if line and "run/s" not in line]
+
+
 def test_a_scheduler_that_dies_is_told_in_one_line(cluster, tmp_path):
     cluster.worker()
-    code = """
-    try:
-        with parallel.dask_cluster(address):
-            run_sweeps({"a": SWEEP}, rl.Results(folder), shard_size=400, progress=False)
-    except ConnectionError as error:
-        print("error:", error)
-        sys.exit(2)
-    """
-    said = finished(child(cluster, HALF_WAY, code, victim=cluster.scheduler.pid), 2)
-    assert "error: the scheduler of the cluster is gone; what is finished is kept" in said
+    process = cluster.child(SMALL_SHARDS, HALF_WAY, MAIN, victim=cluster.scheduler.pid)
+    [line] = errors_of(process, 2)
+    assert line.startswith("error: the scheduler of the cluster is gone; what is finished is kept")
     assert 5 <= len(rl.Results(tmp_path / "here").part_files()) < N_SHARDS
+
+
+def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
+    cluster.worker()
+    code = """
+    def full(sweep, start, *rest):
+        if start == 800:
+            return {"state": "failed", "error": "", "full": "no room"}
+        return quiet(sweep, start, *rest)
+
+    quiet, execution._run_shard = execution._run_shard, full
+    """
+    [line] = errors_of(cluster.child(SMALL_SHARDS, code, MAIN), 2)
+    assert line.startswith("error: no room; what is finished is kept")
+    finished(cluster.child(RUN), 0)
+    assert_whole(tmp_path, undisturbed)
 
 
 def test_workers_of_another_version_are_refused(cluster, tmp_path):
     cluster.worker()
     code = """
-    def version(package):
-        return "9.0" if os.getpid() == here else quiet(package)
-
-    here, quiet, parallel.version = os.getpid(), parallel.version, version
-    try:
-        with parallel.dask_cluster(address):
-            raise AssertionError
-    except rl.InputError as error:
-        print(error)
+    parallel.version = lambda package: "9.0"
     """
-    said = finished(child(cluster, code), 0)
-    assert said.startswith(
-        f"--scheduler: expected workers with relulab 9.0, found {version('relulab')}"
-    )
-    assert not (tmp_path / "here").exists()
+    [line] = errors_of(cluster.child(code, MAIN), 2)
+    there = f"--scheduler: expected workers with relulab 9.0, found {version('relulab')} on "
+    assert line.startswith(f"error: {there}")
+    assert not rl.Results(tmp_path / "here").part_files()
 
 
 def test_any_sweep_runs_under_joblibs_config(cluster):
@@ -219,4 +266,4 @@ def test_any_sweep_runs_under_joblibs_config(cluster):
         there = SWEEP.run(shard_size=1_000)
     pd.testing.assert_frame_equal(there, SWEEP.run(), check_exact=True)
     """
-    finished(child(cluster, code), 0)
+    finished(cluster.child(code), 0)

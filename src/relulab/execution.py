@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,12 @@ def run_sweeps(
             if n_missing <= FEW_RUNS:
                 n_jobs = 1
             done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=engine == "compiled")
-            try:
-                _note_results(done, [shard for _, _, shard in todo], bar.update, manifest, results)
-            finally:
-                results.write_manifest(manifest)
+            with closing(done):  # before the lock is given back
+                try:
+                    entries = [shard for _, _, shard in todo]
+                    _note_results(done, entries, bar.update, manifest, results)
+                finally:
+                    results.write_manifest(manifest)
         results.remove_temporary_files()  # of workers that died
     return sum(shard["state"] == FAILED for _, _, shard in todo)
 

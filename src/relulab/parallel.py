@@ -1,11 +1,13 @@
 """Independent tasks: in this process when that is enough, else by joblib's workers or Dask's."""
 
+import logging
+import platform
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -17,6 +19,11 @@ from typing import Any
 import joblib
 
 from relulab.validation import InputError, shown
+
+Tasks = Mapping[int, tuple[Any, ...]]
+
+# The number of a task, its result or None, and its exception or None.
+Done = tuple[int, Any, Exception | None]
 
 # What joblib takes where nobody has chosen.
 OUR_BACKENDS = (
@@ -50,88 +57,109 @@ def checked_n_jobs(n_jobs: object) -> int:
 
 def map_unordered(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int, threads: bool
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Yield (index of the task, ``function(*task)``) as the tasks get done.
 
     ``n_jobs`` as in joblib: -1 is one worker for each core. ``threads`` tells that the function
-    releases the GIL. A single task, or a single worker, runs in this process, in a thread of its
-    own if it can, so that an interrupt need not wait for it. A backend that was chosen by
+    releases the GIL: then the workers are threads of this process, else processes, but for a single
+    task or a single worker, which need none. A backend that was chosen by
     ``joblib.parallel_config`` goes before all that.
 
     An exception of the function is raised here. When a worker process dies, which takes the others
     with it, the tasks that may have been running are tried again, each alone; one that dies again
     yields ``Lost``.
     """
-    left = dict(enumerate(tasks))
+    numbered = dict(enumerate(tasks))
     backend, _ = joblib.parallel.get_active_backend()
     if type(backend).__name__ == "DaskDistributedBackend":  # which is there only if Dask is
-        for i, result, error in _by_dask(backend.client, function, left):
+        done = _by_dask(backend.client, function, numbered)
+    elif not isinstance(backend, OUR_BACKENDS):
+        done = _by_processes(function, numbered, n_jobs)
+    elif threads:
+        done = _by_threads(function, numbered, n_jobs)
+    elif n_jobs == 1 or len(numbered) == 1:
+        done = (_numbered(i, function, task) for i, task in numbered.items())
+    else:
+        done = _by_processes(function, numbered, n_jobs)
+    with closing(done):
+        for i, result, error in done:
             if error:
                 raise error
             yield i, result
-        return
-    if (n_jobs == 1 or len(left) == 1) and isinstance(backend, OUR_BACKENDS):
-        yield from _here(function, dict(left), threads)
-        return
-    while left:
-        done = _by_workers(function, dict(left), n_jobs, threads)
-        while left:
-            try:
-                i, result, error = next(done)
-            except Exception:  # the pool broke; not the function, whose exceptions are results
-                # Tasks go to the workers in their order, not more than this many ahead.
-                for i in list(left)[: 2 * joblib.effective_n_jobs(n_jobs)]:
-                    yield i, _alone(function, left.pop(i))
-                break
-            if error:
-                raise error
-            del left[i]
-            yield i, result
 
 
-def _here(
-    function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]], threads: bool
-) -> Iterator[tuple[int, Any]]:
-    if not threads:
-        for i, task in tasks.items():
-            yield i, function(*task)
-        return
-    results: SimpleQueue[tuple[int, Any, Exception | None]] = SimpleQueue()
+def _by_threads(
+    function: Callable[..., Any], tasks: Tasks, n_jobs: int
+) -> Generator[Done, None, None]:
+    """Yield the results of tasks that threads work on.
+
+    Not joblib's, which looks for results a hundred times a second, and which the end of the program
+    waits for: so an interrupt need not wait for a task.
+    """
+    waiting: SimpleQueue[tuple[int, tuple[Any, ...]]] = SimpleQueue()
+    results: SimpleQueue[Done] = SimpleQueue()
+    for task in tasks.items():
+        waiting.put(task)
 
     def work() -> None:
-        for i, task in tasks.items():
-            results.put(_numbered(i, function, task))
+        with suppress(Empty):
+            while True:
+                i, task = waiting.get_nowait()
+                results.put(_numbered(i, function, task))
 
-    Thread(target=work, daemon=True).start()  # nobody waits for it when the program ends
+    for _ in range(min(joblib.effective_n_jobs(n_jobs), len(tasks))):
+        Thread(target=work, daemon=True).start()
     n_left = len(tasks)
-    while n_left:
-        try:
+    try:
+        while n_left:
             # An interrupt just before a wait does not end the wait, so none is for ever.
-            i, result, error = results.get(timeout=0.5)
-        except Empty:
-            continue
-        if error:
-            raise error
-        n_left -= 1
-        yield i, result
+            with suppress(Empty):
+                yield results.get(timeout=0.5)
+                n_left -= 1
+    finally:
+        with suppress(Empty):
+            while True:  # the threads take no more
+                waiting.get_nowait()
 
 
-def _by_workers(
-    function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]], n_jobs: int, threads: bool
-) -> Iterator[tuple[int, Any, Exception | None]]:
+def _by_processes(
+    function: Callable[..., Any], tasks: Tasks, n_jobs: int
+) -> Generator[Done, None, None]:
+    left = dict(tasks)
+    while left:
+        try:
+            for i, result, error in _by_joblib(function, dict(left), n_jobs):
+                del left[i]
+                yield i, result, error
+        except Exception:  # the pool broke; not the function, whose exceptions are results
+            # Tasks go to the workers in their order, not more than this many ahead.
+            for i in list(left)[: 2 * joblib.effective_n_jobs(n_jobs)]:
+                yield _alone(i, function, left.pop(i))
+
+
+def _alone(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
+    """Return what a worker that has no other task makes of one, or ``Lost``."""
+    try:
+        [done] = _by_joblib(function, {i: task}, n_jobs=2)
+    except Exception:
+        return i, Lost(traceback.format_exc()), None
+    return done
+
+
+def _by_joblib(
+    function: Callable[..., Any], tasks: Tasks, n_jobs: int
+) -> Generator[Done, None, None]:
     backend, _ = joblib.parallel.get_active_backend()
     workers = joblib.Parallel(
         n_jobs=n_jobs,
-        prefer="threads" if threads else "processes",
         # Ray's backend gives nothing before it has all.
         return_as="generator_unordered" if backend.supports_return_generator else "list",
         batch_size=1,
     )
-    calls = (joblib.delayed(_numbered)(i, function, task) for i, task in tasks.items())
-    results = workers(calls)
+    results = workers(joblib.delayed(_numbered)(i, function, task) for i, task in tasks.items())
     try:
-        for result in results:  # noqa: UP028 - that would close them before we can be quiet
-            yield result
+        for done in results:  # noqa: UP028 - that would close them before we can be quiet
+            yield done
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
@@ -139,21 +167,7 @@ def _by_workers(
                 results.close()
 
 
-def _alone(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
-    """Return the result of a task in a worker that has no other, or ``Lost``."""
-    try:
-        [(_, result, error)] = _by_workers(function, {0: task}, n_jobs=2, threads=False)
-    except Exception:
-        return Lost(traceback.format_exc())
-    if error:
-        raise error
-    return result
-
-
-def _numbered(
-    i: int, function: Callable[..., Any], task: tuple[Any, ...]
-) -> tuple[int, Any, Exception | None]:
-    """Return the number of the task, its result or None, and its exception or None."""
+def _numbered(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
     try:
         return i, function(*task), None
     except Exception as error:
@@ -161,14 +175,15 @@ def _numbered(
 
 
 def _by_dask(
-    client: Any, function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]]
-) -> Iterator[tuple[int, Any, Exception | None]]:
-    """Yield what ``_by_workers`` does, from the workers of a Dask cluster.
+    client: Any, function: Callable[..., Any], tasks: Tasks
+) -> Generator[Done, None, None]:
+    """Yield the results of the workers of a Dask cluster.
 
     Not through joblib, whose Dask backend waits for ever for a task that Dask has given up: one
     that has killed several workers, or that a worker cannot even load.
     """
     distributed = import_module("distributed")
+    ours = version("relulab")
     to_come = iter(tasks.items())
     running: dict[Any, int] = {}
     alone = False
@@ -177,22 +192,23 @@ def _by_dask(
             # A few ahead for each core, of all who have joined by now.
             ahead = 2 * sum(client.nthreads().values()) or 1
             for i, task in islice(to_come, max(ahead - len(running), 0)):
-                running[client.submit(_numbered, i, function, task, pure=False)] = i
+                running[client.submit(_on_worker, ours, i, function, task, pure=False)] = i
             if not running:
                 return
             try:
-                done = distributed.wait(list(running), PATIENCE, "FIRST_COMPLETED").done
+                ended = distributed.wait(list(running), PATIENCE, "FIRST_COMPLETED").done
             except TimeoutError:
                 if not alone and not client.nthreads():
                     print("the cluster has no worker; waiting for one", file=sys.stderr)
                     alone = True
                 continue
-            for future in done:
-                i = running.pop(future)
-                if future.status == "finished":
-                    yield future.result()
-                else:
-                    yield i, Lost("".join(traceback.format_exception(future.exception()))), None
+            alone = False
+            for future in ended:
+                # A result that died with its worker meanwhile is made again.
+                if future.status in ("finished", "error"):
+                    done = _fetched(running[future], future)
+                    del running[future]
+                    yield done
     except (CancelledError, OSError):
         raise ConnectionError(
             "the scheduler of the cluster is gone; what is finished is kept, and the same command"
@@ -202,6 +218,29 @@ def _by_dask(
         client.cancel(list(running))
 
 
+def _on_worker(ours: str, i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
+    """Do a task on a worker of the version that sent it, whose bits it must have."""
+    if (theirs := version("relulab")) != ours:
+        return i, None, _other_version(ours, f"{theirs} on {platform.node()}")
+    return _numbered(i, function, task)
+
+
+def _fetched(i: int, future: Any) -> Done:
+    try:
+        done: Done = future.result()
+    except (CancelledError, OSError):
+        raise  # the scheduler is gone
+    except ModuleNotFoundError as error:
+        return i, None, _other_version(version("relulab"), f"none on a worker ({error})")
+    except Exception as error:
+        return i, Lost("".join(traceback.format_exception(error))), None
+    return done
+
+
+def _other_version(ours: str, found: str) -> InputError:
+    return InputError(f"--scheduler: expected workers with relulab {ours}, found {found}")
+
+
 @contextmanager
 def dask_cluster(address: str) -> Iterator[None]:
     """Send tasks to the Dask cluster at an address.
@@ -209,7 +248,8 @@ def dask_cluster(address: str) -> Iterator[None]:
     Raises
     ------
     InputError
-        If Dask is not installed, no scheduler answers, or a worker has another relulab than we.
+        If Dask is not installed, or no scheduler answers; while running, if a worker has another
+        relulab than we.
     """
     try:
         distributed: Any = import_module("distributed")
@@ -218,22 +258,16 @@ def dask_cluster(address: str) -> Iterator[None]:
             "--scheduler: expected Dask where a scheduler is named, found none;"
             " pip install 'relulab[dask]' brings it"
         ) from None
+    # What it has to say of a lost scheduler is many lines, and we say it in one.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         if not address.strip():  # for which Dask would start a cluster of its own
             raise ValueError("nothing")
         client = distributed.Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # each kind of address has its own
         raise InputError(
             f"--scheduler: expected the address of a Dask scheduler, such as tcp://host:8786, got"
             f" {shown(address)} ({shown(str(error))})"
         ) from None
-    with client:
-        ours = version("relulab")
-        for worker, theirs in client.run(version, "relulab", on_error="return").items():
-            if theirs != ours:
-                found = theirs if isinstance(theirs, str) else "none"
-                raise InputError(
-                    f"--scheduler: expected workers with relulab {ours}, found {found} on {worker}"
-                )
-        with joblib.parallel_config(backend="dask"):
-            yield
+    with client, joblib.parallel_config(backend="dask"):
+        yield

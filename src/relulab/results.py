@@ -155,7 +155,8 @@ class Results:
     ) -> Iterator[tuple[pd.DataFrame, ...]]:
         """Yield the parts that are finished of all of some sweeps, those of the same runs at once.
 
-        For sweeps that differ in how they are trained, not in their runs.
+        For sweeps of one experiment that differ in how they are trained, not in their runs: their
+        shards were planned alike.
         """
         if isinstance(sweeps, str) or not isinstance(sweeps, Sequence) or not sweeps:
             raise InputError(f"sweeps: expected names of sweeps, got {shown(sweeps)}")

@@ -165,6 +165,8 @@ def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataF
     """
     if not isinstance(value, str):
         raise InputError(f"value: expected the name of a column, got {shown(value)}")
+    if value in (*CUMULATIVE_COLUMNS, "group", "count"):
+        raise InputError(f"value: expected a column of runs, got {value}")
     by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
     rounded = (_rounded_up(frame, value) for frame in frames_of(runs))
     groups, (tally,) = tallied(rounded, by, [value])

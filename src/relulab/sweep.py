@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -264,7 +265,7 @@ class Sweep:
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
         done = map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads)
-        with progress_of(0, len(self), quiet=not progress) as bar:
+        with closing(done), progress_of(0, len(self), quiet=not progress) as bar:
             for i, frame in done:
                 if isinstance(frame, Lost):
                     raise RuntimeError(f"lost a shard, perhaps for its memory:\n{frame.error}")
