@@ -92,7 +92,7 @@ def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) ->
     require_finite("table", table, value)
     ax = ax or new_axes(_height(table, legend=0))
     drawn = ax.barh(np.arange(len(table)), table[value], color=FATE_COLORS["converged", "died"])
-    ax.bar_label(drawn, [f"{v:,.3g}" for v in table[value]], padding=4)
+    ax.bar_label(drawn, [f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in table[value]], padding=4)
     _name_rows(ax, table[label])
     ax.set_xlabel(symbol(value))
     if (table[value] > 0).any():
