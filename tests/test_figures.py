@@ -228,7 +228,7 @@ def test_bars_have_their_values_at_their_ends():
     table = pd.DataFrame({"program": ["a", "b"], "times": [1.0, 1234.5]})
     ax = figures.bars(table, "program", "times")
     assert [bar.get_width() for bar in ax.patches] == [1.0, 1234.5]
-    assert [t.get_text() for t in ax.texts] == ["1", "1.23e+03"]
+    assert [t.get_text() for t in ax.texts] == ["1", "1,234"]
     assert ax.get_xscale() == "log"
 
 
