@@ -62,7 +62,8 @@ def test_many_runs_stay_within_a_small_memory(tmp_path, pytestconfig, engine):
     )  # fmt: skip
     print(done.stdout)
     megabytes = json.loads(done.stdout.splitlines()[-1])
-    assert sum(megabytes) < 1024
+    # Holding on to all rows takes more already for the few runs of every day.
+    assert sum(megabytes) < (1024 if n_runs <= 2_000_000 else 1536)
     results = rl.Results(tmp_path / "results")
     assert results.n_missing() == 0
     assert len(results.part_files()) == max(n_runs // 250_000, 32)
