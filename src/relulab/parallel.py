@@ -259,7 +259,7 @@ def dask_cluster(address: str) -> Iterator[None]:
             " pip install 'relulab[dask]' brings it"
         ) from None
     # What it has to say of a lost scheduler is many lines, and we say it in one.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         if not address.strip():  # for which Dask would start a cluster of its own
             raise ValueError("nothing")
