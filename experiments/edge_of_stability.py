@@ -8,7 +8,7 @@ are looked at apart.
 """
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,7 @@ DATA = {
     ),
 }
 
-DRAWS = 500
-MOST_DRAWN = DRAWS  # points of so many draws are in the figure, should there be more
+DRAWS = 500  # the figure has the points of so many, should there be more
 
 # The period-doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
 K = np.linspace(0.8, 1.62, 821)
@@ -91,21 +90,20 @@ def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
         sharpness = rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), DATA[name])
         edge = runs["learning_rate"] * sharpness / 2
         yield runs.assign(
-            sharpness=sharpness, data=name, alive=runs["unit"] == "alive", edge=edge, above=edge > 1
+            sharpness=sharpness,
+            data=name,
+            alive=runs["unit"] == "alive",
+            edge=edge,
+            n_converged=1,
+            n_above=edge > 1,
         )
 
 
-def over_edge(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def over_edge(runs: pd.DataFrame) -> pd.DataFrame:
     """Return how far over the edge of stability converged runs are, for each learning rate."""
-    keys = ["data", "alive", "learning_rate"]
-    counts = {"n_converged": "sum", "largest_over_edge": "max", "n_above": "sum"}
-    parts = [
-        frame.assign(n_converged=1, largest_over_edge=frame["edge"], n_above=frame["above"])
-        .groupby(keys)
-        .agg(counts)
-        for frame in runs
-    ]
-    return pd.concat(parts).groupby(keys).agg(counts).reset_index()
+    return runs.groupby(["data", "alive", "learning_rate"], as_index=False).agg(
+        n_converged=("n_converged", "sum"), edge=("edge", "max"), n_above=("n_above", "sum")
+    )
 
 
 def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
@@ -113,19 +111,21 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     panels = figures.panels(len(DATA), n_columns=2)
     tables = []
     for ax, name in zip(panels, DATA, strict=True):
-        tables.append(over_edge(settled(results, name)))
+        parts, drawn = [], []
+        for runs in settled(results, name):
+            parts.append(over_edge(runs))
+            drawn.append(runs[runs["alive"] & (runs["draw"] < DRAWS)])
+        tables.append(over_edge(pd.concat(parts)))
         rates = tables[-1]["learning_rate"]
         rate = np.geomspace(rates.min(), rates.max(), 50)
-        drawn = pd.concat(
-            runs[runs["alive"] & (runs["draw"] < MOST_DRAWN)] for runs in settled(results, name)
-        )
-        figures.points(drawn, "learning_rate", "sharpness", log="xy", ax=ax)
+        figures.points(pd.concat(drawn), "learning_rate", "sharpness", log="xy", ax=ax)
         figures.mark_curve(ax, rate, 2 / rate, "2/η")
         ax.set_title(name)
     figures.outer_labels(panels)
     panels[0].figure.suptitle("How sharp are the minima at which living networks settle?")
     yield "sharpness", panels[0]
-    yield "sharpness_over_edge", pd.concat(tables)
+    table = pd.concat(tables, ignore_index=True)
+    yield "sharpness_over_edge", table.rename(columns={"edge": "largest_over_edge"})
 
     frozen = results.load(["learning_rate", "period", "outcome", "unit"], "c frozen")
     frozen.insert(0, "k", frozen["learning_rate"] * np.hypot(1, X) * TARGET)

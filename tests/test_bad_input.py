@@ -747,11 +747,10 @@ def folder(tmp_path_factory):
         yield Path.cwd()
 
 
-FEW = settings(
-    derandomize=True, database=None, max_examples=15,
+SEARCH = settings(
+    derandomize=True, database=None, max_examples=40,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
-MORE = settings(FEW, max_examples=40)
 
 
 def files_in(folder: Path) -> set[str]:
@@ -775,8 +774,7 @@ def test_valid_arguments_are_valid(name, folder):
 pytestmark = pytest.mark.filterwarnings("ignore:.*(dropped|Glyph)")
 
 NAMES = [name for name, call in CALLS.items() if call.valid]
-FIGURES = [name for name in NAMES if name.startswith("figures.")]
-OTHERS = [name for name in NAMES if name not in FIGURES]
+OTHERS = [name for name in NAMES if not name.startswith("figures.")]
 WITH_TABLES = [name for name in OTHERS if tables_of(CALLS[name])]
 
 
@@ -789,15 +787,8 @@ def test_every_odd_value_in_the_place_of_an_argument(name, folder):
             assert_works_or_is_refused(call, folder, {key: value})
 
 
-@pytest.mark.parametrize("name", OTHERS)
-@FEW
-@given(data=st.data())
-def test_odd_arguments_work_or_are_refused_in_one_line(name, folder, data):
-    assert_works_or_is_refused(CALLS[name], folder, data.draw(odd_arguments(CALLS[name])))
-
-
 @pytest.mark.parametrize("name", WITH_TABLES)
-@MORE
+@SEARCH
 @given(data=st.data())
 def test_tables_of_odd_cells_work_or_are_refused_in_one_line(name, folder, data):
     call = CALLS[name]
@@ -806,10 +797,10 @@ def test_tables_of_odd_cells_work_or_are_refused_in_one_line(name, folder, data)
     assert_works_or_is_refused(call, folder, {key: value})
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@MORE
+@pytest.mark.parametrize("name", NAMES)
+@SEARCH
 @given(data=st.data())
-def test_odd_arguments_of_a_figure_are_drawn_or_refused_in_one_line(name, folder, data):
+def test_odd_arguments_work_or_are_refused_in_one_line(name, folder, data):
     assert_works_or_is_refused(CALLS[name], folder, data.draw(odd_arguments(CALLS[name])))
 
 
@@ -990,7 +981,7 @@ def shop(tmp_path, monkeypatch):
 
 
 @settings(
-    MORE, max_examples=200, suppress_health_check=list(HealthCheck)
+    SEARCH, max_examples=200, suppress_health_check=list(HealthCheck)
 )  # the folder is restored each time
 @given(arguments=command_lines())
 def test_an_odd_command_line_works_or_is_refused_in_one_line(shop, arguments):

@@ -153,12 +153,14 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     groups = groups_of(table, by)
     for i, (label, color, rows) in enumerate(groups):
         rows = rows.sort_values(value)
+        values = rows[value].clip(lower=smallest)
+        ax.step(values, rows["share"], where="post", color=color)
+        # On the risers, at shares of each curve's own.
         marker = MARKERS[i % len(MARKERS)]
-        apart = max(len(rows) // 8, 1)
-        ax.step(
-            rows[value].clip(lower=smallest), rows["share"], where="post", color=color,
-            marker=marker, markevery=(i * apart // len(groups), apart),
-        )  # fmt: skip
+        marked = (np.arange(8) + (i + 1) / len(groups)) / 8
+        marked = marked[marked <= rows["share"].max()]
+        at = values.iloc[np.searchsorted(rows["share"], marked)]
+        ax.plot(at, marked, linestyle="none", color=color, marker=marker)
         entries.append(line_entry(label, color, marker=marker))
     if entries:
         ax.set(xscale="log")
