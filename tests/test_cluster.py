@@ -214,17 +214,33 @@ MAIN = """
 """
 
 
-def errors_of(process, status):
-    """Return what a process has said at last, but for how far it has come."""
+def only_error(process, status):
+    """Return the one line that a process has said, but for how far it has come."""
     _, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
-    return [line for line in errors.splitlines() if line and "run/s" not in line]
+    lines = [line for line in errors.splitlines() if line and "run/s" not in line]
+    assert len(lines) == 1, errors
+    return lines[0]
 
 
 def test_a_scheduler_that_dies_is_told_in_one_line(cluster, tmp_path):
+    """Also where Dask finds out by writing, which it tells in a dozen lines of its own."""
+    writing = """
+    def interrupting(done):
+        from contextlib import suppress
+        from distributed import default_client
+        connection = default_client().scheduler_comm
+        for k, result in enumerate(done):
+            if k == 5:
+                os.kill(victim, signal.SIGKILL)
+                with suppress(OSError):  # that the connection is closed
+                    while True:
+                        connection.send({"op": "heartbeat-client"})
+            yield result
+    """
     cluster.worker()
-    process = cluster.child(SMALL_SHARDS, HALF_WAY, MAIN, victim=cluster.scheduler.pid)
-    [line] = errors_of(process, 2)
+    process = cluster.child(SMALL_SHARDS, HALF_WAY, writing, MAIN, victim=cluster.scheduler.pid)
+    line = only_error(process, 2)
     assert line.startswith("error: the scheduler of the cluster is gone; what is finished is kept")
     assert 5 <= len(rl.Results(tmp_path / "here").part_files()) < N_SHARDS
 
@@ -239,7 +255,7 @@ def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
 
     quiet, execution._run_shard = execution._run_shard, full
     """
-    [line] = errors_of(cluster.child(SMALL_SHARDS, code, MAIN), 2)
+    line = only_error(cluster.child(SMALL_SHARDS, code, MAIN), 2)
     assert line.startswith("error: no room; what is finished is kept")
     finished(cluster.child(RUN), 0)
     assert_whole(tmp_path, undisturbed)
@@ -250,7 +266,7 @@ def test_workers_of_another_version_are_refused(cluster, tmp_path):
     code = """
     parallel.version = lambda package: "9.0"
     """
-    [line] = errors_of(cluster.child(code, MAIN), 2)
+    line = only_error(cluster.child(code, MAIN), 2)
     there = f"--scheduler: expected workers with relulab 9.0, found {version('relulab')} on "
     assert line.startswith(f"error: {there}")
     assert not rl.Results(tmp_path / "here").part_files()

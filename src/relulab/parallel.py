@@ -258,8 +258,10 @@ def dask_cluster(address: str) -> Iterator[None]:
             "--scheduler: expected Dask where a scheduler is named, found none;"
             " pip install 'relulab[dask]' brings it"
         ) from None
-    # What it has to say of a lost scheduler is many lines, and we say it in one.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    # What it has to say of a lost scheduler is many lines, and we say it in one. Its parts, most of
+    # which have the level of the first of these, tell it, whichever is the first to notice.
+    for part in ("distributed", "distributed.client"):
+        logging.getLogger(part).setLevel(logging.CRITICAL)
     try:
         if not address.strip():  # for which Dask would start a cluster of its own
             raise ValueError("nothing")
