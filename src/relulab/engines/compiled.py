@@ -4,7 +4,8 @@
 lane whose state might be its last, or breaks a bound, freezes there (its update is not selected);
 after the burst, such a lane is judged alone by the plain statement of the specification, which
 either ends it, and then the next waiting network gets the lane, or catches up with the burst. So
-the vector loop may ask a cheap question, as long as it never misses a state that ends a run.
+the vector loop may ask a cheap question, as long as it never misses a state that ends a run. When
+no network waits any more, the last ones move together and step in fewer vectors.
 
 No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
 the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
@@ -21,6 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_features
+from numba.extending import intrinsic
 
 from relulab.batches import Batches
 from relulab.double_double import splitter
@@ -42,6 +44,8 @@ from relulab.outcome import Outcome
 # first-level cache, and a run that ends within a burst wastes few steps of its lane.
 LANES = 128
 BURST = 48
+# When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
+VECTOR = 16
 
 CONVERGED, DIVERGED, UNFINISHED = map(
     int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED)
@@ -104,10 +108,11 @@ def run(problem: Problem) -> FinalStates:
     limits = (
         tolerance,
         divergence_loss,
-        # Bounds for the cheap test of a burst, on the safe side of rounding: a residual up to the
-        # first has a loss below divergence_loss, a gb above the second has a norm above tolerance.
+        # For the test of a burst on one sample: a residual up to the first has a loss below
+        # divergence_loss, on the safe side of rounding; gb times the second is as large as the
+        # larger of gb and gw, to the bit.
         number(1.41) * np.sqrt(divergence_loss),
-        number(1.001) * tolerance / number(max(1.0, np.abs(problem.x).max())),
+        number(max(1, abs(problem.x[0]))),
         np.finfo(problem.dtype).max,
     )
     constants = (number(0), number(0.5), number(problem.x.size), splitter(number))
@@ -125,7 +130,6 @@ def run(problem: Problem) -> FinalStates:
         limits,
         constants,
         np.zeros(LANES, integer),
-        (integer(0), integer(1), integer(1 + FIRED)),
         (final.parameters, final.loss, final.gradient_norm),
         (final.steps_taken, final.death_step, final.outcome),
     )
@@ -213,17 +217,35 @@ def _run_batches(
     return final
 
 
+def _emit_select(typing_context, condition, a, b):
+    def emit(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(numba.types.boolean, a, b), emit
+
+
+# a if the condition holds, else b, having evaluated both. Where ``a if condition else b`` branches,
+# LLVM must find out that it need not, and on the way computes parts of the loops twice.
+_select: Any = intrinsic(_emit_select)
+
+
 @_compiled
 def _sample(w, b, v, c, x, target, zero):
     """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
     pre = w * x + b
     fires = pre > zero
-    h = pre if fires else zero
+    h = _select(fires, pre, zero)
     residual = (v * h + c) - target
     gv = residual * h
-    gb = residual * v if fires else zero
+    gb = _select(fires, residual * v, zero)
     gw = x * gb
     return pre, residual, gw, gb, gv
+
+
+@_compiled
+def _max(a, b):
+    """Return the larger number as the vector units do: b if either is NaN."""
+    return _select(a > b, a, b)
 
 
 @_compiled
@@ -431,34 +453,31 @@ def _alone(
 
 
 @_compiled
-def _burst_one_sample(p, r, x, target, limits, constants, counts, steps):
+def _burst_one_sample(p, r, x, target, limits, constants, counts, n_lanes):
     """Step all lanes BURST times on one sample, all parameters training.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
     """
-    tolerance, _, largest_residual, hidden_tolerance, largest = limits
+    tolerance, _, largest_residual, hidden_factor, largest = limits
     zero = constants[0]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    no_step, step, fired_step = steps
     for _ in range(BURST):
-        for i in range(LANES):
+        for i in range(n_lanes):
             pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, zero)
-            size, size_v = abs(residual), abs(gv)
-            larger = size if size > size_v else size_v
+            size = abs(residual)
+            norm = _max(_max(size, abs(gv)), abs(gb) * hidden_factor)
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
-            bounded = (size <= largest_residual) & (pre >= -largest)
-            goes_on = bounded & ((larger > tolerance) | (abs(gb) > hidden_tolerance))
-            w[i] = w[i] - hidden[i] * gw if goes_on else w[i]
-            b[i] = b[i] - hidden[i] * gb if goes_on else b[i]
-            v[i] = v[i] - output[i] * gv if goes_on else v[i]
-            c[i] = c[i] - output[i] * residual if goes_on else c[i]
-            taken = fired_step if pre > zero else step
-            counts[i] += taken if goes_on else no_step
+            goes_on = (norm > tolerance) & (size <= largest_residual) & (pre >= -largest)
+            w[i] = _select(goes_on, w[i] - hidden[i] * gw, w[i])
+            b[i] = _select(goes_on, b[i] - hidden[i] * gb, b[i])
+            v[i] = _select(goes_on, v[i] - output[i] * gv, v[i])
+            c[i] = _select(goes_on, c[i] - output[i] * residual, c[i])
+            counts[i] += _select(goes_on, _select(pre > zero, 1 + FIRED, 1), 0)
 
 
 @_compiled
-def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
+def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above.
 
     Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
@@ -470,19 +489,18 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
-    no_step, step, fired_step = steps
     for _ in range(BURST):
-        for i in range(LANES):
+        for i in range(n_lanes):
             sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
         for k in range(x.size):
-            for i in range(LANES):
+            for i in range(n_lanes):
                 _, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x[k], target[k], zero)
                 sum_w[i] += gw
                 sum_b[i] += gb
                 sum_v[i] += gv
                 sum_c[i] += residual
                 sum_loss[i] += half * (residual * residual)
-        for i in range(LANES):
+        for i in range(n_lanes):
             gw = sum_w[i] / n_samples if trains_w else zero
             gb = sum_b[i] / n_samples if trains_b else zero
             gv = sum_v[i] / n_samples if trains_v else zero
@@ -506,16 +524,15 @@ def _burst(p, r, x, target, trained, limits, constants, counts, steps, sums):
             v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
             c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
             fires = (low > zero) | (high > zero)
-            taken = fired_step if fires else step
-            counts[i] += taken if goes_on else no_step
+            counts[i] += _select(goes_on, _select(fires, 1 + FIRED, 1), 0)
 
 
 @_compiled
-def _move_splits(w, b, tables, moved, todo, touched, zero):
+def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
     """Find the split of the lanes that moved beyond it, and load its sides."""
     x, moments, guesses, inverse_width, sides, splits, rising = tables
     n_moved = 0
-    for i in range(LANES):
+    for i in range(n_lanes):
         todo[n_moved] = i
         n_moved += moved[i]
     # Touching what the next loop reads, in a loop so short that the processor waits for the memory
@@ -540,7 +557,7 @@ def _move_splits(w, b, tables, moved, todo, touched, zero):
 
 
 @_compiled
-def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
+def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
     """Step all lanes BURST times by sorted sums; as above."""
     tolerance, divergence_loss, _, _, most = limits
     zero, _, n_samples, _ = constants
@@ -549,20 +566,18 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
     x_min, x_max, n = x[0], x[-1], x.size
     before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    no_step, step, fired_step = steps
     moved, todo = np.empty(LANES, counts.dtype), np.empty(LANES + 1, np.int64)
     touched = np.zeros(1, x.dtype)
     for _ in range(BURST):
-        for i in range(LANES):
+        for i in range(n_lanes):
             rises = w[i] >= zero
             # The split is the first sample beyond it: still so if the two around it say so.
-            first_is = (splits[i] == no_step) | ((w[i] * before[i] + b[i] > zero) != rises)
+            first_is = (splits[i] == 0) | ((w[i] * before[i] + b[i] > zero) != rises)
             last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
-            side_is = rising[i] == (step if rises else no_step)
-            same = (first_is & last_is & side_is) | (w[i] != w[i])
-            moved[i] = no_step if same else step
-        _move_splits(w, b, tables, moved, todo, touched, zero)
-        for i in range(LANES):
+            same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
+            moved[i] = not same
+        _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
+        for i in range(n_lanes):
             gw, gb, gv, gc, loss = _sorted_sums(w[i], b[i], v[i], c[i], sides, i, constants)
             gw = gw / n_samples if trains_w else zero
             gb = gb / n_samples if trains_b else zero
@@ -583,8 +598,42 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, steps):
             b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
             v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
             c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
-            taken = fired_step if n_firing[i] > zero else step
-            counts[i] += taken if goes_on else no_step
+            counts[i] += _select(goes_on, _select(n_firing[i] > zero, 1 + FIRED, 1), 0)
+
+
+@_compiled
+def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
+    """Add a burst to the lanes' ages; list those that cannot take another one as they are.
+
+    Return how many they are.
+    """
+    for lane in range(n_lanes):
+        taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> FIRED_BITS
+        dies = (fired < taken) & (death[lane] < 0)
+        death[lane] = _select(dies, age[lane] + fired, death[lane])
+        age[lane] += taken
+        stopped[lane] = (taken < BURST) | (age[lane] + BURST > max_steps)
+    n_due = 0
+    for lane in range(n_lanes):  # without a branch, which would be mispredicted
+        due[n_due] = lane
+        n_due += stopped[lane]
+    return n_due
+
+
+@_compiled
+def _pack(p, r, run, age, death, tables, n_lanes):
+    """Move the networks that still train to the first lanes, and empty the others."""
+    n_training = 0
+    for lane in range(n_lanes):
+        if run[lane] >= 0:
+            to = n_training
+            n_training += 1
+            p[:, to], r[:, to] = p[:, lane], r[:, lane]
+            run[to], age[to], death[to] = run[lane], age[lane], death[lane]
+    p[:, n_training:] = np.nan
+    run[n_training:] = -1
+    if tables is not None:
+        tables[-1][:] = -1  # rising on neither side, so that every lane looks for its split
 
 
 @_compiled
@@ -599,7 +648,6 @@ def _train(
     limits,
     constants,
     counts,
-    steps,
     floats,
     integers,
 ):
@@ -614,26 +662,23 @@ def _train(
     r[:] = np.nan
     run = np.full(LANES, -1, np.int64)
     age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
+    stopped, due = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
     one_sample = x.size == 1 and trained.all()
-    n_loaded, n_finished = 0, 0
+    n_lanes, n_loaded, n_finished = LANES, 0, 0
 
     while n_finished < n_nets:
-        for lane in range(LANES):
-            missing = 0
-            if run[lane] >= 0:
-                taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> FIRED_BITS
-                if fired < taken and death[lane] < 0:
-                    death[lane] = age[lane] + fired
-                age[lane] += taken
-                missing = BURST - taken
+        n_due = _note_burst(counts, age, death, max_steps, stopped, due, n_lanes)
+        for k in range(n_due):
+            lane = due[k]
+            missing = BURST - (counts[lane] & (FIRED - 1)) if run[lane] >= 0 else 0
             # As long as the lane cannot take a whole burst: catch up, end, or take the next run.
             while True:
                 if run[lane] < 0:
                     if n_loaded == n_nets:
                         break
                     run[lane] = n_loaded
-                    for k in range(4):
-                        p[k, lane] = parameters[k, n_loaded]
+                    for j in range(4):
+                        p[j, lane] = parameters[j, n_loaded]
                     r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
                     age[lane], death[lane], missing = 0, -1, 0
                     n_loaded += 1
@@ -649,21 +694,25 @@ def _train(
                 missing = 0
                 if outcome != TRAINING:
                     i = run[lane]
-                    for k in range(4):
-                        final_p[k, i] = p[k, lane]
-                        p[k, lane] = np.nan
+                    for j in range(4):
+                        final_p[j, i] = p[j, lane]
+                        p[j, lane] = np.nan
                     final_loss[i], final_norm[i] = loss, norm
                     final_steps[i], final_death[i] = age[lane], death[lane]
                     final_outcome[i] = outcome
                     run[lane] = -1
                     n_finished += 1
+        n_needed = (n_nets - n_finished + VECTOR - 1) // VECTOR * VECTOR
+        if n_loaded == n_nets and 2 * n_needed <= n_lanes:
+            _pack(p, r, run, age, death, tables, n_lanes)
+            n_lanes = n_needed
         counts[:] = 0
         if tables is not None:
-            _burst_sorted(p, r, tables, trained, limits, constants, counts, steps)
+            _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
         elif one_sample:
-            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, steps)
+            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, n_lanes)
         else:
-            _burst(p, r, x, target, trained, limits, constants, counts, steps, sums)
+            _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums)
 
 
 @_compiled
@@ -746,10 +795,10 @@ def _train_epochs(
                 gw, gb, gv, gc = (
                     sums[0, i] / count, sums[1, i] / count, sums[2, i] / count, sums[3, i] / count,
                 )  # fmt: skip
-                w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
-                b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
-                v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
-                c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+                w[i] = _select(goes_on & trains_w, w[i] - hidden[i] * gw, w[i])
+                b[i] = _select(goes_on & trains_b, b[i] - hidden[i] * gb, b[i])
+                v[i] = _select(goes_on & trains_v, v[i] - output[i] * gv, v[i])
+                c[i] = _select(goes_on & trains_c, c[i] - output[i] * gc, c[i])
                 taken[i] += goes_on
 
 
