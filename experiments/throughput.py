@@ -165,8 +165,32 @@ def labels(start: FloatArray, final: FloatArray) -> FloatArray:
     return codes
 
 
+def timed(
+    programs: dict[str, tuple[int, Program]], rows: pd.DataFrame, expected: FloatArray, repeats: int
+) -> pd.DataFrame:
+    """Time programs in turn, each on its first networks; compare their labels."""
+    differs = []
+    for most, program in programs.values():
+        part = rows.iloc[:most]
+        final = program(part)  # compiles, warms up
+        differs.append(np.mean(labels(starts(part).stack(), final) != expected[: len(part)]))
+    taken: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(repeats):
+        for name, (most, program) in programs.items():
+            if sum(taken[name]) < 20:  # so slow a program is timed fewer times
+                taken[name].append(seconds_of(partial(program, rows.iloc[:most]), 1))
+    return pd.DataFrame(
+        {
+            "program": list(programs),
+            "networks": [min(most, len(rows)) for most, _ in programs.values()],
+            "seconds": [np.median(times) for times in taken.values()],
+            "differing_labels": differs,
+        }
+    )
+
+
 def side_by_side(options: Namespace) -> pd.DataFrame:
-    """Time every program on the job or its first networks, in turn; compare labels with ours."""
+    """Time every program on the job or its first networks; compare labels with ours."""
     n_networks = options.networks // (20 if options.quick else 1)
     rows = job(n_networks).parameters(0, n_networks)
     programs: dict[str, tuple[int, Program]] = {"Python loop of the text": (2_000, python_loop)}
@@ -176,40 +200,18 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
         programs["relulab compiled, 2 threads"] = (n_networks, two_threads)
         in_float32 = (n_networks, ours("compiled", "float32"))
         programs["relulab compiled, float32, tolerance 1e-5"] = in_float32
-    if not options.quick:
-        programs |= peers()
 
-    reference = ours(ENGINES[-1])(rows)
-    expected = labels(starts(rows).stack(), reference)
-    taken: dict[str, list[float]] = {name: [] for name in programs}
-    differs = {}
-    for name, (most, program) in programs.items():
-        part = rows.iloc[:most]
-        final = program(part)  # compiles, warms up
-        differs[name] = np.mean(labels(starts(part).stack(), final) != expected[: len(part)])
-    for _ in range(options.repeats):
-        for name, (most, program) in programs.items():
-            if len(taken[name]) and sum(taken[name]) > 30:
-                continue  # so slow a program is timed fewer times
-            began = time.perf_counter()
-            program(rows.iloc[:most])
-            taken[name].append(time.perf_counter() - began)
-    steps = int(
-        rl.train(
-            starts(rows), DATA, rows["learning_rate"], max_steps=MAX_STEPS,
-            gradient_tolerance=TOLERANCE,
-        ).steps_taken.sum()
+    trained = rl.train(
+        starts(rows), DATA, rows["learning_rate"], max_steps=MAX_STEPS,
+        gradient_tolerance=TOLERANCE,
     )  # fmt: skip
-    table = pd.DataFrame(
-        {
-            "program": list(programs),
-            "networks": [min(most, n_networks) for most, _ in programs.values()],
-            "seconds": [np.median(t) for t in taken.values()],
-            "differing_labels": list(differs.values()),
-        }
-    )
+    expected = labels(starts(rows).stack(), trained.networks.stack())
+    table = timed(programs, rows, expected, options.repeats)
+    if not options.quick:
+        # Loaded only now: the threads that JAX and PyTorch keep would disturb ours.
+        table = pd.concat([table, timed(peers(), rows, expected, options.repeats)])
     table["seconds_for_all"] = table["seconds"] * n_networks / table["networks"]
-    table["million_steps_per_second"] = steps / table["seconds_for_all"] / 1e6
+    table["million_steps_per_second"] = trained.steps_taken.sum() / table["seconds_for_all"] / 1e6
     table["times_python_loop"] = table["seconds_for_all"].iloc[0] / table["seconds_for_all"]
     table["times_lockstep"] = table["seconds_for_all"].iloc[1] / table["seconds_for_all"]
     return table
@@ -278,6 +280,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
     """Time the parts of a 1,000,000-run sweep into files, in one thread."""
     n_runs = 50_000 if options.quick else 1_000_000
     sweep = job(n_runs)
+    sweep.train(0, 100)  # compiles
     parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
         for start in range(0, n_runs, SHARD):
@@ -405,7 +408,7 @@ def options(parser: ArgumentParser) -> None:
     """Add the sizes to the command line."""
     parser.add_argument("--networks", type=int, default=1_000_000, help="networks of the job")
     parser.add_argument("--largest", type=int, default=10**7, help="most networks of the scan")
-    parser.add_argument("--repeats", type=int, default=5, help="timings of each program")
+    parser.add_argument("--repeats", type=int, default=9, help="timings of each program")
 
 
 EXPERIMENT = rl.Experiment(
@@ -415,8 +418,8 @@ EXPERIMENT = rl.Experiment(
         "machine": machine,
         "bounds": bounds,
         "overheads": overheads,
-        "side_by_side": side_by_side,
         "by_networks": by_networks,
+        "side_by_side": side_by_side,
         "by_samples": by_samples,
     },
     options=options,

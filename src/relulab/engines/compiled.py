@@ -621,19 +621,20 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
 
 
 @_compiled
-def _pack(p, r, run, age, death, tables, n_lanes):
+def _pack(p, r, run, age, death, n_lanes):
     """Move the networks that still train to the first lanes, and empty the others."""
-    n_training = 0
+    to = 0
     for lane in range(n_lanes):
         if run[lane] >= 0:
-            to = n_training
-            n_training += 1
-            p[:, to], r[:, to] = p[:, lane], r[:, lane]
+            for j in range(4):
+                p[j, to] = p[j, lane]
+            r[0, to], r[1, to] = r[0, lane], r[1, lane]
             run[to], age[to], death[to] = run[lane], age[lane], death[lane]
-    p[:, n_training:] = np.nan
-    run[n_training:] = -1
-    if tables is not None:
-        tables[-1][:] = -1  # rising on neither side, so that every lane looks for its split
+            to += 1
+    for lane in range(to, n_lanes):
+        for j in range(4):
+            p[j, lane] = np.nan
+        run[lane] = -1
 
 
 @_compiled
@@ -704,8 +705,10 @@ def _train(
                     n_finished += 1
         n_needed = (n_nets - n_finished + VECTOR - 1) // VECTOR * VECTOR
         if n_loaded == n_nets and 2 * n_needed <= n_lanes:
-            _pack(p, r, run, age, death, tables, n_lanes)
+            _pack(p, r, run, age, death, n_lanes)
             n_lanes = n_needed
+            if tables is not None:
+                tables[-1][:] = -1  # rising on neither side: every lane looks for its split
         counts[:] = 0
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
