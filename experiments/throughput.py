@@ -174,16 +174,21 @@ def timed(
         part = rows.iloc[:most]
         final = program(part)  # compiles, warms up
         differs.append(np.mean(labels(starts(part).stack(), final) != expected[: len(part)]))
-    taken: dict[str, list[float]] = {name: [] for name in programs}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     for _ in range(repeats):
         for name, (most, program) in programs.items():
-            if sum(taken[name]) < 20:  # so slow a program is timed fewer times
-                taken[name].append(seconds_of(partial(program, rows.iloc[:most]), 1))
+            if sum(seconds for seconds, _ in taken[name]) > 20:
+                continue  # so slow a program is timed fewer times
+            began, began_cpu = time.perf_counter(), time.process_time()
+            program(rows.iloc[:most])
+            taken[name].append((time.perf_counter() - began, time.process_time() - began_cpu))
+    seconds, cpu_seconds = np.array([np.median(times, axis=0) for times in taken.values()]).T
     return pd.DataFrame(
         {
             "program": list(programs),
             "networks": [min(most, len(rows)) for most, _ in programs.values()],
-            "seconds": [np.median(times) for times in taken.values()],
+            "seconds": seconds,
+            "cores_used": cpu_seconds / seconds,
             "differing_labels": differs,
         }
     )
