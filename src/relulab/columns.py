@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_float_dtype, is_integer_dtype
 
-from relulab.validation import InputError, shown
+from relulab.validation import Float64Array, InputError, shown
 
 
 def csv_table(path: str | PathLike[str], names: Collection[str]) -> tuple[Path, pd.DataFrame]:
@@ -45,7 +44,7 @@ def _parsed(field: Any) -> Any:
 
 def two_columns(
     source: str, frame: pd.DataFrame, x: Hashable, target: Hashable
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return two columns of a table, NaN where a value is missing; refuse all but numbers.
 
     ``source`` is what messages call the table, in which every name must be there once.
@@ -71,7 +70,7 @@ def two_columns(
     return _values("x", x_column), _values("target", target_column)
 
 
-def _values(argument: str, column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
+def _values(argument: str, column: "pd.Series[Any]") -> Float64Array:
     """Return a column as float64, NaN where a value is missing; refuse all but finite numbers."""
     where = f"in column {shown(column.name)}"
     if is_integer_dtype(column.dtype) or is_float_dtype(column.dtype):

@@ -15,7 +15,7 @@ from relulab.engines import sorted_sums
 from relulab.engines.sorted_sums import MEAN_TARGET, MEAN_X, SLOPE, SXX, SortedSums
 from relulab.network import PARAMETERS, Networks
 from relulab.settings import checked_freeze
-from relulab.validation import FloatArray, InputError, instance_of
+from relulab.validation import Float64Array, FloatArray, InputError, instance_of
 
 # Networks at once: the arrays of a block stay in the cache, and memory is bounded.
 BLOCK = 8192
@@ -24,9 +24,7 @@ BLOCK = 8192
 MOST_ITERATIONS = 8
 
 
-def sharpness(
-    networks: Networks, data: TrainingSet, freeze: Collection[str] = ()
-) -> npt.NDArray[np.float64]:
+def sharpness(networks: Networks, data: TrainingSet, freeze: Collection[str] = ()) -> Float64Array:
     """Return the largest eigenvalue of the Hessian of the mean loss at every network.
 
     It is never negative, as no entry on the Hessian's diagonal is; at least 1 where c trains, whose
@@ -69,7 +67,7 @@ def sharpness(
     return result
 
 
-def hessian(networks: Networks, data: TrainingSet) -> npt.NDArray[np.float64]:
+def hessian(networks: Networks, data: TrainingSet) -> Float64Array:
     """Return the Hessian of the mean loss at every network, with 0 for both derivatives of relu(0).
 
     With a = w*x + b and e = v*a + c - target, and with sums over the samples that fire::
@@ -124,7 +122,7 @@ def _tables(networks: Networks, data: TrainingSet) -> SortedSums:
         ) from None
 
 
-def _hessians(sums: SortedSums, parameters: FloatArray) -> npt.NDArray[np.float64]:
+def _hessians(sums: SortedSums, parameters: FloatArray) -> Float64Array:
     """Return the Hessians, shape (4, 4, n_nets), at the rows w, b, v, c of ``parameters``.
 
     Sums about the means of the firing samples: by the parallel axis theorem nothing cancels.
@@ -150,7 +148,7 @@ def _hessians(sums: SortedSums, parameters: FloatArray) -> npt.NDArray[np.float6
         return np.array(rows)
 
 
-def _largest_eigenvalues(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _largest_eigenvalues(matrices: Float64Array) -> Float64Array:
     """Return the largest eigenvalues of finite symmetric matrices, shape (4, 4, n), in bulk.
 
     Two to three times as fast as LAPACK one by one, and as accurate: tridiagonal form, then
@@ -170,8 +168,8 @@ def _largest_eigenvalues(matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 
 
 def _tridiagonal(
-    matrices: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    matrices: Float64Array,
+) -> tuple[Float64Array, Float64Array]:
     """Return tridiagonal matrices with the same eigenvalues.
 
     A Householder reflection, then a rotation (Golub & Van Loan, Matrix Computations, 8.3.1). What
@@ -217,8 +215,8 @@ def _tridiagonal(
 
 
 def _largest_roots(
-    diagonal: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    diagonal: Float64Array, squares: Float64Array
+) -> tuple[Float64Array, npt.NDArray[np.bool_]]:
     """Return the largest eigenvalues of tridiagonal matrices, and which of them have been found.
 
     Laguerre's iteration falls monotonically to the largest of real roots, with cubic convergence
@@ -245,8 +243,8 @@ def _largest_roots(
 
 
 def _polynomial(
-    t: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    t: Float64Array, squares: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return the characteristic polynomial, its derivative and half the second derivative.
 
     Parameters

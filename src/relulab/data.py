@@ -14,6 +14,7 @@ import pandas as pd
 from relulab.columns import csv_table, two_columns
 from relulab.validation import (
     MOST_NUMBERS,
+    Float64Array,
     InputError,
     finite_array,
     finite_number,
@@ -52,12 +53,12 @@ class Scale:
         object.__setattr__(self, "mean", finite_number("mean", self.mean))
         object.__setattr__(self, "std", finite_number("std", self.std, above=0))
 
-    def to_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def to_user(self, values: npt.ArrayLike) -> Float64Array:
         """Return stored numbers, of any shape, in the user's units."""
         with np.errstate(over="ignore"):
             return np.asarray(number_array("values", values) * self.std + self.mean)
 
-    def from_user(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def from_user(self, values: npt.ArrayLike) -> Float64Array:
         """Return numbers in the user's units, of any shape, as the training set stores them."""
         with np.errstate(over="ignore"):
             return np.asarray((number_array("values", values) - self.mean) / self.std)
@@ -80,8 +81,8 @@ class TrainingSet:
         If either is empty or not finite, or if their lengths differ.
     """
 
-    x: npt.NDArray[np.float64]
-    target: npt.NDArray[np.float64]
+    x: Float64Array
+    target: Float64Array
     x_scale: Scale
     target_scale: Scale
 
@@ -176,7 +177,7 @@ class TrainingSet:
     @classmethod
     def from_function(
         cls,
-        function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike],
+        function: Callable[[Float64Array], npt.ArrayLike],
         low: float,
         high: float,
         n_samples: int,
@@ -259,7 +260,7 @@ class TrainingSet:
             finite_number(name, value) for name, value in zip("wbvc", (w, b, v, c), strict=True)
         )
 
-        def predict(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        def predict(x: Float64Array) -> Float64Array:
             with np.errstate(over="ignore", invalid="ignore"):
                 return np.asarray(v * np.maximum(w * x + b, 0.0) + c)
 
@@ -329,7 +330,7 @@ class TrainingSet:
         return {"n_samples": self.n_samples, "sha256": digest}
 
 
-def _standard(argument: str, label: str, values: npt.NDArray[np.float64]) -> Scale:
+def _standard(argument: str, label: str, values: Float64Array) -> Scale:
     """Return the scale by which the values have mean 0 and standard deviation 1."""
     low, high = values.min(), values.max()
     with np.errstate(all="ignore"):  # overflow ends in a std that is refused

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from relulab.validation import InputError, finite_number, one_of
+from relulab.validation import Float64Array, InputError, finite_number, one_of
 
 
 @runtime_checkable
@@ -17,7 +16,7 @@ class Distribution(Protocol):
     A dataclass whose fields are JSON values, so that a manifest can tell it from others.
     """
 
-    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         ...
 
@@ -35,7 +34,7 @@ class Normal:
         if self.std < 0:
             raise InputError(f"std: expected a number >= 0, got {self.std}")
 
-    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         with np.errstate(over="ignore"):
             return self.mean + self.std * rng.standard_normal(n)
@@ -53,7 +52,7 @@ class Uniform:
         object.__setattr__(self, "high", finite_number("high", self.high, above=self.low))
         finite_number("high - low", self.high - self.low)
 
-    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         return self.low + (self.high - self.low) * rng.random(n)
 
@@ -69,10 +68,10 @@ class LogUniform:
         object.__setattr__(self, "low", finite_number("low", self.low, above=0.0))
         object.__setattr__(self, "high", finite_number("high", self.high, above=self.low))
 
-    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         log_low, log_high = np.log(self.low), np.log(self.high)
-        values: npt.NDArray[np.float64] = np.exp(log_low + (log_high - log_low) * rng.random(n))
+        values: Float64Array = np.exp(log_low + (log_high - log_low) * rng.random(n))
         return values
 
 

@@ -14,7 +14,7 @@ from relulab.data import TrainingSet
 from relulab.double_double import DoubleDouble
 from relulab.network import Networks
 from relulab.splits import Moments, Splits
-from relulab.validation import InputError, instance_of
+from relulab.validation import Float64Array, InputError, instance_of
 
 # Of the sum of squares of the targets about their mean: a kind that is better by less than that is
 # not better, only more complicated.
@@ -92,13 +92,13 @@ def best_fit(data: TrainingSet) -> BestFit:
     return BestFit(network, loss, kind)
 
 
-def _scaled(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
     """Return values of at most 1, whose squares are in range, and the power of 2 taken out."""
     exponent = int(np.frexp(np.abs(values).max())[1])
     return np.ldexp(values, -exponent), exponent
 
 
-def _fits(splits: Splits, w: float) -> npt.NDArray[np.float64]:
+def _fits(splits: Splits, w: float) -> Float64Array:
     """Return the linear fit, then the best fit for each split that has samples on both sides.
 
     Parameters

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from relulab.double_double import DoubleDouble
+from relulab.validation import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +68,13 @@ class Splits:
         Of the samples 0 ... k-1, and k ... n_samples-1, at index k.
     """
 
-    x: npt.NDArray[np.float64]
-    target: npt.NDArray[np.float64]
+    x: Float64Array
+    target: Float64Array
     first: Moments
     last: Moments
 
     @classmethod
-    def of(cls, x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> Self:
+    def of(cls, x: Float64Array, target: Float64Array) -> Self:
         """Return the splits of some samples in any order; O(n log n)."""
         order = np.argsort(x, kind="stable")
         x, target = x[order], target[order]
@@ -87,7 +87,7 @@ class Splits:
         return type(self)(-self.x[::-1], self.target[::-1], first, last)
 
 
-def _moments(x: npt.NDArray[np.float64], target: npt.NDArray[np.float64]) -> Moments:
+def _moments(x: Float64Array, target: Float64Array) -> Moments:
     """Return the moments of every prefix."""
     n = x.size
     # About sqrt(n) blocks of sqrt(n) samples: the prefixes within all blocks at once, one sample
@@ -142,7 +142,7 @@ class _Merged:
     squares: DoubleDouble
 
     @classmethod
-    def of(cls, count: npt.NDArray[np.float64], means: npt.NDArray[np.float64]) -> Self:
+    def of(cls, count: Float64Array, means: Float64Array) -> Self:
         """Return sets of at most one sample."""
         squares = np.zeros((3, *count.shape))
         return cls(DoubleDouble.of(count), DoubleDouble.of(means), DoubleDouble.of(squares))

@@ -16,6 +16,7 @@ from pandas.api.types import is_bool_dtype
 from relulab.outcome import OUTCOMES, UNITS
 from relulab.tallies import Runs, beside, column_names, frames_of, n_runs, require, tallied
 from relulab.validation import (
+    Float64Array,
     InputError,
     checked_table,
     finite_number,
@@ -41,7 +42,7 @@ OPTIMA = pd.CategoricalDtype(
 
 def wilson_interval(
     count: npt.ArrayLike, n: npt.ArrayLike, confidence: float = 0.95
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return the Wilson score interval (low, high) of a share count / n.
 
     Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
@@ -365,7 +366,7 @@ def _quantiles(
     return table
 
 
-def _effective_size(curve: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _effective_size(curve: pd.DataFrame) -> Float64Array:
     """Return of how many runs, none of them censored, survival would be as uncertain."""
     at_risk, died, survival = (curve[name] for name in ("n_at_risk", "n_died", "survival"))
     before = survival.groupby(curve["group"]).shift(fill_value=1.0)

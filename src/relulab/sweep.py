@@ -30,6 +30,7 @@ from relulab.settings import (
     resolved_gradient,
 )
 from relulab.validation import (
+    Float64Array,
     InputError,
     finite_array,
     finite_number,
@@ -143,7 +144,7 @@ class Sweep:
                 raise InputError(f"{name}: expected values >= 0, drew {block.min()}")
 
     @cached_property
-    def axes(self) -> dict[str, npt.NDArray[np.float64]]:
+    def axes(self) -> dict[str, Float64Array]:
         """The axes of the grid, in the order in which runs are numbered."""
         return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
 
@@ -187,7 +188,7 @@ class Sweep:
                 columns[column] = np.full(run.size, value)
         return pd.DataFrame(columns)
 
-    def _random(self, name: str, draw: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def _random(self, name: str, draw: npt.NDArray[np.int64]) -> Float64Array:
         """Return the values of a drawn parameter for ascending draws."""
         if not draw.size:
             return np.empty(0)
@@ -200,7 +201,7 @@ class Sweep:
             )
             for k in range(first, last + 1)
         ]
-        values: npt.NDArray[np.float64] = np.concatenate(blocks)[draw - first * DRAWS_PER_BLOCK]
+        values: Float64Array = np.concatenate(blocks)[draw - first * DRAWS_PER_BLOCK]
         return values
 
     def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
@@ -317,7 +318,7 @@ def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[i
     return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
 
 
-def _checked(name: str, value: Any) -> float | npt.NDArray[np.float64] | Distribution:
+def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
     """Return a number, an axis or a distribution; refuse anything else."""
     # A column of a table can draw samples too, but is an axis.
     if isinstance(value, Distribution) and not isinstance(value, type | pd.Series):

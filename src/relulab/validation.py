@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Float64Array = npt.NDArray[np.float64]
 
 # What is larger is refused where it would be asked of the memory at once.
 MOST_NUMBERS = 10**9
@@ -37,7 +38,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def number_array(name: str, value: object) -> npt.NDArray[np.float64]:
+def number_array(name: str, value: object) -> Float64Array:
     """Return a float64 copy, of any shape, of numbers that are finite or not; refuse all else."""
     try:
         given = np.asarray(value)
@@ -53,7 +54,7 @@ def number_array(name: str, value: object) -> npt.NDArray[np.float64]:
     raise InputError(f"{name}: expected numbers, got {shown(value)}")
 
 
-def number_arrays(**values: object) -> list[npt.NDArray[np.float64]]:
+def number_arrays(**values: object) -> list[Float64Array]:
     """Return float64 copies of arrays of numbers, finite or not, of shapes that broadcast."""
     arrays = [number_array(name, value) for name, value in values.items()]
     shapes = [array.shape for array in arrays]
@@ -67,7 +68,7 @@ def number_arrays(**values: object) -> list[npt.NDArray[np.float64]]:
     return arrays
 
 
-def finite_array(name: str, value: object) -> npt.NDArray[np.float64]:
+def finite_array(name: str, value: object) -> Float64Array:
     """Return a 1-D float64 copy of a number or sequence; refuse emptiness, NaN and infinity."""
     array = np.atleast_1d(number_array(name, value))
     if array.ndim != 1:
@@ -80,7 +81,7 @@ def finite_array(name: str, value: object) -> npt.NDArray[np.float64]:
     return array
 
 
-def non_negative_array(name: str, value: object) -> npt.NDArray[np.float64]:
+def non_negative_array(name: str, value: object) -> Float64Array:
     """Return ``finite_array(name, value)``; refuse negative entries too."""
     array = finite_array(name, value)
     bad = np.flatnonzero(array < 0)
