@@ -351,6 +351,9 @@ def test_tables_by_any_columns_in_the_formats_that_are_asked_for(tmp_path, capsy
     ("message", "options"),
     [
         ("found none; run the experiment first", ["--figures"]),
+        ("--draws: expected none with --figures", ["--figures", "--draws", 5]),
+        ("--restart: expected none with --figures", ["--figures", "--restart"]),
+        ("--max-steps: expected none with --figures", ["--quick", "--figures", "--max-steps", 0]),
         ("engine: expected one of", ["--engine", "gpu"]),
         ("max_steps: expected a whole number >= 0, got -1", ["--max-steps", -1]),
         ("draws: expected a whole number >= 1, got 0", ["--draws", 0]),

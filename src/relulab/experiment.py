@@ -27,6 +27,11 @@ Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
 QUICK = 5
 
+# Options that change no run, so they may stand beside --figures. (--quick tells the folder there.)
+ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "results"}
+ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
+ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by"}
+
 # The summary counts so many sweeps one by one, more of them together.
 MOST_PRINTED = 8
 
@@ -79,9 +84,11 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     0: all is done. 1: a shard failed. 2: a mistake of the user's, told in one line.
     130: interrupted; what is finished is kept.
     """
-    options = _parser(experiment).parse_args(arguments)
+    parser = _parser(experiment)
+    options = parser.parse_args(arguments)
     results = Results(options.results or experiment.folder(quick=options.quick))
     try:
+        _check_use(experiment, options, parser)
         return _run(experiment, options, results)
     except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
         print(f"error: {error}", file=sys.stderr)
@@ -95,17 +102,25 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _check_use(
+    experiment: Experiment, options: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    """Refuse options that ask for other runs where none are made."""
+    for name, value in vars(options).items():
+        if value == parser.get_default(name):
+            continue
+        if options.figures and name not in ABOUT_NO_RUN:
+            why = " with --figures, which trains nothing"
+        elif not experiment.sweeps and name in ABOUT_SWEEPS:
+            why = f", because {experiment.name} has no sweep"
+        else:
+            continue
+        option = "--" + name.replace("_", "-")
+        raise InputError(f"{option}: expected none{why}")
+
+
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
-    if options.figures and getattr(options, "csv", None):
-        raise InputError("--csv: expected none with --figures, which draws what was trained on")
-    for name in () if experiment.sweeps else ("draws", "seed", "max_steps", "by"):
-        if getattr(options, name) not in (None, []):
-            option = "--" + name.replace("_", "-")
-            raise InputError(
-                f"{option}: expected none, because {experiment.name} has no sweep, got"
-                f" {getattr(options, name)}"
-            )
     if not options.figures:
         asked = experiment.sweeps
         described = asked(options) if callable(asked) else asked
