@@ -14,13 +14,13 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
-    {"columns", "tallies"},
+    {"columns", "tallies", "tasks"},
     {
         "outcome",
         "network",
         "data",
         "initialization",
-        "parallel",
+        "cluster",
         "locking",
         "progress",
         "splits",
@@ -36,7 +36,7 @@ LAYERS = [
         "theory.frozen_c",
         "theory.settling",
     },
-    {"engines.contract", "curvature", "theory"},
+    {"engines.contract", "curvature", "parallel", "theory"},
     {"engines.lockstep", "engines.compiled"},
     {"engines.orbits"},
     {"training"},

@@ -21,7 +21,7 @@ CHILD = """
 import os, signal, sys
 import joblib
 import relulab as rl
-from relulab import execution, parallel
+from relulab import cluster, execution
 from relulab.execution import run_sweeps
 
 SWEEP = rl.Sweep(
@@ -42,7 +42,7 @@ HALF_WAY = """
     quiet, execution._note_results = execution._note_results, interrupted
 """
 RUN = """
-    with parallel.dask_cluster(address):
+    with cluster.dask_cluster(address):
         failed = run_sweeps({"a": SWEEP}, rl.Results(folder), shard_size=400, progress=False)
     sys.exit(failed)
 """
@@ -200,7 +200,7 @@ def test_a_task_that_kills_its_workers_is_given_up(cluster, undisturbed, tmp_pat
 
 
 def test_workers_may_join_late(cluster, undisturbed, tmp_path):
-    process = cluster.child("\nparallel.PATIENCE = 0.1\n", RUN)
+    process = cluster.child("\ncluster.PATIENCE = 0.1\n", RUN)
     assert "the cluster has no worker; waiting for one\n" in iter(process.stderr.readline, "")
     cluster.worker()
     finished(process, 0)
@@ -264,7 +264,7 @@ def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
 def test_workers_of_another_version_are_refused(cluster, tmp_path):
     cluster.worker()
     code = """
-    parallel.version = lambda package: "9.0"
+    cluster.version = lambda package: "9.0"
     """
     line = only_error(cluster.child(code, MAIN), 2)
     there = f"--scheduler: expected workers with relulab 9.0, found {version('relulab')} on "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relulab.locking import Ownership, locked
-from relulab.parallel import Lost, checked_n_jobs, map_unordered
+from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.progress import progress_of
 from relulab.results import (
     DONE,
@@ -26,6 +26,7 @@ from relulab.results import (
 )
 from relulab.settings import resolved_engine
 from relulab.sweep import Sweep, shards
+from relulab.tasks import Lost
 from relulab.validation import InputError
 
 # Starting workers costs about as much as training this many runs.

@@ -14,10 +14,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab import figures, statistics, tables
+from relulab.cluster import dask_cluster
 from relulab.data import TrainingSet
 from relulab.execution import run_sweeps
 from relulab.locking import locked
-from relulab.parallel import dask_cluster
 from relulab.results import Results, write_parquet
 from relulab.sweep import Sweep
 from relulab.validation import InputError

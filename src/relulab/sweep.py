@@ -17,7 +17,7 @@ from relulab.data import TrainingSet
 from relulab.initialization import Distribution
 from relulab.least_squares import best_fit
 from relulab.network import PARAMETERS, Networks
-from relulab.parallel import Lost, checked_n_jobs, map_unordered
+from relulab.parallel import checked_n_jobs, map_unordered
 from relulab.progress import progress_of
 from relulab.settings import (
     DTYPES,
@@ -29,6 +29,7 @@ from relulab.settings import (
     resolved_engine,
     resolved_gradient,
 )
+from relulab.tasks import Lost
 from relulab.validation import (
     Float64Array,
     InputError,

@@ -1,0 +1,31 @@
+"""What a task is to those who do it, wherever that is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Tasks = Mapping[int, tuple[Any, ...]]
+
+# The number of a task, its result or None, and its exception or None.
+Done = tuple[int, Any, Exception | None]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The result of a task that no worker could finish: killed for its memory, most often.
+
+    Attributes
+    ----------
+    error : str
+        What the pool said, as a traceback.
+    """
+
+    error: str
+
+
+def attempt(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
+    """Do a task; its exception is a result like others."""
+    try:
+        return i, function(*task), None
+    except Exception as error:
+        return i, None, error
