@@ -105,14 +105,15 @@ def run(problem: Problem) -> FinalStates:
     stopping = problem.stopping
     tolerance = number(stopping.gradient_tolerance)
     divergence_loss = number(stopping.divergence_loss)
+    trains_w, trains_b, _, _ = problem.trained
     limits = (
         tolerance,
         divergence_loss,
         # For the test of a burst on one sample: a residual up to the first has a loss below
         # divergence_loss, on the safe side of rounding; gb times the second is as large as the
-        # larger of gb and gw, to the bit.
+        # larger of the gradients of w and b that train, to the bit.
         number(1.41) * np.sqrt(divergence_loss),
-        number(max(1, abs(problem.x[0]))),
+        number(max(trains_w * abs(problem.x[0]), trains_b)),
         np.finfo(problem.dtype).max,
     )
     constants = (number(0), number(0.5), number(problem.x.size), splitter(number))
@@ -453,8 +454,8 @@ def _alone(
 
 
 @_compiled
-def _burst_one_sample(p, r, x, target, limits, constants, counts, n_lanes):
-    """Step all lanes BURST times on one sample, all parameters training.
+def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lanes):
+    """Step all lanes BURST times on one sample; without ``trained``, all parameters train.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
@@ -462,17 +463,21 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, n_lanes):
     tolerance, _, largest_residual, hidden_factor, largest = limits
     zero = constants[0]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    trains_w = trains_b = trains_v = trains_c = True
+    if trained is not None:
+        trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     for _ in range(BURST):
         for i in range(n_lanes):
             pre, residual, gw, gb, gv = _sample(w[i], b[i], v[i], c[i], x, target, zero)
             size = abs(residual)
-            norm = _max(_max(size, abs(gv)), abs(gb) * hidden_factor)
+            size_c, size_v = _select(trains_c, size, zero), _select(trains_v, abs(gv), zero)
+            norm = _max(_max(size_c, size_v), abs(gb) * hidden_factor)
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
             goes_on = (norm > tolerance) & (size <= largest_residual) & (pre >= -largest)
-            w[i] = _select(goes_on, w[i] - hidden[i] * gw, w[i])
-            b[i] = _select(goes_on, b[i] - hidden[i] * gb, b[i])
-            v[i] = _select(goes_on, v[i] - output[i] * gv, v[i])
-            c[i] = _select(goes_on, c[i] - output[i] * residual, c[i])
+            w[i] = _select(goes_on & trains_w, w[i] - hidden[i] * gw, w[i])
+            b[i] = _select(goes_on & trains_b, b[i] - hidden[i] * gb, b[i])
+            v[i] = _select(goes_on & trains_v, v[i] - output[i] * gv, v[i])
+            c[i] = _select(goes_on & trains_c, c[i] - output[i] * residual, c[i])
             counts[i] += _select(goes_on, _select(pre > zero, 1 + FIRED, 1), 0)
 
 
@@ -664,7 +669,7 @@ def _train(
     run = np.full(LANES, -1, np.int64)
     age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
     stopped, due = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
-    one_sample = x.size == 1 and trained.all()
+    all_train = trained.all()
     n_lanes, n_loaded, n_finished = LANES, 0, 0
 
     while n_finished < n_nets:
@@ -712,8 +717,10 @@ def _train(
         counts[:] = 0
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
-        elif one_sample:
-            _burst_one_sample(p, r, x[0], target[0], limits, constants, counts, n_lanes)
+        elif x.size == 1 and all_train:
+            _burst_one_sample(p, r, x[0], target[0], None, limits, constants, counts, n_lanes)
+        elif x.size == 1:
+            _burst_one_sample(p, r, x[0], target[0], trained, limits, constants, counts, n_lanes)
         else:
             _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums)
 
