@@ -212,9 +212,10 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     )  # fmt: skip
     expected = labels(starts(rows).stack(), trained.networks.stack())
     table = timed(programs, rows, expected, options.repeats)
-    if not options.quick:
-        # Loaded only now: the threads that JAX and PyTorch keep would disturb ours.
-        table = pd.concat([table, timed(peers(), rows, expected, options.repeats)])
+    # Loaded only now: the threads that JAX and PyTorch keep would disturb our two.
+    others = {} if options.quick else peers()
+    if others:
+        table = pd.concat([table, timed(others, rows, expected, options.repeats)])
     table["seconds_for_all"] = table["seconds"] * n_networks / table["networks"]
     table["million_steps_per_second"] = trained.steps_taken.sum() / table["seconds_for_all"] / 1e6
     table["times_python_loop"] = table["seconds_for_all"].iloc[0] / table["seconds_for_all"]

@@ -82,6 +82,41 @@ def test_tolerance_and_divergence_loss(tolerance, divergence_loss):
 
 
 @needs_numba
+@pytest.mark.parametrize(
+    ("dtype", "divergence_loss", "c"),
+    [("float64", 1e308, 1.38e154), ("float64", 1.7e308, 1.5e154), ("float32", 3e38, 2.2e19)],
+)
+def test_a_loss_that_overflows_below_a_residual_that_does_not(dtype, divergence_loss, c):
+    trained = both(
+        rl.Networks(w=1.0, b=0.0, v=0.0, c=c), rl.TrainingSet.point(-1.0, 0.0), 0.1, max_steps=300,
+        divergence_loss=divergence_loss, dtype=dtype,
+    )  # fmt: skip
+    assert trained.outcome[0] == "diverged"
+    assert trained.loss[0] == np.inf
+
+
+@needs_numba
+def test_a_tolerance_beyond_float32():
+    networks, rate = mixture(100)
+    trained = both(networks, POINT, rate, gradient_tolerance=1e300, dtype="float32")
+    assert (trained.steps_taken == 0).all()
+
+
+@needs_numba
+@pytest.mark.parametrize("gradient", ["direct", "sorted"])
+@pytest.mark.parametrize("max_steps", [1, 100])
+def test_v_overflows_in_the_step_that_kills_the_unit(gradient, max_steps):
+    """With c frozen, only v tells: the loss of sorted sums is finite without it."""
+    trained = both(
+        rl.Networks(w=0.0, b=1e150, v=1e-5, c=1e149), rl.TrainingSet([0.0, 1.0], [0.0, 0.0]), 1e10,
+        freeze=("c",), divergence_loss=1e308, max_steps=max_steps, gradient=gradient,
+    )  # fmt: skip
+    assert trained.outcome[0] == "diverged"
+    assert trained.unit[0] == "alive"  # a state that is not finite is not told to be dead
+    assert trained.steps_taken[0] == 1
+
+
+@needs_numba
 @pytest.mark.parametrize("x", [0.0, -3.0, 1e-3, 40.0, 1e30, -1e-30])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_any_input(x, dtype):

@@ -103,16 +103,18 @@ def run(problem: Problem) -> FinalStates:
     number = problem.dtype.type
     integer = np.dtype(f"i{problem.dtype.itemsize}").type  # as wide, so that vectors match
     stopping = problem.stopping
-    tolerance = number(stopping.gradient_tolerance)
+    with np.errstate(over="ignore"):
+        tolerance = number(stopping.gradient_tolerance)  # which may be beyond float32
     divergence_loss = number(stopping.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
+    # The largest number whose half square is below divergence_loss, and whose square is finite; on
+    # the safe side of rounding.
+    largest_residual = np.sqrt(min(divergence_loss, np.finfo(number).max / 2)) * number(1.41)
     limits = (
         tolerance,
         divergence_loss,
-        # For the test of a burst on one sample: a residual up to the first has a loss below
-        # divergence_loss, on the safe side of rounding; gb times the second is as large as the
-        # larger of the gradients of w and b that train, to the bit.
-        number(1.41) * np.sqrt(divergence_loss),
+        largest_residual,
+        # Times gb it is as large as the larger of the gradients of w and b that train, to the bit.
         number(max(trains_w * abs(problem.x[0]), trains_b)),
         np.finfo(problem.dtype).max,
     )
@@ -288,7 +290,8 @@ def _evaluate(p, lane, x, target, tables, trained, constants):
         _load_sides(lane, sorted_x, moments, sides, splits[lane], rising[lane])
         gw, gb, gv, gc, loss = _sorted_sums(w, b, v, c, sides, lane, constants)
         fires = sides[N_FIRING, lane] > zero
-        finite = np.isfinite(w * sorted_x[0] + b) and np.isfinite(w * sorted_x[-1] + b)
+        low, high = w * sorted_x[0] + b, w * sorted_x[-1] + b
+        finite = np.isfinite(low) and np.isfinite(high) and np.isfinite(v)
     loss /= n_samples
     gw = gw / n_samples if trained[0] else zero
     gb = gb / n_samples if trained[1] else zero
@@ -595,9 +598,8 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
                 & (abs(gv) <= tolerance)
                 & (abs(gc) <= tolerance)
             )
-            bounded = (
-                (loss / n_samples <= divergence_loss) & (abs(low) <= most) & (abs(high) <= most)
-            )
+            finite = (abs(low) <= most) & (abs(high) <= most) & (abs(v[i]) <= most)
+            bounded = finite & (loss / n_samples <= divergence_loss)
             goes_on = bounded & (not small)
             w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
             b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
@@ -627,7 +629,10 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
 
 @_compiled
 def _pack(p, r, run, age, death, n_lanes):
-    """Move the networks that still train to the first lanes, and empty the others."""
+    """Move the networks that still train to the first lanes, and empty the others.
+
+    The splits of a lane stay: a network whose split is another one's looks for it in its next step.
+    """
     to = 0
     for lane in range(n_lanes):
         if run[lane] >= 0:
@@ -712,8 +717,6 @@ def _train(
         if n_loaded == n_nets and 2 * n_needed <= n_lanes:
             _pack(p, r, run, age, death, n_lanes)
             n_lanes = n_needed
-            if tables is not None:
-                tables[-1][:] = -1  # rising on neither side: every lane looks for its split
         counts[:] = 0
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)

@@ -14,7 +14,7 @@ State k is the parameters after k updates; before update k it is judged, in this
 
 1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
    (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
-   are looked at.)
+   are looked at. Of a dead unit's v that is true of direct sums alone: sorted ones look at v, too.)
 2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
 3. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
 

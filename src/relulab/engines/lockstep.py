@@ -31,7 +31,8 @@ class Lanes:
     parameters, gradients : ndarray, shape (4, n_active)
     loss : ndarray, shape (n_active,)
     firing, finite : ndarray of bool, shape (n_active,)
-        Whether the unit fires on any sample; whether every pre-activation and the loss is finite.
+        Whether the unit fires on any sample; whether no pre-activation, parameter or loss is other
+        than finite.
     dead : ndarray of bool, shape (n_active,)
         Whether the unit's death was noted; dead units stay dead.
     run : ndarray of int64, shape (n_active,)
@@ -108,10 +109,10 @@ class Lanes:
 
     def _look_at_ends(self) -> None:
         """Find firing and finite from the ends of the data: pre-activations are monotone in x."""
-        w, b = self.parameters[:2]
+        w, b, v, _ = self.parameters
         low, high = w * self.x_min + b, w * self.x_max + b
         self.firing[:] = (low > 0) | (high > 0)
-        self.finite[:] = np.isfinite(low) & np.isfinite(high)
+        self.finite[:] = np.isfinite(low) & np.isfinite(high) & np.isfinite(v)
 
     def _evaluate_samples(self, samples: list[tuple[Any, Any]]) -> None:
         self.firing.fill(False)
