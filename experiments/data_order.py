@@ -34,7 +34,7 @@ DIES, DIVERGES = "the unit dies", "diverges, the unit alive"
 
 def sweep(order: dict[str, Any]) -> rl.Sweep:
     """Return the sweep of one order; the starts are the same in all."""
-    start: dict[str, Any] = dict.fromkeys("wbvc", rl.Normal(0, 1))
+    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
         data=DATA,
         **start,

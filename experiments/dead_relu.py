@@ -22,7 +22,7 @@ STANDARD = "all N(0, 1)"
 SCHEMES: dict[str, dict[str, Any]] = {
     **{name: rl.scheme(name) for name in ("he_normal", "he_uniform", "glorot_uniform")},
     "torch_default": rl.torch_default(),
-    STANDARD: dict.fromkeys("wbvc", rl.Normal(0, 1)),
+    STANDARD: rl.standard_normal(),
 }
 DRAWS = 2_000  # the same for the remedies, of which b = 0 at this rate is he_normal again
 RATE = 0.1

@@ -41,11 +41,10 @@ CATAPULTS = rl.Networks(w=[1.5, 1.1, 2.9], b=0.0, v=[2.2, 2.1, 0.6], c=0.0)
 
 def sweep(data: rl.TrainingSet) -> rl.Sweep:
     """Return the sweep of starts and rates on a data set."""
-    start: dict[str, Any] = dict.fromkeys("wbv", rl.Normal(0, 1))
+    start: dict[str, Any] = rl.standard_normal() | {"c": 0.0}
     return rl.Sweep(
         data=data,
         **start,
-        c=0.0,
         draws=DRAWS,
         learning_rate=np.geomspace(0.02, 2.5, 36),
         max_steps=20_000,

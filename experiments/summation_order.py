@@ -27,7 +27,7 @@ RATES = [SHOWN_RATE, *(rate for rate in np.arange(0.4, 1.61, 0.05).round(2) if r
 
 def sweep(data: rl.TrainingSet, dtype: str = "float64") -> rl.Sweep:
     """Return the sweep of one way to sum; the starts are the same in all."""
-    start: dict[str, Any] = dict.fromkeys("wbvc", rl.Normal(0, 1))
+    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
         data=data,
         **start,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,10 +55,10 @@ JAX_SAMPLES, JAX_WORK = 10**4, 10**5
 
 def job(n_networks: int) -> rl.Sweep:
     """Return the job as a sweep."""
-    normal = rl.Normal(0, 1)
+    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
-        data=DATA, w=normal, b=normal, v=normal, c=normal, learning_rate=rl.LogUniform(0.01, 2),
-        draws=n_networks, max_steps=MAX_STEPS, gradient_tolerance=TOLERANCE,
+        data=DATA, **start, learning_rate=rl.LogUniform(0.01, 2), draws=n_networks,
+        max_steps=MAX_STEPS, gradient_tolerance=TOLERANCE,
     )  # fmt: skip
 
 

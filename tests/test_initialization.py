@@ -36,6 +36,7 @@ def test_schemes_have_the_published_variance(name):
         "glorot_uniform": 1.0,
         "lecun_normal": 1.0,
         "torch_default": 1 / 3,
+        "standard_normal": 1.0,
     }
     scheme = rl.scheme(name)
     assert list(scheme) == ["w", "b", "v", "c"]
@@ -45,7 +46,9 @@ def test_schemes_have_the_published_variance(name):
     assert rl.Sweep(
         data=rl.TrainingSet.point(1, 1), learning_rate=0.1, draws=2, **scheme
     ).run().shape[0] == 2  # fmt: skip
-    if name != "torch_default":
+    if name in ("torch_default", "standard_normal"):
+        assert scheme["b"] == scheme["c"] == scheme["w"]
+    else:
         assert scheme["b"] == scheme["c"] == 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         he_uniform,
         lecun_normal,
         scheme,
+        standard_normal,
         torch_default,
     )
     from relulab.least_squares import BestFit, best_fit
@@ -48,6 +49,7 @@ _HOMES = {
         "he_uniform",
         "lecun_normal",
         "scheme",
+        "standard_normal",
         "torch_default",
     ),
     "network": ("Networks",),
@@ -88,6 +90,7 @@ __all__ = [
     "relabel",
     "scheme",
     "sharpness",
+    "standard_normal",
     "statistics",
     "tables",
     "theory",

@@ -105,7 +105,12 @@ def lecun_normal() -> Scheme:
 
 def torch_default() -> Scheme:
     """Everything U(-1/sqrt(fan_in), +): what ``torch.nn.Linear(1, 1)`` draws, both layers."""
-    return {name: Uniform(-1, 1) for name in ("w", "b", "v", "c")}
+    return dict.fromkeys("wbvc", Uniform(-1, 1))
+
+
+def standard_normal() -> Scheme:
+    """Everything N(0, 1), biases too: no one's default, but every direction of starts alike."""
+    return dict.fromkeys("wbvc", Normal(0, 1))
 
 
 SCHEMES: dict[str, Callable[[], Scheme]] = {
@@ -117,6 +122,7 @@ SCHEMES: dict[str, Callable[[], Scheme]] = {
         glorot_uniform,
         lecun_normal,
         torch_default,
+        standard_normal,
     )
 }
 
