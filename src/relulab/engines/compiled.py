@@ -720,7 +720,7 @@ def _train(
         counts[:] = 0
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
-        elif x.size == 1 and all_train:
+        elif x.size == 1 and all_train:  # compiled apart, so that it need not ask what trains
             _burst_one_sample(p, r, x[0], target[0], None, limits, constants, counts, n_lanes)
         elif x.size == 1:
             _burst_one_sample(p, r, x[0], target[0], trained, limits, constants, counts, n_lanes)
