@@ -5,7 +5,7 @@ from math import prod, sqrt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import relulab as rl
@@ -41,6 +41,7 @@ def test_wilson_interval_published_values():
     st.lists(st.floats() | st.sampled_from([0.3, 1, 7, 2e9]), min_size=1).map(np.array),
     st.integers(0, 30),
 )
+@example(np.array([0x7FF0_0000_0000_0001]).view(float), 0)  # a signaling NaN
 def test_cumulative_shares_are_exact_where_they_are_listed(values, cut):
     runs = pd.DataFrame({"loss": values, "by": "a"})
     table = statistics.cumulative([runs[:cut], runs[cut:]], "loss", ["by"])

@@ -288,7 +288,9 @@ def _rounded_up(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """Return the runs with a value rounded up to 9 binary digits, missing if it is not finite."""
     require(frame, [value])
     numbers_in("runs", frame, value)
-    digits, exponent = np.frexp(frame[value].to_numpy(float, na_value=np.nan))
+    values = frame[value].to_numpy(float, na_value=np.nan)
+    # A NaN of ours, because a signaling one would warn.
+    digits, exponent = np.frexp(np.where(np.isfinite(values), values, np.nan))
     with np.errstate(over="ignore"):  # of the largest there are
         rounded = np.ldexp(np.ceil(digits * 512) / 512, exponent)
     return frame.assign(**{value: np.where(np.isfinite(rounded), rounded, np.nan)})
