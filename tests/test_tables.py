@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import relulab as rl
@@ -76,6 +76,7 @@ def test_tables_without_rows_or_columns(show):
 @given(
     st.lists(st.tuples(st.text(max_size=6), st.floats(width=32), st.integers(0, 10**7)), max_size=5)
 )
+@example([("", 0.0, 0), ("\x01", 0.0, 0)])  # of which tabulate 0.9 makes a row of one cell
 def test_every_row_is_one_line_and_every_column_is_aligned(rows):
     table = pd.DataFrame(rows, columns=["word", "loss", "n_runs"])
     lines = tables.markdown(table).splitlines()

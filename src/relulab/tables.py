@@ -4,6 +4,7 @@ In text and Markdown shares are percentages, counts have separators, other numbe
 what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
 """
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -81,5 +82,5 @@ def _cell(value: Any, name: object) -> str:
 
 
 def _line(value: object) -> str:
-    """Return a value in words that fit on one line."""
-    return " ".join(str(value).split())
+    """Return a value in words that fit on one line, without what a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(str(value).split()))
