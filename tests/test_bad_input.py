@@ -747,10 +747,7 @@ def folder(tmp_path_factory):
         yield Path.cwd()
 
 
-SEARCH = settings(
-    derandomize=True, database=None, max_examples=40,
-    suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+SEARCH = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def files_in(folder: Path) -> set[str]:

@@ -84,6 +84,7 @@ def test_every_row_is_one_line_and_every_column_is_aligned(rows):
     assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 4 for line in lines)
     shown = tables.text(table).split("\n")
     assert len(shown) == 1 + len(rows)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join((*lines, *shown)))
     # Numbers end at the right end of the line.
     assert len({len(line) for line in shown}) == 1
     assert [line.split()[-1] for line in shown[1:]] == [f"{n:,}" for _, _, n in rows]
