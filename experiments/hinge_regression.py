@@ -8,7 +8,6 @@ your own. Both columns are standardized for training; the figures are in the uni
 
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -53,29 +52,6 @@ def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
     }
 
 
-def samples(options: Namespace) -> pd.DataFrame:
-    """Return the samples as trained on, with what leads back to the units of the data."""
-    data = data_of(options, diabetes)
-    table = pd.DataFrame({"x": data.x, "target": data.target})
-    return table.assign(
-        **{f"x_{name}": value for name, value in asdict(data.x_scale).items()},
-        **{f"target_{name}": value for name, value in asdict(data.target_scale).items()},
-    )
-
-
-def scale(table: pd.DataFrame, column: str) -> rl.Scale:
-    """Return what leads back to the units of the data, from the table of samples."""
-    row = table.iloc[0]
-    return rl.Scale(*(row[f"{column}_{name}"] for name in ("label", "mean", "std")))
-
-
-def best(options: Namespace) -> pd.DataFrame:
-    """Return the best fit, for standardized data."""
-    fit = rl.best_fit(data_of(options, diabetes))
-    parameters = {name: getattr(fit.network, name) for name in "wbvc"}
-    return pd.DataFrame({**parameters, "loss": fit.loss, "kind": fit.kind})
-
-
 def one_row_each(fits: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return one row for each combination of the keys, with the number of runs, n."""
     return fits.groupby(keys, sort=False, as_index=False).agg(
@@ -106,14 +82,15 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     columns = ["excess_loss", "outcome", "unit"]
     rates = statistics.optimum_rates(results.frames(columns), ["sweep"])
     yield "optimum_rates", rates
-    optimum = results.load_record("best")
+    data = results.data()
+    fit = rl.best_fit(data)
+    parameters = {name: getattr(fit.network, name) for name in "wbvc"}
+    optimum = pd.DataFrame({**parameters, "loss": fit.loss, "kind": fit.kind})
     yield "best_fit", optimum
 
-    data = results.load_record("samples")
-    x = np.linspace(data["x"].min(), data["x"].max(), 400)
-    learned = learned_fits(results, np.quantile(data["x"], [0, 0.25, 0.5, 0.75, 1]))
+    x = np.linspace(data.x.min(), data.x.max(), 400)
+    learned = learned_fits(results, np.quantile(data.x, [0, 0.25, 0.5, 0.75, 1]))
     yield "fits", learned.reset_index(drop=True)
-    x_scale, target_scale = scale(data, "x"), scale(data, "target")
     shown = pd.concat([learned, optimum])
     curves = pd.DataFrame(
         {
@@ -121,21 +98,24 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
                 [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()] + [BEST],
                 x.size,
             ),
-            "x": np.tile(x_scale.to_user(x), len(shown)),
-            "prediction": target_scale.to_user(
+            "x": np.tile(data.x_scale.to_user(x), len(shown)),
+            "prediction": data.target_scale.to_user(
                 rl.Networks(*(shown[p] for p in "wbvc")).predict(x).ravel()
             ),
         }
     )
-    points = data.iloc[:: -(-len(data) // MOST_POINTS)]
+    few = slice(None, None, -(-data.n_samples // MOST_POINTS))
     points = pd.DataFrame(
-        {"x": x_scale.to_user(points["x"]), "target": target_scale.to_user(points["target"])}
+        {
+            "x": data.x_scale.to_user(data.x[few]),
+            "target": data.target_scale.to_user(data.target[few]),
+        }
     )
     ax = figures.fits(points, curves, best=BEST)
     ax.set(
         title="Which broken sticks does gradient descent find?",
-        xlabel=x_scale.label.replace("$", r"\$"),
-        ylabel=target_scale.label.replace("$", r"\$"),
+        xlabel=data.x_scale.label.replace("$", r"\$"),
+        ylabel=data.target_scale.label.replace("$", r"\$"),
     )
     yield "fits", ax
 
@@ -153,7 +133,6 @@ EXPERIMENT = rl.Experiment(
     file=__file__,
     question="Does gradient descent find the best broken stick through real data?",
     sweeps=sweeps,
-    records={"samples": samples, "best": best},
     options=add_data_options,
     report=report,
 )

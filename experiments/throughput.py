@@ -27,10 +27,12 @@ import relulab as rl
 from peers import Job, Trainer, jax_fixed_steps, jax_full_batch, jax_while, torch_steps
 from relulab import figures
 from relulab.engines.sorted_sums import SortedSums
+from relulab.locking import Ownership
 from relulab.parallel import map_unordered
-from relulab.results import write_parquet
+from relulab.schema import merged
 from relulab.sweep import shards
 from relulab.validation import FloatArray
+from relulab.writing import Slot
 
 X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
 TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
@@ -290,13 +292,16 @@ def overheads(options: Namespace) -> pd.DataFrame:
     sweep.train(0, 100)  # compiles
     parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
+        ours_to_write = Ownership(Path(folder, ".owner.json"), "")
         for start in range(0, n_runs, SHARD):
             times = [time.perf_counter()]
             sweep.parameters(start, start + SHARD)
             times.append(time.perf_counter())
             frame = sweep.train(start, start + SHARD)
             times.append(time.perf_counter())
-            write_parquet(Path(folder) / f"{start}.parquet", frame, sweep.repeating_columns)
+            file = Path(folder, "runs", "job", f"part-{start}.parquet")
+            slot = Slot(file, {"sweep": "job"}, merged([sweep.columns]), ours_to_write)
+            slot.write(frame, sweep.repeating_columns)
             times.append(time.perf_counter())
             ours(ENGINES[-1])(frame)
             times.append(time.perf_counter())

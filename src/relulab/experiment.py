@@ -1,13 +1,16 @@
 """What every script of ``experiments/`` is: sweeps, a report drawn from files, a command line."""
 
 import argparse
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import NoReturn
 
 import pandas as pd
@@ -17,18 +20,20 @@ from relulab import figures, statistics, tables
 from relulab.cluster import dask_cluster
 from relulab.data import TrainingSet
 from relulab.execution import run_sweeps
-from relulab.locking import locked
-from relulab.results import Results, write_parquet
+from relulab.names import checked_name, slug
+from relulab.planning import named
+from relulab.results import Results
 from relulab.sweep import Sweep
-from relulab.validation import InputError
+from relulab.validation import InputError, one_line
 
 Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
 QUICK = 5
 
-# Options that change no run, so they may stand beside --figures. (--quick tells the folder there.)
-ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "results"}
+# Options that change no run, so they may stand beside --figures. (--quick and --csv tell the folder
+# there.)
+ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "csv", "results"}
 ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
 ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by"}
 
@@ -72,34 +77,80 @@ class Experiment:
         """The name of the script without its suffix."""
         return Path(self.file).stem
 
-    def folder(self, *, quick: bool) -> Path:
-        """Return the default results folder, beside the folder of the script."""
-        results = Path(self.file).resolve().parent.parent / "results"
-        return results / "quick" / self.name if quick else results / self.name
+    def folder(self, *, quick: bool, data: str | None = None) -> Path:
+        """Return the default results folder, which is in a folder ``results``.
+
+        That is the project's for the project's own experiments, and beside the script for all
+        others. ``data`` is the name of data that the user brings: their results never go to where
+        those of the default data are.
+        """
+        home = Path(self.file).resolve().parent
+        if home.name == "experiments" and (home.parent / "src" / "relulab").is_dir():
+            home = home.parent
+        results = home / "results" / "quick" if quick else home / "results"
+        return results / (self.name if data is None else f"{self.name}-{slug(data)}")
 
 
 def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     """Run an experiment from the command line and return the exit status.
 
-    0: all is done. 1: a shard failed. 2: a mistake of the user's, told in one line.
-    130: interrupted; what is finished is kept.
+    0: all is done. 1: a shard failed. 2: a mistake of the user's, or a folder that takes no more,
+    told in one line. 130: interrupted; what is finished is kept.
     """
     parser = _parser(experiment)
     options = parser.parse_args(arguments)
-    results = Results(options.results or experiment.folder(quick=options.quick))
+    csv = getattr(options, "csv", None)
+    folder = experiment.folder(quick=options.quick, data=csv.stem if csv else None)
+    results = Results(options.results or folder)
     try:
-        _check_use(experiment, options, parser)
-        return _run(experiment, options, results)
+        with _first_interrupt_only(for_good=arguments is None):
+            _check_use(experiment, options, parser)
+            return _run(experiment, options, results)
     except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            f"\ninterrupted: what is finished is kept in {results.folder}"
-            f" ({results.n_missing():,} runs are missing); the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"\ninterrupted: {_kept(results)}", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _first_interrupt_only(*, for_good: bool) -> Iterator[None]:
+    """Let the first Ctrl-C raise ``KeyboardInterrupt``, and ignore those that follow.
+
+    What the first one leads to is done in a moment, and must not end half-way. ``for_good``: also
+    after this, for a program that has nothing to do but to end.
+    """
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    default = signal.default_int_handler
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGINT) is not default:
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        if not for_good or signal.getsignal(signal.SIGINT) is first:
+            signal.signal(signal.SIGINT, default)
+
+
+def _kept(results: Results) -> str:
+    """Return what an interrupt leaves, in words."""
+    try:
+        begun = results.manifest() is not None
+        missing = results.n_missing()
+    except (InputError, OSError):
+        begun = False
+    if not begun:
+        return f"nothing is made yet in {results.folder}"
+    return (
+        f"what is finished is kept in {results.folder} ({missing:,} runs are missing); the same"
+        " command goes on from there"
+    )
 
 
 def _check_use(
@@ -122,29 +173,11 @@ def _check_use(
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
     if not options.figures:
-        asked = experiment.sweeps
-        described = asked(options) if callable(asked) else asked
-        sweeps = _adapted(described, options)
-        _check_by(options.by, sweeps)
-        scheduler = options.scheduler
-        with nullcontext() if scheduler is None else dask_cluster(scheduler):
-            failed = run_sweeps(
-                sweeps,
-                results,
-                n_jobs=options.jobs,
-                engine=options.engine,
-                restart=options.restart,
-            )
-        if failed:
-            print(
-                f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
-                " the same command tries them again",
-                file=sys.stderr,
-            )
-        for name, make in experiment.records.items():
-            record = make(options)
-            with locked(results.folder):
-                write_parquet(results.record_file(name), record)
+        failed = _train(experiment, options, results)
+    for line in named(results.strangers(results.manifest())):
+        print(line, file=sys.stderr)
+    if failed and not results.sweeps():
+        return 1
     if experiment.sweeps:
         _print_outcomes(results)
         if missing := results.n_missing():
@@ -157,6 +190,34 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
+
+
+def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+    """Make what the folder lacks; return the number of shards that failed."""
+    asked = experiment.sweeps
+    described = asked(options) if callable(asked) else asked
+    sweeps = _adapted(described, options)
+    _check_by(options.by, sweeps)
+    scheduler = options.scheduler
+    with nullcontext() if scheduler is None else dask_cluster(scheduler):
+        failed = run_sweeps(
+            sweeps,
+            results,
+            n_jobs=options.jobs,
+            engine=options.engine,
+            restart=options.restart,
+            records={name: partial(make, options) for name, make in experiment.records.items()},
+        )
+    if failed:
+        parts = results.parts(results.manifest())
+        [error, *_] = [part.shard.error for part in parts if part.shard.error]
+        print(
+            f"error: {failed:,} of {len(parts):,} shards failed, the first with"
+            f" {one_line(error.splitlines()[-1])}; the tracebacks are in {results.manifest_file},"
+            " and the same command tries them again",
+            file=sys.stderr,
+        )
+    return failed
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -197,16 +258,25 @@ def write_report(
     formats: Sequence[str] = ("png",),
     table_formats: Sequence[str] = ("csv",),
 ) -> list[Path]:
-    """Write figures and tables in all formats asked for; return the files."""
-    written = []
+    """Write figures and tables in all formats asked for; return the files.
+
+    A file's name is the figure's in a form that every file system takes (``names.slug``).
+    """
+    written: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     with figures.style():  # the report draws while it is iterated over
         for name, item in report:
+            kinds = formats if isinstance(item, Axes) else table_formats
+            stem = slug(checked_name("report", name))
+            files = [folder / f"{stem}.{kind}" for kind in dict.fromkeys(kinds)]
+            if twice := set(files) & set(written):
+                raise InputError(f"report: expected each name once, got {name!r} for {min(twice)}")
+            for file in files:
+                if file.is_symlink():  # what it leads to is not ours
+                    file.unlink()
             if isinstance(item, Axes):
-                files = [folder / f"{name}.{kind}" for kind in dict.fromkeys(formats)]
                 figures.save(item, *files)
             else:
-                files = [folder / f"{name}.{kind}" for kind in dict.fromkeys(table_formats)]
                 for file in files:
                     tables.write(item, file)
             written += files

@@ -13,7 +13,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from relulab.files import write_whole
 from relulab.validation import InputError
+
+LOCK, NOTE = ".lock", ".owner.json"
+
+# What relulab writes into a results folder, beside tables and figures.
+OUR_FILES = (LOCK, NOTE, "manifest.json")
+OUR_FOLDERS = ("runs", "records", "data")
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,11 @@ class Ownership:
 
     note: Path
     text: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder that may be written to."""
+        return self.note.parent
 
     def holds(self) -> bool:
         """Return whether nobody else has taken over."""
@@ -52,8 +64,9 @@ def locked(folder: Path) -> Iterator[Ownership]:
         If another process is at work there; it names that process and its host.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / ".owner.json"
-    lock = FileLock(folder / ".lock")
+    note = folder / NOTE
+    _refuse_links(folder)
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -61,18 +74,34 @@ def locked(folder: Path) -> Iterator[Ownership]:
             f"{folder}: expected no other process at work there, found {_named(note)}; wait for"
             " it, or use --results with another folder"
         ) from None
+    ours = Ownership(note.absolute(), json.dumps(_owner()) + "\n")
     try:
         if note.exists():
             print(
                 f"{folder}: {_named(note)} ended without finishing; going on from what it left",
                 file=sys.stderr,
             )
-        ours = Ownership(note.absolute(), json.dumps(_owner()) + "\n")
-        note.write_text(ours.text, encoding="utf-8")
+        write_whole(folder, note, ours.text.encode())
         yield ours
     finally:
-        note.unlink(missing_ok=True)
+        if ours.holds():  # or the note is another's
+            note.unlink(missing_ok=True)
         lock.release()
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse what would lead our writing elsewhere, or would be waited for for ever."""
+    places = [folder / name for name in (*OUR_FILES, *OUR_FOLDERS)]
+    places += folder.glob("runs/*")
+    for place in places:
+        if place.is_symlink():
+            raise InputError(
+                f"{place}: a link; relulab writes into the results folder alone: link the whole"
+                " folder, or use --results with another one"
+            )
+    for place in places[: len(OUR_FILES)]:
+        if place.exists() and not place.is_file():
+            raise InputError(f"{place}: expected a file, found something else; move it")
 
 
 def _owner() -> dict[str, Any]:

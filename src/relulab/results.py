@@ -1,307 +1,352 @@
-"""A results folder: a manifest, one Parquet file per shard, records; written whole or not at all.
-
-What relulab writes can be told from what others do: Parquet files bear a mark, and the manifest
-lists the shards with the checksums of their files. Every page of data has a checksum of its own,
-which is looked at whenever it is read.
+"""A results folder, to read: runs, records, and the samples that the runs were trained on.
 
 ::
 
-    <folder>/manifest.json                          what was asked, by which versions, shard states
-    <folder>/runs/sweep=<name>/part-00000.parquet   one row per run
-    <folder>/records/<name>.parquet                 traces, timings: whatever is not runs
+    <folder>/manifest.json                     what was asked, by which versions, how far it is
+    <folder>/data/<slug>.parquet               the samples of a sweep
+    <folder>/runs/<slug>/part-00000.parquet    one row per run, with the column ``sweep``
+    <folder>/records/<slug>.parquet            traces, timings: whatever is not runs
 
-``pandas.read_parquet("<folder>/runs")`` reads all runs, with ``sweep`` as a column.
+A slug is a sweep's or a record's name in a form that every file system takes (``names.slug``); the
+name itself is in the files. All parts have the same columns, so ``pandas.read_parquet("<folder>/
+runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
 """
 
-import glob
-import hashlib
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from relulab.data import Scale, TrainingSet
+from relulab.manifest import Manifest, Shard, SweepEntry, read_manifest
+from relulab.names import checked_name, slug
+from relulab.parquet import DamagedFileError, StoredTable
+from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, is_read_as
 from relulab.validation import InputError, shown
 
-# What the files of a folder mean; 2 since runs have a period and may be oscillating.
-FORMAT = 2
-DONE, PENDING, FAILED = "done", "pending", "failed"
+RUN_FIRST = "run the experiment first"
 
-# In the metadata of every Parquet file that relulab wrote.
-MARK = b"relulab"
+# In the metadata of stored samples: what leads back to the user's units. pandas reads it as attrs.
+SCALES = b"PANDAS_ATTRS"
+
+
+class Part(NamedTuple):
+    """One stored shard: whose it is, and where its file lies, or is to lie."""
+
+    sweep: str
+    entry: SweepEntry
+    shard: Shard
+    file: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the part's file says of itself, so that no other is taken for it."""
+        return {
+            "sweep": self.sweep,
+            "specification": self.entry.identity,
+            "start": self.shard.start,
+            "stop": self.shard.stop,
+        }
+
+    def open(self) -> StoredTable:
+        """Return the part's file; ``DamagedFileError`` if it is not this part's."""
+        stored = StoredTable.open(self.file)
+        if stored.about != self.about or stored.n_rows != len(self.shard):
+            raise DamagedFileError("it holds other runs")
+        return stored
 
 
 class Results:
-    """The files of one experiment in one folder."""
+    """The files of one experiment in one folder.
+
+    Iterating over it yields the finished runs part by part, as ``frames()`` does, so the functions
+    of ``statistics`` take a ``Results`` as they take a DataFrame.
+
+    Parameters
+    ----------
+    folder : str or Path
+        ``~`` is the user's home.
+
+    Examples
+    --------
+    >>> results = Results("results/learning_rate")  # doctest: +SKIP
+    >>> results.load(columns=["learning_rate", "outcome"])  # doctest: +SKIP
+    """
 
     def __init__(self, folder: str | Path) -> None:
-        if not isinstance(folder, (str, Path)):
+        if not isinstance(folder, (str, Path)) or "\0" in str(folder):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.manifest_file = self.folder / "manifest.json"
 
-    def read_manifest(self) -> dict[str, Any] | None:
-        """Return the manifest, or None if the folder has none."""
-        try:
-            content = self.manifest_file.read_bytes()
-        except FileNotFoundError:
-            return None
-        try:
-            manifest: dict[str, Any] = json.loads(content)
-            known = manifest["format"] == FORMAT and all(
-                map(_is_entry, manifest["sweeps"].values())
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            known = False
-        if not known:
-            raise InputError(
-                f"{self.manifest_file}: expected a manifest of format {FORMAT}, got a file that is"
-                " damaged or of another version; use --restart, or --results with another folder"
-            )
-        return manifest
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r})"
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replace the manifest."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(self.manifest_file)
-        temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.manifest_file)
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return self.frames()
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest, or None if the folder has none.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, or of another format.
+        """
+        return read_manifest(self.manifest_file)
 
     def part_file(self, sweep: str, number: int) -> Path:
         """Return where shard ``number`` of a sweep is stored."""
-        return self.folder / "runs" / f"sweep={sweep}" / f"part-{number:05d}.parquet"
+        return self.folder / "runs" / slug(sweep) / f"part-{number:05d}.parquet"
 
     def record_file(self, name: str) -> Path:
         """Return where a record is stored."""
-        return self.folder / "records" / f"{name}.parquet"
+        return self.folder / "records" / f"{slug(checked_name('record', name))}.parquet"
+
+    def data_file(self, sweep: str) -> Path:
+        """Return where the samples of a sweep are stored."""
+        return self.folder / "data" / f"{slug(sweep)}.parquet"
+
+    def parts(self, manifest: Manifest | None, sweep: str | None = None) -> list[Part]:
+        """Return the parts that a manifest lists, of one sweep or of all, finished or not."""
+        entries = manifest.sweeps if manifest else {}
+        return [
+            Part(name, entry, shard, self.part_file(name, number))
+            for name, entry in sorted(entries.items())
+            if sweep in (None, name)
+            for number, shard in enumerate(entry.shards)
+        ]
 
     def part_files(self, sweep: str | None = None) -> list[Path]:
-        """Return the files of the finished shards, of one sweep or of all, in order."""
-        named = "*" if sweep is None else glob.escape(sweep)
-        return sorted(self.folder.glob(f"runs/sweep={named}/part-*.parquet"))
+        """Return the files of the finished parts, of one sweep or of all, in order."""
+        return [part.file for part in self.parts(self.manifest(), sweep) if part.file.exists()]
 
     def sweeps(self) -> list[str]:
-        """Return the names of the sweeps of which there are results."""
-        return sorted({f.parent.name.removeprefix("sweep=") for f in self.part_files()})
-
-    @staticmethod
-    def _checked_name(argument: str, name: object) -> str:
-        """Return a name of a sweep or a record, of which files are made."""
-        if not isinstance(name, str) or not name or set(name) & set("/\\\0\n"):
-            raise InputError(f"{argument}: expected a name, got {shown(name)}")
-        return name
+        """Return the names of the sweeps of which there are runs."""
+        parts = self.parts(self.manifest())
+        return sorted({part.sweep for part in parts if part.file.exists()})
 
     def n_missing(self) -> int:
         """Return how many of the runs that the manifest lists are not there yet."""
-        manifest = self.read_manifest()
-        return sum(
-            shard["stop"] - shard["start"]
-            for name, entry in (manifest["sweeps"] if manifest else {}).items()
-            for number, shard in enumerate(entry["shards"])
-            if not self.part_file(name, number).exists()
-        )
+        parts = self.parts(self.manifest())
+        return sum(len(part.shard) for part in parts if not part.file.exists())
 
-    def listed(self, manifest: Mapping[str, Any]) -> set[Path]:
-        """Return the files of the shards that a manifest lists."""
-        return {
-            self.part_file(name, number)
-            for name, entry in manifest["sweeps"].items()
-            for number in range(len(entry["shards"]))
-        }
-
-    def written(self) -> set[Path]:
-        """Return the Parquet files that relulab wrote here: marked, or listed in the manifest."""
-        try:  # of any version
-            listed = self.listed(json.loads(self.manifest_file.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged, or none
-            listed = set()
-        files = {*self.folder.glob("runs/**/*.parquet"), *self.folder.glob("records/*.parquet")}
-        return {file for file in files if file in listed or _is_marked(file)}
-
-    def beside(self, files: set[Path]) -> list[Path]:
-        """Return the Parquet files under runs/ beside some, but for those that are half-written."""
-        there = set(self.folder.glob("runs/**/*.parquet"))
-        return sorted(f for f in there - files if not f.name.startswith("."))
-
-    def remove(self) -> None:
-        """Delete what relulab wrote here but for figures and tables; leave everything else."""
-        for file in (*self.written(), self.manifest_file):
-            file.unlink(missing_ok=True)
-        self.remove_temporary_files()
-
-    def remove_temporary_files(self) -> None:
-        """Delete the half-written files that a killed process left."""
-        for pattern in (".*.tmp", "runs/sweep=*/.*.tmp", "records/.*.tmp"):
-            for file in self.folder.glob(pattern):
-                file.unlink(missing_ok=True)
+    def strangers(self, manifest: Manifest | None) -> list[Path]:
+        """Return what lies under runs/ and is no part that the manifest lists."""
+        parts = {part.file for part in self.parts(manifest)}
+        folders = {file.parent for file in parts}
+        found = []
+        for path in _inside(self.folder / "runs"):
+            found += (
+                [file for file in _inside(path) if file not in parts] if path in folders else [path]
+            )
+        return found
 
     def frames(
         self, columns: Sequence[str] | None = None, sweep: str | None = None
     ) -> Iterator[pd.DataFrame]:
-        """Yield the finished parts one by one, with the column ``sweep``."""
-        wanted = _checked_columns(columns)
-        for file in self._parts(sweep):
-            yield _frame(file, wanted)
+        """Yield the finished parts one by one, all with the same columns.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Those that are wanted; ``sweep`` is always there. A column that a sweep lacks is
+            missing in its rows.
+        sweep : str, optional
+            The one whose runs are wanted.
+
+        Raises
+        ------
+        InputError
+            If there are no runs, no such column, or a part that is damaged.
+        """
+        manifest, parts = self._finished(sweep)
+        wanted = _checked_columns(columns, manifest)
+        return (self._frame(part, wanted, manifest) for part in parts)
 
     def frames_together(
         self, sweeps: Sequence[str], columns: Sequence[str] | None = None
     ) -> Iterator[tuple[pd.DataFrame, ...]]:
-        """Yield the parts that are finished of all of some sweeps, those of the same runs at once.
+        """Yield the runs that are finished in all of some sweeps, the same runs of each at once.
 
-        For sweeps of one experiment that differ in how they are trained, not in their runs: their
-        shards were planned alike.
+        For sweeps of one experiment that differ in how they are trained, not in their runs.
+
+        Parameters
+        ----------
+        sweeps : sequence of str
+        columns : sequence of str, optional
+            As in ``frames``.
         """
         if isinstance(sweeps, str) or not isinstance(sweeps, Sequence) or not sweeps:
             raise InputError(f"sweeps: expected names of sweeps, got {shown(sweeps)}")
-        wanted = _checked_columns(columns)
-        parts = [{file.name: file for file in self._parts(sweep)} for sweep in sweeps]
-        for name in sorted(set.intersection(*map(set, parts))):
-            yield tuple(_frame(files[name], wanted) for files in parts)
+        finished = [self._finished(sweep) for sweep in sweeps]
+        manifest = finished[0][0]
+        wanted = _checked_columns(columns, manifest)
+        return self._aligned([parts for _, parts in finished], wanted, manifest)
 
-    def _parts(self, sweep: str | None) -> list[Path]:
-        """Return the files of the finished parts; refuse to find none."""
-        files = self.part_files(None if sweep is None else self._checked_name("sweep", sweep))
-        if not files:
-            of_sweep = f" of sweep {sweep}" if sweep else ""
-            raise InputError(
-                f"{self.folder}: expected results{of_sweep}, found none; run the experiment first"
+    def _aligned(
+        self, sweeps: list[list[Part]], wanted: list[str], manifest: Manifest
+    ) -> Iterator[tuple[pd.DataFrame, ...]]:
+        """Yield the same runs of several sweeps, whose shards may begin and end elsewhere."""
+        ends = {end for parts in sweeps for p in parts for end in (p.shard.start, p.shard.stop)}
+        held: list[tuple[Part | None, pd.DataFrame]] = [(None, pd.DataFrame())] * len(sweeps)
+        for start, stop in pairwise(sorted(ends)):
+            here = [[p for p in parts if p.shard.start <= start < p.shard.stop] for parts in sweeps]
+            if not all(here):
+                continue
+            for k, [part] in enumerate(here):
+                if held[k][0] is not part:
+                    held[k] = part, self._frame(part, wanted, manifest)
+            yield tuple(
+                frame.iloc[start - part.shard.start : stop - part.shard.start]
+                for part, frame in held
+                if part
             )
-        return files
 
     def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
-        """Return the finished runs in one table; mind the memory, or name the columns."""
+        """Return the finished runs in one table; mind the memory, or name the columns.
+
+        See ``frames``.
+        """
         return pd.concat(self.frames(columns, sweep), ignore_index=True)
 
     def load_record(self, name: str) -> pd.DataFrame:
-        """Return a stored record, such as a trace."""
-        self._checked_name("name", name)
+        """Return a stored record, such as a trace.
+
+        Raises
+        ------
+        InputError
+            If there is no such record, or if its file is damaged.
+        """
+        frame: pd.DataFrame = self._table(self.record_file(name), {"record": name}).to_pandas()
+        return frame
+
+    def data(self, sweep: str | None = None) -> TrainingSet:
+        """Return the samples that a sweep was trained on, with what leads back to their units.
+
+        Parameters
+        ----------
+        sweep : str, optional
+            Its name; without it, any sweep's, for experiments whose sweeps are all on one data
+            set.
+
+        Raises
+        ------
+        InputError
+            If there is no such sweep, or if its file is damaged.
+        """
+        manifest = self._manifest()
+        names = sorted(manifest.sweeps)
+        described = {name: _text(manifest.sweeps[name].specification["data"]) for name in names}
+        if sweep is None and len(set(described.values())) > 1:
+            raise InputError(f"sweep: the sweeps' data differ; choose from {', '.join(names)}")
+        name = names[0] if sweep is None else self._known(sweep, manifest)
+        file = self.data_file(name)
+        table = self._table(file, {"sweep": name})
         try:
-            return pd.read_parquet(self.record_file(name))
-        except FileNotFoundError:
-            raise InputError(
-                f"{self.folder}: expected the record {name}, found none; run the experiment first"
-            ) from None
-
-
-def write_parquet(file: Path, frame: pd.DataFrame, dictionary: Sequence[str] = ()) -> str:
-    """Write a table so that it appears whole or not at all; return the checksum of the file.
-
-    Only the columns in ``dictionary`` get one: for random floats it makes writing slower and
-    files larger.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(file)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), MARK: b"1"})
-    try:
-        with temporary.open("wb") as sink:
-            encoded = [column for column in dictionary if column in frame]
-            # The rest are floats as good as random: compression took a third of the time of writing
-            # to save an eighth of the bytes, and their ranges help no reader.
-            pq.write_table(
-                table,
-                sink,
-                use_dictionary=encoded,
-                write_statistics=encoded,
-                compression="none",
-                write_page_checksum=True,
+            scales = json.loads(table.schema.metadata[SCALES])
+            data = TrainingSet(
+                *(table[column].to_numpy() for column in ("x", "target")),
+                x_scale=Scale(**scales["x"]),
+                target_scale=Scale(**scales["target"]),
             )
-            sink.flush()
-            os.fsync(sink.fileno())
-        digest = checksum(temporary)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(file, error) from None
+        if _text(data.specification()) != described[name]:
+            raise _damaged(file, "it holds other samples")
+        return data
+
+    def _manifest(self) -> Manifest:
+        """Return the manifest of a folder in which there are runs, or are to be."""
+        manifest = self.manifest()
+        if manifest is None or not manifest.sweeps:
+            raise InputError(f"{self.folder}: no runs; {RUN_FIRST}")
+        return manifest
+
+    @staticmethod
+    def _known(sweep: str, manifest: Manifest) -> str:
+        """Return the name of a sweep that a manifest lists."""
+        if not isinstance(sweep, str) or sweep not in manifest.sweeps:
+            names = ", ".join(map(repr, sorted(manifest.sweeps)))
+            raise InputError(f"sweep: no sweep {shown(sweep)}; choose from {names}")
+        return sweep
+
+    def _finished(self, sweep: str | None) -> tuple[Manifest, list[Part]]:
+        """Return the manifest and the parts that are there; refuse to find none."""
+        manifest = self._manifest()
+        if sweep is not None:
+            self._known(sweep, manifest)
+        parts = [part for part in self.parts(manifest, sweep) if part.file.exists()]
+        if not parts:
+            of_sweep = f" of sweep {sweep!r}" if sweep is not None else ""
+            raise InputError(f"{self.folder}: no finished runs{of_sweep} yet; {RUN_FIRST}")
+        return manifest, parts
+
+    def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
+        """Return the runs of a part in some columns."""
+        columns = {name: manifest.columns[name] for name in wanted if name != SWEEP}
+        try:
+            stored = part.open()
+            there = {name: stored.schema.field(name).type for name in stored.schema.names}
+            if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
+                raise DamagedFileError("its columns are of other types")
+            table = stored.read([name for name in columns if name in there], ORDER)
+        except (OSError, DamagedFileError) as error:
+            raise _damaged(part.file, error) from None
+        frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
+        if columns:
+            frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
+        frame.insert(wanted.index(SWEEP), SWEEP, part.sweep)
+        return frame
+
+    def _table(self, file: Path, about: dict[str, str]) -> Any:
+        """Return a stored table that is no part, as Arrow has it."""
+        try:
+            stored = StoredTable.open(file)
+            if stored.about != about:
+                raise DamagedFileError("it holds something else")
+            stored.check()
+            return stored.read()
+        except FileNotFoundError:
+            [(kind, name)] = about.items()
+            kind = {"sweep": "samples of the sweep"}.get(kind, kind)
+            raise InputError(f"{self.folder}: no {kind} {name!r}; {RUN_FIRST}") from None
+        except (OSError, DamagedFileError) as error:
+            raise _damaged(file, error) from None
 
 
-def checksum(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+def _damaged(file: Path, why: object) -> InputError:
+    return InputError(f"{file}: damaged ({why}); run the experiment again, which mends it")
 
 
-def has_rows(file: Path, n_rows: int) -> bool:
-    """Return whether a file can be read to its end, whole, with that number of rows."""
-    try:
-        return bool(_read(file).num_rows == n_rows)
-    except (OSError, pa.ArrowException):
-        return False
-
-
-def _checked_columns(columns: Sequence[str] | None) -> list[str] | None:
-    """Return names of columns but for ``sweep``, which is in no file."""
+def _checked_columns(columns: Sequence[str] | None, manifest: Manifest) -> list[str]:
+    """Return names of columns, ``sweep`` among them."""
+    there = manifest.columns
     if columns is None:
-        return None
+        return list(there)
     if (
         isinstance(columns, str)
         or not isinstance(columns, Sequence)
         or not all(isinstance(name, str) for name in columns)
     ):
         raise InputError(f"columns: expected names of columns, got {shown(columns)}")
-    return [name for name in columns if name != "sweep"]
+    if unknown := [name for name in columns if name not in there]:
+        raise InputError(f"columns: no column {shown(unknown[0])}; choose from {', '.join(there)}")
+    names = list(dict.fromkeys(columns))
+    return names if SWEEP in names else [SWEEP, *names]
 
 
-def _frame(file: Path, columns: list[str] | None) -> pd.DataFrame:
-    """Return the runs of a part, with the column ``sweep``."""
+def _inside(folder: Path) -> list[Path]:
+    """Return what is in a folder, if it is one and is there."""
     try:
-        if missing := set(columns or ()) - set(pq.read_schema(file).names):
-            raise InputError(
-                f"columns: expected columns among {', '.join(pq.read_schema(file).names)},"
-                f" got {min(missing)}"
-            )
-        frame: pd.DataFrame = _read(file, columns).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{file}: expected a Parquet file, got a damaged one; run the experiment again"
-            f" ({shown(str(error))})"
-        ) from None
-    return frame.assign(sweep=file.parent.name.removeprefix("sweep="))
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def _read(file: Path, columns: list[str] | None = None) -> pa.Table:
-    return pq.read_table(file, columns=columns, partitioning=None, page_checksum_verification=True)
-
-
-def _is_marked(file: Path) -> bool:
-    try:
-        return MARK in (pq.read_metadata(file).metadata or {})
-    except (OSError, pa.ArrowException):
-        return False
-
-
-def _is_entry(entry: Any) -> bool:
-    """Return whether a sweep's entry in a manifest has the shape that this version writes."""
-    numbers = [entry["n_runs"], *(s[end] for s in entry["shards"] for end in ("start", "stop"))]
-    states = [shard["state"] for shard in entry["shards"]]
-    return (
-        isinstance(entry["specification"], dict)
-        and all(isinstance(number, int) for number in numbers)
-        and all(state in (DONE, PENDING, FAILED) for state in states)
-    )
-
-
-def provenance() -> dict[str, Any]:
-    """Return the versions that a result came from."""
-    packages = ("relulab", "numpy", "pandas", "pyarrow")
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None  # installed from a wheel, or no git here
-    return {
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "commit": commit,
-    }
-
-
-def _temporary(file: Path) -> Path:
-    # The leading dot hides it from pandas and pyarrow, which read every other file of a folder.
-    return file.with_name(f".{file.name}.{os.getpid()}.tmp")
+def _text(values: Any) -> str:
+    """Return JSON values as a text that is the same for the same values."""
+    return json.dumps(values, sort_keys=True)

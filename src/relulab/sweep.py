@@ -1,11 +1,13 @@
 """A sweep: numbers, axes and distributions that stand for up to billions of runs, made lazily."""
 
 import math
+import os
 import sys
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ from relulab.settings import (
 )
 from relulab.tasks import Lost
 from relulab.validation import (
+    LARGEST_SHARD,
+    MOST_SHARDS,
     Float64Array,
     InputError,
     finite_array,
@@ -48,9 +52,6 @@ from relulab.validation import (
 # Random values come from blocks of this many draws, each with a key of its own, so that a value
 # depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
 DRAWS_PER_BLOCK = 4096
-
-# A manifest lists its shards; beyond this a file for each is not the way to store a sweep.
-MOST_SHARDS = 100_000
 
 Value = float | npt.ArrayLike | Distribution
 
@@ -263,6 +264,7 @@ class Sweep:
         engine = resolved_engine(engine)
         n_jobs, threads = checked_n_jobs(n_jobs), engine == "compiled"
         instance_of("progress", progress, bool)
+        self._check_memory()
         _ = self.best_loss
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
@@ -274,6 +276,34 @@ class Sweep:
                 frames[i] = frame
                 bar.update(len(frame))
         return pd.concat(frames, ignore_index=True)
+
+    def _check_memory(self) -> None:
+        """Refuse to hold more runs at once than this machine has memory for."""
+        # Twice, because the parts are put together in the end.
+        needed, there = 2 * len(self) * sum(map(_width, self.columns.values())), memory()
+        if needed > there:
+            raise InputError(
+                f"run: {len(self):,} runs take about {needed / 1e9:,.0f} GB of memory, and this"
+                f" machine has {there / 1e9:,.0f} GB; take fewer draws, or let rl.main store them"
+                " in files, part by part"
+            )
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns of the results table and their types, as ``relulab.schema`` names them."""
+        start = {str(name): str(dtype) for name, dtype in self.parameters(0, 0).dtypes.items()}
+        final = dict.fromkeys((*PARAMETERS, "loss"), self.dtype)
+        if self.data.n_samples > 1:
+            final["excess_loss"] = self.dtype
+        final["gradient_norm"] = self.dtype
+        steps = {"steps_taken": "int64", "death_step": "Int64", "period": "Int64"}
+        return {**start, **final, **steps, "outcome": "outcome", "unit": "unit"}
+
+    @property
+    def bytes_per_run(self) -> int:
+        """How much disk a run takes, about."""
+        width = {name: _width(kind) for name, kind in self.columns.items()}
+        return sum(width.values()) - sum(width[name] - 1 for name in self.repeating_columns)
 
     @property
     def repeating_columns(self) -> list[str]:
@@ -304,17 +334,24 @@ class Sweep:
         }
 
 
-def shards(start: int, stop: int, shard_size: int | None = None) -> list[tuple[int, int]]:
-    """Return contiguous slices of runs start ... stop-1, each (start, stop)."""
+def shards(
+    start: int, stop: int, shard_size: int | None = None, n_there: int = 0
+) -> list[tuple[int, int]]:
+    """Return contiguous slices of runs start ... stop-1, each (start, stop).
+
+    ``n_there`` tells how many shards there are before them.
+    """
     if shard_size is None:
         # Small enough for progress to be seen and memory to be bounded, large enough for the
         # slowest network of a shard not to matter.
         shard_size = min(max((stop - start) // 32, 10_000), 250_000)
-    shard_size = whole_number("shard_size", shard_size, at_least=1)
-    if (stop - start) // shard_size > MOST_SHARDS:
+    shard_size = whole_number("shard_size", shard_size, at_least=1, at_most=LARGEST_SHARD)
+    if (stop - start) / shard_size > MOST_SHARDS - n_there:
         raise InputError(
             f"shard_size: expected at most {MOST_SHARDS:,} shards, got {stop - start:,} runs in"
-            f" shards of {shard_size:,}; take fewer draws or larger shards"
+            f" shards of {shard_size:,}"
+            + (f" beside {n_there:,} that are there" if n_there else "")
+            + "; take fewer draws or larger shards"
         )
     return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
 
@@ -336,6 +373,22 @@ def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
         raise InputError(f"{name}: expected an axis of distinct values, got some value twice")
     array.flags.writeable = False
     return array
+
+
+def _width(kind: str) -> int:
+    """Return how many bytes a value of a column takes, about."""
+    return {"float32": 4, "outcome": 1, "unit": 1}.get(kind, 8)
+
+
+def memory() -> float:
+    """Return how many bytes of memory this process may have; infinity if nobody says."""
+    limits = [float("inf")]
+    with suppress(AttributeError, ValueError, OSError):  # none of Windows
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+        with suppress(OSError, ValueError):
+            limits.append(float(Path("/sys/fs/cgroup", file).read_text()))
+    return min(limits)
 
 
 def _described(value: Any) -> Any:

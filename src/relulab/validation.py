@@ -1,6 +1,7 @@
 """Checks of what users pass in: one line that names the argument, what was expected, what came."""
 
 import numbers
+import re
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ Float64Array = npt.NDArray[np.float64]
 # What is larger is refused where it would be asked of the memory at once.
 MOST_NUMBERS = 10**9
 
+# A manifest lists its shards; beyond this a file for each is not the way to store a sweep.
+MOST_SHARDS = 100_000
+# A worker holds a shard in memory, and so does who reads its file.
+LARGEST_SHARD = 1_000_000
+
 LARGEST_SEED = 2**128 - 1  # as many bits as NumPy's generators are seeded with
 
 
@@ -21,7 +27,12 @@ class InputError(ValueError):
     """A mistake in an argument or in a file that the user named; its text is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without what a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", " ".join(text.splitlines()))
 
 
 def shown(value: object) -> str:

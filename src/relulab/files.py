@@ -1,0 +1,51 @@
+"""Files of a results folder: they appear whole or not at all, and what is half-written is ours."""
+
+import os
+import re
+import stat
+import uuid
+from pathlib import Path
+
+# A half-written file, in the folder itself: readers of runs/ take every file there, some of them
+# hidden ones, too.
+_TEMPORARY = re.compile(r"\.relulab-[0-9a-f]{32}\.tmp")
+
+
+def write_whole(folder: Path, file: Path, *content: bytes | memoryview) -> None:
+    """Write a file of a results folder so that it appears whole or not at all, also if power fails.
+
+    No folder is made, so that none comes back that was deleted meanwhile.
+    """
+    temporary = folder / f".relulab-{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("xb") as sink:
+            for part in content:
+                sink.write(part)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Delete the half-written files that killed processes left in a results folder."""
+    for file in folder.glob(".relulab-*.tmp"):
+        if _TEMPORARY.fullmatch(file.name) and is_regular(file):
+            file.unlink(missing_ok=True)
+
+
+def is_regular(file: Path) -> bool:
+    """Return whether a path is a file, and no link, folder or pipe; raise if nothing is there."""
+    return stat.S_ISREG(file.lstat().st_mode)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's list of files to disk, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

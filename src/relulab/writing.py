@@ -1,0 +1,165 @@
+"""Writes to a results folder: manifest, samples, records, parts; and what is said if it cannot."""
+
+import errno
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from relulab.data import TrainingSet
+from relulab.files import is_regular, remove_temporary_files, write_whole
+from relulab.locking import Ownership
+from relulab.manifest import Manifest
+from relulab.parquet import StoredTable, is_ours, write_table
+from relulab.results import SCALES, Part, Results
+from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, to_table
+from relulab.validation import InputError
+
+# What an operating system says where there is no room: on the disk, of a quota, of a file's size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class StorageError(OSError):
+    """The results folder takes no more: there is no room, or it is gone."""
+
+
+def no_room(folder: Path, why: object) -> StorageError:
+    """Return the error that says that there is no room, and what is kept."""
+    return StorageError(
+        f"{folder}: no room ({why}); what is finished is kept, and the same command goes on from"
+        " there when there is room"
+    )
+
+
+def gone(folder: Path) -> StorageError:
+    """Return the error that says that a folder is no longer there, or no longer ours."""
+    return StorageError(
+        f"{folder}: deleted, renamed, unlocked or taken over by another process while running;"
+        " nothing more is written, and the same command goes on from what is left"
+    )
+
+
+@contextmanager
+def told_in_a_line(folder: Path) -> Iterator[None]:
+    """Say what a full disk means for the results, whatever was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise no_room(folder, error) from None
+        raise
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the runs of a shard go; a worker gets it.
+
+    Attributes
+    ----------
+    file : Path
+        Absolute, because workers may live elsewhere.
+    about : dict
+        What the file is to say of itself.
+    columns : dict of str to str
+        The columns of all parts of the experiment; see ``relulab.schema``.
+    ours : Ownership
+    """
+
+    file: Path
+    about: dict[str, Any]
+    columns: Mapping[str, str]
+    ours: Ownership
+
+    def write(self, runs: pd.DataFrame, repeating: Sequence[str]) -> None:
+        """Store the runs of the shard; only the columns ``repeating`` have few distinct values."""
+        for folder in (self.file.parent.parent, self.file.parent):
+            folder.mkdir(exist_ok=True)  # but not the results folder, should it be gone
+        table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
+        write_table(self.ours.folder, self.file, table, self.about, [SWEEP, *repeating])
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The right to write to a folder, and how.
+
+    Attributes
+    ----------
+    results : Results
+    ours : Ownership
+    """
+
+    results: Results
+    ours: Ownership
+
+    def manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest.
+
+        Raises
+        ------
+        StorageError
+            If the folder is gone, or no longer ours.
+        """
+        if not self.ours.holds():
+            raise gone(self.results.folder)
+        text = manifest.to_text().encode()
+        write_whole(self.results.folder, self.results.manifest_file, text)
+
+    def data(self, sweep: str, data: TrainingSet) -> None:
+        """Store the samples of a sweep, with what leads back to the user's units."""
+        scales = {"x": asdict(data.x_scale), "target": asdict(data.target_scale)}
+        frame = pd.DataFrame({"x": data.x, "target": data.target})
+        self._table(
+            self.results.data_file(sweep), frame, {"sweep": sweep}, {SCALES: json.dumps(scales)}
+        )
+
+    def record(self, name: str, frame: pd.DataFrame) -> None:
+        """Store a record."""
+        if not isinstance(frame, pd.DataFrame):
+            raise InputError(f"record {name!r}: expected a DataFrame, got {type(frame).__name__}")
+        self._table(self.results.record_file(name), frame, {"record": name})
+
+    def _table(
+        self,
+        file: Path,
+        frame: pd.DataFrame,
+        about: Mapping[str, str],
+        metadata: Mapping[bytes, str] | None = None,
+    ) -> None:
+        file.parent.mkdir(exist_ok=True)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
+        write_table(self.results.folder, file, table, about)
+
+    def slot(self, part: Part, manifest: Manifest) -> Slot:
+        """Return where a worker is to write a part."""
+        return Slot(part.file.absolute(), part.about, manifest.columns, self.ours)
+
+    def fit(self, part: Part, stored: StoredTable, manifest: Manifest) -> None:
+        """Write a part of an earlier run anew if the columns of the experiment have changed."""
+        schema = arrow_schema(manifest.columns)
+        if not stored.schema.equals(schema):
+            table = in_schema(stored.read(None, ORDER), schema, stored.n_rows)
+            repeating = [SWEEP, *stored.with_dictionary()]
+            write_table(self.results.folder, part.file, table, part.about, repeating)
+
+    def remove(self) -> None:
+        """Delete what relulab wrote here but for figures and tables; leave everything else."""
+        folder = self.results.folder
+        try:
+            listed = {part.file for part in self.results.parts(self.results.manifest())}
+        except InputError:  # damaged, or of another format
+            listed = set()
+        places = ("runs/*/*.parquet", "records/*.parquet", "data/*.parquet")
+        for file in (file for place in places for file in folder.glob(place)):
+            if (file in listed and is_regular(file)) or is_ours(file):
+                file.unlink()
+        self.results.manifest_file.unlink(missing_ok=True)
+        for place in (*folder.glob("runs/*"), folder / "runs", folder / "records", folder / "data"):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+        remove_temporary_files(folder)
