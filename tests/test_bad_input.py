@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 
 import relulab as rl
 from relulab import figures, statistics, tables, theory
+from relulab.execution import run_sweeps
 from relulab.experiment import add_data_options, data_of
-from relulab.results import write_parquet
 
 POINT = rl.TrainingSet.point(1, 3)
 DATA = rl.TrainingSet([-1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
@@ -734,9 +734,10 @@ def made(value: Any) -> Any:
 
 def make_files():
     Path("data.csv").write_text("size,price,name\n1,2,a\n3,4,b\n")
-    results = rl.Results(STORED)
-    write_parquet(results.part_file("a", 0), RUNS)
-    write_parquet(results.record_file("trace"), TRACE)
+    run_sweeps(
+        {"a": SWEEP}, rl.Results(STORED), engine="lockstep", progress=False,
+        records={"trace": lambda: TRACE},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

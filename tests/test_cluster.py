@@ -21,7 +21,7 @@ CHILD = """
 import os, signal, sys
 import joblib
 import relulab as rl
-from relulab import cluster, execution
+from relulab import cluster, execution, planning
 from relulab.execution import run_sweeps
 
 SWEEP = rl.Sweep(
@@ -31,7 +31,7 @@ SWEEP = rl.Sweep(
 """
 HALF_WAY = """
     def interrupted(done, *rest):
-        quiet(interrupting(done), *rest)
+        return quiet(interrupting(done), *rest)
 
     def interrupting(done):
         for k, result in enumerate(done):
@@ -39,7 +39,7 @@ HALF_WAY = """
                 os.kill(victim, signal.SIGKILL)
             yield result
 
-    quiet, execution._note_results = execution._note_results, interrupted
+    quiet, execution._noted = execution._noted, interrupted
 """
 RUN = """
     with cluster.dask_cluster(address):
@@ -47,7 +47,7 @@ RUN = """
     sys.exit(failed)
 """
 SMALL_SHARDS = """
-    shards, execution.shards = execution.shards, lambda start, stop, _: shards(start, stop, 400)
+    shards, planning.shards = planning.shards, lambda start, stop, *_: shards(start, stop, 400)
 """
 N_SHARDS = 15
 
@@ -129,10 +129,10 @@ def finished(process, status):
 def failed_shards(process, folder):
     """Return the shards that failed, of which the exit status is the number."""
     out, errors = process.communicate(timeout=120)
-    shards = rl.Results(folder / "here").read_manifest()["sweeps"]["a"]["shards"]
-    failed = [shard for shard in shards if shard["state"] != "done"]
+    shards = rl.Results(folder / "here").manifest().sweeps["a"].shards
+    failed = [shard for shard in shards if shard.state != "done"]
     assert process.returncode == len(failed), out + errors
-    assert all("KilledWorker" in shard["error"] for shard in failed)
+    assert all("KilledWorker" in shard.error for shard in failed)
     return failed
 
 
@@ -193,7 +193,7 @@ def test_a_task_that_kills_its_workers_is_given_up(cluster, undisturbed, tmp_pat
     cluster.worker()
     cluster.worker()
     failed = failed_shards(cluster.child(code, RUN), tmp_path)
-    assert 800 in [shard["start"] for shard in failed]
+    assert 800 in [shard.start for shard in failed]
     assert len(failed) <= 2
     finished(cluster.child(RUN), 0)
     assert_whole(tmp_path, undisturbed)
@@ -250,13 +250,13 @@ def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
     code = """
     def full(sweep, start, *rest):
         if start == 800:
-            return {"state": "failed", "error": "", "full": "no room"}
+            return execution.Ended(error="it", no_room="no room")
         return quiet(sweep, start, *rest)
 
     quiet, execution._run_shard = execution._run_shard, full
     """
     line = only_error(cluster.child(SMALL_SHARDS, code, MAIN), 2)
-    assert line.startswith("error: no room; what is finished is kept")
+    assert "no room (no room); what is finished is kept" in line
     finished(cluster.child(RUN), 0)
     assert_whole(tmp_path, undisturbed)
 

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -110,18 +110,19 @@ def run_sweeps(
         writer.manifest(manifest)
         for name, make in records.items():
             writer.record(name, make())
-        todo = [
+        asked = [
             part
             for part in results.parts(manifest)
-            if part.sweep in sweeps
-            and part.shard.start < len(sweeps[part.sweep])
-            and not _is_done(part, manifest, writer)
+            if part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
         ]
+        todo = [part for part in asked if not _is_done(part, manifest, writer)]
         # All sweeps grow together, so that what is finished tells of each.
         todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
+        # The last shard that is asked for may have runs of more draws.
+        sweeps = {n: replace(sweep, draws=manifest.sweeps[n].draws) for n, sweep in sweeps.items()}
         for name in {part.sweep for part in todo}:
             _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
-        n_runs = sum(map(len, sweeps.values()))
+        n_runs = sum(len(part.shard) for part in asked)
         n_missing = sum(len(part.shard) for part in todo)
         if n_missing <= FEW_RUNS:
             n_jobs = 1

@@ -203,8 +203,8 @@ def read_manifest(file: Path) -> Manifest | None:
         return Manifest.from_text(file.read_bytes())
     except ValueError as error:  # also of JSON, of the encoding, and InputError
         raise InputError(
-            f"{file}: damaged, or written by another version of relulab ({error}); use --restart,"
-            " or --results with another folder"
+            f"{file}: expected a manifest of format {FORMAT}, got one that is damaged or of another"
+            f" version ({error}); use --restart, or --results with another folder"
         ) from None
 
 

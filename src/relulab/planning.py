@@ -53,6 +53,10 @@ def plan(
         instance_of(f"sweep {name!r}", sweep, Sweep)
     old = None if restart else results.manifest()
     there = old.sweeps if old else {}
+    if old is None and not restart and (runs := _parquet(results.strangers(None))):
+        raise InputError(
+            f"{results.manifest_file}: missing, but there are runs, such as {runs[0]}; {OTHERWISE}"
+        )
     if there and not set(there) & set(sweeps):
         there_name, asked = next(iter(there)), next(iter(sweeps), None)
         raise _refusal(results, "sweeps", shown(there_name), shown(asked) if asked else "none")
@@ -114,12 +118,18 @@ def _strangers(results: Results, manifest: Manifest, *, restart: bool) -> list[s
     found = results.strangers(manifest)
     if restart:
         found = [path for path in found if not _goes(path)]
-    if runs := [path for path in found if path.suffix.lower() == ".parquet"]:
+    if runs := _parquet(found):
         raise InputError(
             f"{runs[0]}: not one of the parts of these results, but pandas would read it as one;"
             " move it, or use --results with another folder"
         )
     return named(found)
+
+
+def _parquet(paths: list[Path]) -> list[Path]:
+    """Return the Parquet files among and in some paths."""
+    files = [file for path in paths for file in (path, *path.glob("*"))]
+    return [file for file in files if file.suffix.lower() == ".parquet" and file.is_file()]
 
 
 def _goes(path: Path) -> bool:

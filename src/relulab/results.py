@@ -14,6 +14,8 @@ runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,11 +28,6 @@ from relulab.names import checked_name, slug
 from relulab.parquet import DamagedFileError, StoredTable
 from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, is_read_as
 from relulab.validation import InputError, shown
-
-RUN_FIRST = "run the experiment first"
-
-# In the metadata of stored samples: what leads back to the user's units. pandas reads it as attrs.
-SCALES = b"PANDAS_ATTRS"
 
 
 class Part(NamedTuple):
@@ -221,8 +218,14 @@ class Results:
         InputError
             If there is no such record, or if its file is damaged.
         """
-        frame: pd.DataFrame = self._table(self.record_file(name), {"record": name}).to_pandas()
-        return frame
+        file = self.record_file(name)
+        with self._reading(file, f"the record {name!r}"):
+            stored = StoredTable.open(file)
+            if stored.about != {"record": name}:
+                raise DamagedFileError("it holds something else")
+            stored.check()
+            frame: pd.DataFrame = stored.read().to_pandas()
+            return frame
 
     def data(self, sweep: str | None = None) -> TrainingSet:
         """Return the samples that a sweep was trained on, with what leads back to their units.
@@ -242,28 +245,32 @@ class Results:
         names = sorted(manifest.sweeps)
         described = {name: _text(manifest.sweeps[name].specification["data"]) for name in names}
         if sweep is None and len(set(described.values())) > 1:
-            raise InputError(f"sweep: the sweeps' data differ; choose from {', '.join(names)}")
+            raise InputError(
+                f"sweep: expected one of {', '.join(names)}, whose data differ, got None"
+            )
         name = names[0] if sweep is None else self._known(sweep, manifest)
         file = self.data_file(name)
-        table = self._table(file, {"sweep": name})
-        try:
-            scales = json.loads(table.schema.metadata[SCALES])
+        missing = f"the samples of sweep {name!r}"
+        with self._reading(file, missing):
+            stored = StoredTable.open(file)
+            stored.check()
+            table = stored.read()
             data = TrainingSet(
                 *(table[column].to_numpy() for column in ("x", "target")),
-                x_scale=Scale(**scales["x"]),
-                target_scale=Scale(**scales["target"]),
+                x_scale=Scale(**stored.about["x"]),
+                target_scale=Scale(**stored.about["target"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(file, error) from None
-        if _text(data.specification()) != described[name]:
-            raise _damaged(file, "it holds other samples")
-        return data
+            if stored.about != about_data(name, data) or described[name] != _text(
+                data.specification()
+            ):
+                raise DamagedFileError("it holds other samples")
+            return data
 
     def _manifest(self) -> Manifest:
         """Return the manifest of a folder in which there are runs, or are to be."""
         manifest = self.manifest()
         if manifest is None or not manifest.sweeps:
-            raise InputError(f"{self.folder}: no runs; {RUN_FIRST}")
+            raise self._nothing("results")
         return manifest
 
     @staticmethod
@@ -271,7 +278,7 @@ class Results:
         """Return the name of a sweep that a manifest lists."""
         if not isinstance(sweep, str) or sweep not in manifest.sweeps:
             names = ", ".join(map(repr, sorted(manifest.sweeps)))
-            raise InputError(f"sweep: no sweep {shown(sweep)}; choose from {names}")
+            raise InputError(f"sweep: expected one of {names}, got {shown(sweep)}")
         return sweep
 
     def _finished(self, sweep: str | None) -> tuple[Manifest, list[Part]]:
@@ -282,44 +289,49 @@ class Results:
         parts = [part for part in self.parts(manifest, sweep) if part.file.exists()]
         if not parts:
             of_sweep = f" of sweep {sweep!r}" if sweep is not None else ""
-            raise InputError(f"{self.folder}: no finished runs{of_sweep} yet; {RUN_FIRST}")
+            raise self._nothing(f"results{of_sweep}")
         return manifest, parts
 
     def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
         """Return the runs of a part in some columns."""
         columns = {name: manifest.columns[name] for name in wanted if name != SWEEP}
-        try:
+        with self._reading(part.file, f"runs of sweep {part.sweep!r}"):
             stored = part.open()
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
                 raise DamagedFileError("its columns are of other types")
             table = stored.read([name for name in columns if name in there], ORDER)
-        except (OSError, DamagedFileError) as error:
-            raise _damaged(part.file, error) from None
         frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
         if columns:
             frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
         frame.insert(wanted.index(SWEEP), SWEEP, part.sweep)
         return frame
 
-    def _table(self, file: Path, about: dict[str, str]) -> Any:
-        """Return a stored table that is no part, as Arrow has it."""
+    def _nothing(self, what: str) -> InputError:
+        return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")
+
+    @contextmanager
+    def _reading(self, file: Path, what: str) -> Iterator[None]:
+        """Say in one line what is wrong with a file, or that what it is to hold is not there."""
         try:
-            stored = StoredTable.open(file)
-            if stored.about != about:
-                raise DamagedFileError("it holds something else")
-            stored.check()
-            return stored.read()
+            yield
         except FileNotFoundError:
-            [(kind, name)] = about.items()
-            kind = {"sweep": "samples of the sweep"}.get(kind, kind)
-            raise InputError(f"{self.folder}: no {kind} {name!r}; {RUN_FIRST}") from None
-        except (OSError, DamagedFileError) as error:
-            raise _damaged(file, error) from None
+            raise self._nothing(what) from None
+        except (OSError, DamagedFileError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file}: expected the file that relulab wrote, got a damaged one ({error}); run"
+                " the experiment again, which mends it"
+            ) from None
 
 
-def _damaged(file: Path, why: object) -> InputError:
-    return InputError(f"{file}: damaged ({why}); run the experiment again, which mends it")
+def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
+    """Return what a file of samples says of itself: whose they are, and their units."""
+    return {
+        "sweep": sweep,
+        "samples": data.specification(),
+        "x": asdict(data.x_scale),
+        "target": asdict(data.target_scale),
+    }
 
 
 def _checked_columns(columns: Sequence[str] | None, manifest: Manifest) -> list[str]:
@@ -334,7 +346,9 @@ def _checked_columns(columns: Sequence[str] | None, manifest: Manifest) -> list[
     ):
         raise InputError(f"columns: expected names of columns, got {shown(columns)}")
     if unknown := [name for name in columns if name not in there]:
-        raise InputError(f"columns: no column {shown(unknown[0])}; choose from {', '.join(there)}")
+        raise InputError(
+            f"columns: expected columns among {', '.join(there)}, got {shown(unknown[0])}"
+        )
     names = list(dict.fromkeys(columns))
     return names if SWEEP in names else [SWEEP, *names]
 

@@ -129,7 +129,8 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
     the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
     converged to a ``local`` optimum (or saddle), or was ``oscillating``, or still ``moving``. The
-    tolerance is in the units of the loss: where targets are small, take a smaller one.
+    tolerance is in the units of the loss: where targets are small, take a smaller one. In a table
+    with runs on one sample, too, what these found is missing, as their excess_loss is.
     """
     tolerance = _checked_tolerance(tolerance)
     checked_table("runs", runs)
@@ -148,7 +149,19 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
         ["diverged", "global", "died", "born_dead", "local", "oscillating"],
         "moving",
     )
-    return pd.Categorical(found, dtype=OPTIMA)
+    labels = pd.Series(pd.Categorical(found, dtype=OPTIMA))
+    return pd.Categorical(labels.mask(_on_one_sample(runs)), dtype=OPTIMA)
+
+
+def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which runs of a table are on one sample: they have no excess loss.
+
+    That of a run that diverged may be NaN on several samples, too; but one sweep's runs are all on
+    the same samples.
+    """
+    lacking = runs["excess_loss"].isna() & ~_holds(runs["outcome"] == "diverged")
+    sweep = runs["sweep"] if "sweep" in runs else np.zeros(len(runs))
+    return lacking.groupby(np.asarray(sweep), dropna=False).transform("any").to_numpy(bool)
 
 
 def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataFrame:

@@ -1,10 +1,9 @@
 """Writes to a results folder: manifest, samples, records, parts; and what is said if it cannot."""
 
 import errno
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from relulab.data import TrainingSet
 from relulab.files import is_regular, remove_temporary_files, write_whole
 from relulab.locking import Ownership
 from relulab.manifest import Manifest
-from relulab.parquet import StoredTable, is_ours, write_table
-from relulab.results import SCALES, Part, Results
+from relulab.parquet import DamagedFileError, StoredTable, is_ours, write_table
+from relulab.results import Part, Results, about_data
 from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, to_table
 from relulab.validation import InputError
 
@@ -111,11 +110,18 @@ class Writer:
 
     def data(self, sweep: str, data: TrainingSet) -> None:
         """Store the samples of a sweep, with what leads back to the user's units."""
-        scales = {"x": asdict(data.x_scale), "target": asdict(data.target_scale)}
-        frame = pd.DataFrame({"x": data.x, "target": data.target})
-        self._table(
-            self.results.data_file(sweep), frame, {"sweep": sweep}, {SCALES: json.dumps(scales)}
-        )
+        file, about = self.results.data_file(sweep), about_data(sweep, data)
+        try:
+            stored = StoredTable.open(file)
+            stored.check()
+            kept = stored.about == about
+        except (FileNotFoundError, DamagedFileError):
+            kept = False
+        if not kept:
+            frame = pd.DataFrame({"x": data.x, "target": data.target})
+            # So that pandas has the units, too.
+            frame.attrs = {name: about[name] for name in ("x", "target")}
+            self._table(file, frame, about)
 
     def record(self, name: str, frame: pd.DataFrame) -> None:
         """Store a record."""
@@ -123,16 +129,9 @@ class Writer:
             raise InputError(f"record {name!r}: expected a DataFrame, got {type(frame).__name__}")
         self._table(self.results.record_file(name), frame, {"record": name})
 
-    def _table(
-        self,
-        file: Path,
-        frame: pd.DataFrame,
-        about: Mapping[str, str],
-        metadata: Mapping[bytes, str] | None = None,
-    ) -> None:
+    def _table(self, file: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
         file.parent.mkdir(exist_ok=True)
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
         write_table(self.results.folder, file, table, about)
 
     def slot(self, part: Part, manifest: Manifest) -> Slot:
