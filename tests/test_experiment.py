@@ -20,7 +20,7 @@ from relulab import figures, statistics
 from relulab.execution import Ended, run_sweeps
 from relulab.experiment import write_report
 from relulab.parquet import StoredTable, write_table
-from relulab.schema import ORDER
+from relulab.schema import COLUMNS
 
 ROOT = Path(__file__).parent.parent
 SWEEP = rl.Sweep(
@@ -120,7 +120,7 @@ def test_a_part_with_too_few_rows_is_computed_again(results):
     file = results.part_file("a", 1)
     whole = file.read_bytes()
     table = StoredTable.open(file)
-    write_table(results.folder, file, table.read(None, ORDER).slice(0, 49), table.about)
+    write_table(results.folder, file, table.read(None, COLUMNS).slice(0, 49), table.about)
     run_sweeps({"a": SWEEP}, results, progress=False)
     assert file.read_bytes() == whole
 

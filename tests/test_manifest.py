@@ -85,7 +85,8 @@ NUMBERS = (
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b"{", b"[]", b"\xff", b"\xff\xfe", b"null", b"3", b'"a"', b'{"format": 99, "sweeps": {}}',
+        b"", b"{", b"[]", b"\xff", b"\xff\xfe", b"null", b"3", b'"a"',
+        b'{"format": 99, "sweeps": {}}',
         b'{"format": 2, "sweeps": {}}', b'{"format": 3}', b'{"format": true}', b'{"format": [3]}',
         b"[" * 100_000, b'{"a":' * 100_000, b'{"format": ' + b"9" * 10_000 + b"}", b"NaN",
         b'{"format": "\x1b[31m3"}', b'{"format": 3, "sweeps": "\\u001b[31mred"}',
@@ -144,6 +145,7 @@ CHANGES = {
     "an unknown column": changed(
         ("sweeps", "a", "columns"), lambda columns: columns | {"\x1b[31m": "int64"}
     ),
+    "a column of another kind": changed(("sweeps", "a", "columns", "w"), "outcome"),
     "a column of an unknown kind": changed(("sweeps", "a", "columns", "w"), "list"),
     "a kind that is a list": changed(("sweeps", "a", "columns", "w"), ["float64"]),
     "no columns": changed(("sweeps", "a", "columns"), {}),

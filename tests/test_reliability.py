@@ -364,3 +364,315 @@ def test_partial_results_are_told_and_drawn(results, capsys):
     assert table["count"].sum() == 200
     assert np.all(table["n_runs"] == 200)
     assert Path(results.folder / ".lock").exists()  # reading takes no lock, and changes none
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_part_that_was_damaged_before_the_manifest_knew_it_is_found(
+    results, undisturbed, seed, capsys
+):
+    """As when the process is killed just after writing it, and then the disk goes bad."""
+    run_sweeps({"a": SWEEP}, results, shard_size=4_000, progress=False)
+    manifest = results.manifest()
+    for shard in manifest.sweeps["a"].shards:
+        shard.state, shard.seconds = "pending", None
+    results.manifest_file.write_text(manifest.to_text())
+    before = stamps(results)
+    file = random.Random(seed).choice(results.part_files())
+    content = bytearray(file.read_bytes())
+    place = len(content) - random.Random(seed).randrange(9, 3_000)  # in the footer
+    content[place] ^= 1 << seed
+    file.write_bytes(content)
+    with pytest.raises(rl.InputError, match=r"part-0.*damaged one"):
+        results.load()
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+    assert f"{file}: damaged (" in capsys.readouterr().err
+    assert_whole(results, undisturbed)
+    assert {f for f, stamp in stamps(results).items() if before[f] != stamp} == {file}
+
+
+def test_a_part_of_other_runs_in_the_place_of_ours_is_computed_again(results, tmp_path, capsys):
+    """Whole in itself, it has another seed, or is another part; so nobody's runs count as ours."""
+    other = rl.Results(tmp_path / "other")
+    small = replace(SWEEP, draws=100)
+    run_sweeps({"a": small}, results, shard_size=100, progress=False)
+    run_sweeps({"a": replace(small, seed=1)}, other, shard_size=100, progress=False)
+    one, two, three = results.part_files()
+    one.write_bytes(other.part_file("a", 0).read_bytes())
+    two.write_bytes(three.read_bytes())
+    with pytest.raises(rl.InputError, match=r"part-00000.*it holds other runs"):
+        results.load()
+    assert run_sweeps({"a": small}, results, progress=False) == 0
+    assert capsys.readouterr().err.count("it holds other runs") == 2
+    assert_whole(results, small.run())
+
+
+def test_a_missing_part_is_called_missing(results, capsys):
+    run_sweeps({"a": replace(SWEEP, draws=100)}, results, progress=False)
+    file = results.part_file("a", 0)
+    file.unlink()
+    assert run_sweeps({"a": replace(SWEEP, draws=100)}, results, progress=False) == 0
+    assert capsys.readouterr().err == f"{file}: missing; it is computed again\n"
+
+
+RECORDED = rl.Experiment(
+    file="record.py",
+    question="Which?",
+    sweeps={"a": replace(SWEEP, draws=100)},
+    records={"numbers": lambda options: pd.DataFrame({"n": range(1000)})},
+    report=lambda found: [
+        ("numbers", found.load_record("numbers")),
+        ("x", pd.DataFrame({"x": found.data("a").x})),
+        ("rates", rl.statistics.outcome_rates(found)),
+    ],
+)
+
+
+@pytest.mark.parametrize("what", ["records/numbers.parquet", "data/a.parquet"])
+@pytest.mark.parametrize("damage", ["flipped", "short", "empty", "of others", "missing"])
+def test_a_damaged_record_is_named_in_one_line_and_made_again(results, capsys, what, damage):
+    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    assert rl.main(RECORDED, options) == 0
+    file = results.folder / what
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    elif damage == "of others":
+        pd.DataFrame({"n": range(1000), "x": 1.0, "target": 3.0}).to_parquet(file)
+    else:
+        half = len(content) // 2
+        flipped = content[:half] + bytes([content[half] ^ 4]) + content[half + 1 :]
+        file.write_bytes({"flipped": flipped, "short": content[:half], "empty": b""}[damage])
+    capsys.readouterr()
+    assert rl.main(RECORDED, [*options[:2], "--figures"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert ("found none" if damage == "missing" else str(file)) in error
+    assert rl.main(RECORDED, options) == 0
+    assert file.read_bytes() == content
+
+
+def test_records_come_first_so_figures_can_be_drawn_while_a_sweep_runs(results, capsys):
+    asked = []
+
+    class Asking(rl.Sweep):
+        def train(self, start, stop, engine):
+            if start:
+                asked.append(rl.main(RECORDED, ["--figures", "--results", str(results.folder)]))
+            return super().train(start, stop, engine)
+
+    names = [name for name in SWEEP.__dataclass_fields__ if name != "_values"]
+    sweep = Asking(**{name: getattr(RECORDED.sweeps["a"], name) for name in names})
+    made = {name: lambda: make(None) for name, make in RECORDED.records.items()}
+    run_sweeps({"a": sweep}, results, shard_size=100, engine="lockstep", records=made,
+               progress=False)  # fmt: skip
+    assert asked == [0, 0]
+    assert "200 runs are not finished" in capsys.readouterr().out
+
+
+def test_if_all_shards_fail_their_reason_is_told(results, capsys, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("the third\x1b[31m law")
+
+    monkeypatch.setattr(rl.Sweep, "train", fails)
+    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    assert rl.main(RECORDED, options) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: 1 of 1 shards failed, the first with RuntimeError: the third")
+    assert "\x1b" not in error
+    monkeypatch.undo()
+    assert rl.main(RECORDED, options) == 0
+
+
+@posix
+@pytest.mark.parametrize("place", ["runs", "runs/a", "records", "data", "manifest.json", ".lock",
+                                   ".owner.json"])  # fmt: skip
+def test_links_that_lead_elsewhere_are_refused(results, tmp_path, place, capsys):
+    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    assert rl.main(RECORDED, options) == 0
+    elsewhere = tmp_path / "larger disk"
+    link = results.folder / place
+    if link.exists():
+        link.rename(elsewhere)
+    else:
+        elsewhere.write_text("mine")
+    link.symlink_to(elsewhere)
+    hidden = tmp_path / f".relulab-{'0' * 32}.tmp"
+    hidden.write_text("mine")
+    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    capsys.readouterr()
+    for more in ([], ["--restart", "--seed", "1"]):
+        assert rl.main(RECORDED, [*options, *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert str(link) in error
+        assert error.count("\n") == 1
+        assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+@posix
+def test_a_results_folder_that_is_a_link_is_followed(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    assert rl.main(RECORDED, ["--results", str(tmp_path / "results")]) == 0
+    assert len(rl.Results(tmp_path / "disk").load()) == 300
+
+
+@posix
+def test_figures_and_tables_are_not_written_through_links(results, tmp_path):
+    assert rl.main(RECORDED, ["--results", str(results.folder)]) == 0
+    mine = tmp_path / "mine.csv"
+    mine.write_text("mine")
+    table = results.folder / "rates.csv"
+    content = table.read_bytes()
+    table.unlink()
+    table.symlink_to(mine)
+    assert rl.main(RECORDED, ["--figures", "--results", str(results.folder)]) == 0
+    assert mine.read_text() == "mine"
+    assert table.read_bytes() == content
+
+
+LOST = {
+    "deleted": "shutil.rmtree(results.folder)",
+    "renamed": "os.rename(results.folder, str(results.folder) + '.moved')",
+    "unlocked": "os.unlink(results.folder / '.owner.json')",
+    "taken over": "(results.folder / '.owner.json').write_text('{}')",
+}
+
+
+@posix
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("how", LOST)
+def test_a_folder_that_goes_away_is_told_in_one_line_and_does_not_come_back(
+    results, undisturbed, how, n_jobs
+):
+    code = f"""
+    import shutil
+    from relulab import planning
+    class Losing(rl.Sweep):
+        def train(self, start, stop, engine):
+            if start == 1200:
+                {LOST[how]}
+            return super().train(start, stop, engine)
+
+    Losing.__module__ = "__main__"
+    losing = Losing(**{{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                       if name != "_values"}})
+    planned = planning.shards
+    planning.shards = lambda start, stop, *_: planned(start, stop, 400)
+    experiment = rl.Experiment(file="lost.py", question="Where?", sweeps={{"a": losing}},
+                               report=lambda results: ())
+    sys.exit(rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "lockstep",
+                                  "--results", sys.argv[1]]))
+    """
+    process = child(code, results.folder)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    last = errors.splitlines()[-1]
+    assert last.startswith(f"error: {results.folder}: deleted, renamed, unlocked or taken over")
+    assert errors.count("error") == 1
+    assert "Traceback" not in errors
+    if how in ("deleted", "renamed"):
+        assert not results.folder.exists()
+    if how == "renamed":
+        results.folder.with_name("here.moved").rename(results.folder)
+    if how == "taken over":
+        (results.folder / ".owner.json").unlink()
+    finished = stamps(results)
+    assert bool(finished) == (how != "deleted")
+    run_sweeps({"a": SWEEP}, results, shard_size=SHARD, progress=False)
+    assert finished.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
+@posix
+def test_a_disk_that_stays_full_is_told_in_one_line(results, undisturbed):
+    """Nothing at all can be written any more, not even the manifest."""
+    full = """
+        import resource
+        train = rl.Sweep.train
+        class Filling(rl.Sweep):
+            def train(self, start, stop, engine):
+                runs = super().train(start, stop, engine)
+                if start == 1200:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+                return runs
+        Filling.__module__ = "__main__"
+        from relulab import planning
+        filling = Filling(**{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                             if name != "_values"})
+        planned = planning.shards
+        planning.shards = lambda start, stop, *_: planned(start, stop, 400)
+        experiment = rl.Experiment(file="full.py", question="When?", sweeps={"a": filling},
+                                   report=lambda results: ())
+        sys.exit(rl.main(experiment, ["--jobs", "1", "--engine", "lockstep",
+                                      "--results", sys.argv[1]]))
+    """
+    process = child(full, results.folder)
+    _, errors = process.communicate()
+    assert process.returncode == 2, errors
+    last = errors.splitlines()[-1]
+    assert last.startswith(f"error: {results.folder}: no room ([Errno 27] File too large")
+    assert "what is finished is kept" in last
+    assert errors.count("error") == 1
+    assert len(results.part_files()) == 3
+    finished = stamps(results)
+    assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
+    assert finished.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
+@posix
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupts_that_follow_the_first_change_nothing(results, undisturbed, n_jobs):
+    """They arrive within all that the first one leads to: writing, cleaning up, telling."""
+    code = f"""
+    from pathlib import Path
+    from relulab import planning, writing
+
+    begun = Path(sys.argv[1] + ".interrupted")
+    parent = os.getpid()
+
+    class Interrupting(rl.Sweep):
+        def train(self, start, stop, engine):
+            if start == 2000:
+                begun.touch()
+                os.kill(parent, signal.SIGINT)
+            return super().train(start, stop, engine)
+
+    def interrupted(function):
+        def interrupting(*arguments, **options):
+            if begun.exists() and os.getpid() == parent:
+                os.kill(parent, signal.SIGINT)
+                print("again", flush=True)
+            return function(*arguments, **options)
+        return interrupting
+
+    Interrupting.__module__ = "__main__"
+    sweep = Interrupting(**{{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                            if name != "_values"}})
+    planned = planning.shards
+    planning.shards = lambda start, stop, *_: planned(start, stop, 400)
+    writing.Writer.manifest = interrupted(writing.Writer.manifest)
+    os.fsync = interrupted(os.fsync)
+    os.replace = interrupted(os.replace)
+    rl.Results.n_missing = interrupted(rl.Results.n_missing)
+    experiment = rl.Experiment(file="again.py", question="When?", sweeps={{"a": sweep}},
+                               report=lambda results: ())
+    folder = sys.argv[1]
+    sys.argv[1:] = ["--jobs", "{n_jobs}", "--engine", "lockstep", "--results", folder]
+    sys.exit(rl.main(experiment))
+    """
+    process = child(code, results.folder)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert output.count("again") >= 4
+    assert errors.splitlines()[-1].startswith("interrupted: what is finished is kept in")
+    assert "Traceback" not in errors
+    assert not list(results.folder.rglob("*.tmp"))
+    assert not (results.folder / ".owner.json").exists()
+    finished = stamps(results)
+    assert finished
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert finished.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)

@@ -18,7 +18,7 @@ from relulab import statistics
 from relulab.execution import run_sweeps
 from relulab.names import slug
 from relulab.parquet import write_table
-from relulab.schema import ORDER
+from relulab.schema import COLUMNS
 
 POINT = rl.TrainingSet.point(1, 3)
 THREE = rl.TrainingSet([-1.0, 0.5, 2.0], [2.0, -1.0, 3.0])
@@ -45,7 +45,8 @@ KINDS = {
 }  # fmt: skip
 
 NAMES = ["a", "A", "a/b", "a%20b", "1", "2", "../../up", "é", "e\u0301", "con", "x" * 300,
-         "a=b", "sweep=a", "_hidden", ".hidden", "it's \"so\"", "*[a]?{}", "%s", "a\\b", "None", " a "]  # fmt: skip
+         "a=b", "sweep=a", "_hidden", ".hidden", "it's \"so\"", "*[a]?{}", "%s", "a\\b",
+         "None", " a "]  # fmt: skip
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def expected_of(sweeps):
             | {column: runs[column].to_numpy(object, na_value=None) if runs[column].dtype == "Int64"
                else runs[column].astype(object).to_numpy() for column in runs}
         )  # fmt: skip
-    columns = [name for name in ORDER if any(name in frame for frame in frames)]
+    columns = [name for name in COLUMNS if any(name in frame for frame in frames)]
     return {
         name: np.concatenate(
             [frame.get(name, np.full(len(frame["sweep"]), None)) for frame in frames]

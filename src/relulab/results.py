@@ -26,7 +26,7 @@ from relulab.data import Scale, TrainingSet
 from relulab.manifest import Manifest, Shard, SweepEntry, read_manifest
 from relulab.names import checked_name, slug
 from relulab.parquet import DamagedFileError, StoredTable
-from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, is_read_as
+from relulab.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as
 from relulab.validation import InputError, shown
 
 
@@ -300,7 +300,7 @@ class Results:
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
                 raise DamagedFileError("its columns are of other types")
-            table = stored.read([name for name in columns if name in there], ORDER)
+            table = stored.read([name for name in columns if name in there], COLUMNS)
         frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
         if columns:
             frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()

@@ -19,23 +19,22 @@ from relulab.settings import RATES
 
 SWEEP = "sweep"
 
-# All columns that runs may have, in the order in which they are stored.
-ORDER = (
-    SWEEP,
-    "run",
-    "draw",
-    *(f"{name}0" for name in PARAMETERS),
-    *RATES,
-    *PARAMETERS,
-    "loss",
-    "excess_loss",
-    "gradient_norm",
-    "steps_taken",
-    "death_step",
-    "period",
-    "outcome",
-    "unit",
-)
+# All columns that runs may have, in the order in which they are stored, and the types that each may
+# have in a sweep.
+_INITIAL, _FLOAT = ("float64",), ("float32", "float64")
+COLUMNS = {
+    SWEEP: ("string",),
+    "run": ("int64",),
+    "draw": ("int64",),
+    **{f"{name}0": _INITIAL for name in PARAMETERS},
+    **dict.fromkeys(RATES, _INITIAL),
+    **dict.fromkeys((*PARAMETERS, "loss", "excess_loss", "gradient_norm"), _FLOAT),
+    "steps_taken": ("int64",),
+    "death_step": ("Int64",),
+    "period": ("Int64",),
+    "outcome": ("outcome",),
+    "unit": ("unit",),
+}
 
 # The types of columns as a manifest names them: pandas' name, and Arrow's type.
 _WORDS = pa.dictionary(pa.int8(), pa.string())
@@ -61,15 +60,15 @@ ARROW = {
 
 def checked_columns(columns: Mapping[str, str]) -> None:
     """Refuse with ``ValueError`` what are not columns of runs with their types."""
-    wrong = [name for name, kind in columns.items() if name not in ORDER or kind not in ARROW]
-    if wrong or not columns:
-        raise ValueError(f"it lacks known columns: {wrong[:1]}")
+    known = [kind in COLUMNS.get(name, ()) for name, kind in columns.items()]
+    if not (known and all(known)):
+        raise ValueError("it lacks known columns")
 
 
 def merged(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return the columns, with their types, that hold those of several sweeps."""
     together = {SWEEP: "string"}
-    for name in ORDER[1:]:
+    for name in list(COLUMNS)[1:]:
         kinds = {one[name] for one in columns if name in one}
         if not kinds:
             continue

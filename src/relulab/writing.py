@@ -16,7 +16,7 @@ from relulab.locking import Ownership
 from relulab.manifest import Manifest
 from relulab.parquet import DamagedFileError, StoredTable, is_ours, write_table
 from relulab.results import Part, Results, about_data
-from relulab.schema import ORDER, SWEEP, arrow_schema, in_schema, to_table
+from relulab.schema import COLUMNS, SWEEP, arrow_schema, in_schema, to_table
 from relulab.validation import InputError
 
 # What an operating system says where there is no room: on the disk, of a quota, of a file's size.
@@ -142,7 +142,7 @@ class Writer:
         """Write a part of an earlier run anew if the columns of the experiment have changed."""
         schema = arrow_schema(manifest.columns)
         if not stored.schema.equals(schema):
-            table = in_schema(stored.read(None, ORDER), schema, stored.n_rows)
+            table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
             repeating = [SWEEP, *stored.with_dictionary()]
             write_table(self.results.folder, part.file, table, part.about, repeating)
 

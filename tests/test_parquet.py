@@ -1,0 +1,142 @@
+"""Files that know themselves: whatever bit of one is struck, it is found, or harms nothing."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from relulab.files import remove_temporary_files
+from relulab.parquet import MARK, DamagedFileError, StoredTable, is_ours, write_table
+
+FRAME = pd.DataFrame(
+    {
+        "run": range(8),
+        "w": np.linspace(-1, 1, 8),
+        "few": [1.5, 1.5, 2.5, 2.5] * 2,
+        "period": pd.array([1, None] * 4, "Int64"),
+        "word": ["a", "b"] * 4,
+    }
+)
+TABLE = pa.Table.from_pandas(FRAME, preserve_index=False)
+ABOUT = {"name": 'a "body": "\u00e9', "start": 0}
+
+
+@pytest.fixture
+def file(tmp_path):
+    write_table(tmp_path, tmp_path / "t.parquet", TABLE, ABOUT, ["few", "word"])
+    return tmp_path / "t.parquet"
+
+
+def read_whole(file):
+    stored = StoredTable.open(file)
+    stored.check()
+    return stored
+
+
+def test_it_comes_back_with_what_it_is_about(file):
+    stored = read_whole(file)
+    assert stored.about == ABOUT
+    assert stored.n_rows == 8
+    assert stored.read(None, ["few", "word"]).equals(TABLE)
+    assert stored.with_dictionary() == ["few", "word"]
+    pd.testing.assert_frame_equal(pd.read_parquet(file), FRAME)
+    assert is_ours(file)
+
+
+def test_the_same_table_gives_the_same_bytes(file, tmp_path):
+    again = tmp_path / "again.parquet"
+    write_table(tmp_path, again, TABLE, ABOUT, ["few", "word"])
+    assert again.read_bytes() == file.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"t.parquet", "again.parquet"}
+
+
+def test_every_flipped_bit_of_a_file_is_found(file):
+    content = file.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << (place % 8)
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedFileError):
+            read_whole(file)
+
+
+def test_what_is_read_without_looking_at_the_whole_is_right_or_refused(file):
+    """Of a footer every bit is looked at; of the pages, those that are read."""
+    content = file.read_bytes()
+    for place in range(len(content)):
+        for bit in (place % 8, (place + 3) % 8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            file.write_bytes(damaged)
+            try:
+                read = StoredTable.open(file).read(None, ["few", "word"])
+            except DamagedFileError:
+                continue
+            assert read.equals(TABLE), (place, bit)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 4, b"\xff" * 8 + b"PAR1", b"x" * 100])
+def test_what_is_no_parquet_file_is_refused(file, content):
+    file.write_bytes(content)
+    with pytest.raises(DamagedFileError):
+        StoredTable.open(file)
+    assert not is_ours(file)
+
+
+def test_every_shortened_file_is_refused(file):
+    content = file.read_bytes()
+    for length in range(0, len(content), 7):
+        file.write_bytes(content[:length])
+        with pytest.raises(DamagedFileError):
+            read_whole(file)
+
+
+def test_files_of_others_are_refused(file):
+    FRAME.to_parquet(file)
+    with pytest.raises(DamagedFileError, match="no file of relulab's"):
+        StoredTable.open(file)
+    assert not is_ours(file)
+    table = TABLE.replace_schema_metadata({MARK: b"1"})  # as format 2 wrote them
+    pq.write_table(table, file)
+    with pytest.raises(DamagedFileError, match="no file of relulab's, or of another version"):
+        StoredTable.open(file)
+    assert is_ours(file)
+
+
+def test_a_file_that_unpacks_to_more_memory_than_disk_is_refused(file, monkeypatch):
+    """A few kilobytes of zeros: compressed, or in a dictionary where there should be none."""
+    zeros = pa.table({"w": np.zeros(1_000_000)})
+    write_table(file.parent, file, zeros, {}, ["w"])
+    assert file.stat().st_size < 10_000
+    with pytest.raises(DamagedFileError, match="compressed"):
+        read_whole(file).read()
+    assert read_whole(file).read(None, ["w"]).num_rows == 1_000_000
+
+    def compressed(*arguments, real=pq.ParquetWriter, **options):
+        return real(*arguments, **options | {"compression": "zstd"})
+
+    monkeypatch.setattr(pq, "ParquetWriter", compressed)
+    write_table(file.parent, file, zeros, {})
+    monkeypatch.undo()
+    assert file.stat().st_size < 100_000
+    with pytest.raises(DamagedFileError, match="compressed"):
+        read_whole(file).read()
+
+
+def test_only_half_written_files_of_ours_are_deleted(tmp_path):
+    ours = tmp_path / f".relulab-{'0123456789abcdef' * 2}.tmp"
+    kept = [".relulab-1.tmp", ".part-00000.parquet.1.tmp", ".x.tmp", "relulab.tmp",
+            f".relulab-{'g' * 32}.tmp", f".relulab-{'0' * 32}.tmp.txt"]  # fmt: skip
+    for name in (ours.name, *kept):
+        (tmp_path / name).write_text("mine")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    if os.name == "posix":
+        kept.append(f".relulab-{'1' * 32}.tmp")
+        (tmp_path / kept[-1]).symlink_to(elsewhere)
+    remove_temporary_files(tmp_path)
+    assert not ours.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "elsewhere"}
