@@ -1,7 +1,11 @@
 """Checks of what users pass in: one line that names the argument, what was expected, what came."""
 
 import numbers
-from collections.abc import Collection, Hashable, Sequence
+import re
+import shlex
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,12 +20,44 @@ MOST_NUMBERS = 10**9
 
 LARGEST_SEED = 2**128 - 1  # as many bits as NumPy's generators are seeded with
 
+# How messages name arguments: None in Python; else as options, those of other names by this.
+_option_names: ContextVar[Mapping[str, str] | None] = ContextVar("option_names", default=None)
+
 
 class InputError(ValueError):
     """A mistake in an argument or in a file that the user named; its text is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(printable(" ".join(message.splitlines())))
+
+
+def argument(name: str, value: str | None = None) -> str:
+    """Return how a message names an argument, with the value that it suggests if there is one.
+
+    Python callers are told ``missing='drop'``; where arguments come from the command line, see
+    ``named_as_options``, users are told ``--missing drop``.
+    """
+    names = _option_names.get()
+    if names is None:
+        return name if value is None else f"{name}={value!r}"
+    option = "--" + names.get(name, name).replace("_", "-")
+    # A tab is written as one types it, \t.
+    return option if value is None else f"{option} {shlex.quote(repr(value)[1:-1])}"
+
+
+@contextmanager
+def named_as_options(**names: str) -> Iterator[None]:
+    """Let messages name arguments as options of the command line; ``path="csv"`` renames one."""
+    token = _option_names.set(names)
+    try:
+        yield
+    finally:
+        _option_names.reset(token)
+
+
+def printable(text: str) -> str:
+    """Return a text without the control characters that a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 def shown(value: object) -> str:
