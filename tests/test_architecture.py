@@ -14,7 +14,9 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
-    {"columns", "tallies", "tasks"},
+    {"csv_files", "notation", "tallies", "tasks"},
+    {"columns"},
+    {"csv_columns"},
     {
         "outcome",
         "network",

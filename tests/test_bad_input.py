@@ -421,9 +421,12 @@ CALLS = {
     ),
     "TrainingSet.from_csv": Call(
         rl.TrainingSet.from_csv,
-        {"path": "data.csv", "x": "size", "target": "price", "missing": "refuse", "standardize": False},
-        {"path": PATHS, "missing": words("drop"), "x": words("price", "name"), "target": words("size", "name")},
-        named={"path": "CSV file"},
+        {"path": "data.csv", "x": "size", "target": "price", "missing": "refuse", "standardize": False,
+         "sep": ",", "decimal": ".", "thousands": None, "encoding": "utf-8"},
+        {"path": PATHS, "missing": words("drop"), "x": words("price", "name"), "target": words("size", "name"),
+         "sep": words(";", "\t", '"', "\n"), "decimal": words(",", ".."), "thousands": words(*",.' _"),
+         "encoding": words("utf-16", "hex", "cp037")},
+        named={"path": "CSV file", "encoding": "CSV file|x"},
     ),
     "TrainingSet.from_frame": Call(
         rl.TrainingSet.from_frame,
@@ -768,8 +771,8 @@ def test_valid_arguments_are_valid(name, folder):
     clean(folder)
 
 
-# What a user should be told: rows without a value, a letter that no font has.
-pytestmark = pytest.mark.filterwarnings("ignore:.*(dropped|Glyph)")
+# What a user should be told: rows without a value, dates, a letter that no font has.
+pytestmark = pytest.mark.filterwarnings("ignore:.*(dropped|counted in days|Glyph)")
 
 NAMES = [name for name, call in CALLS.items() if call.valid]
 OTHERS = [name for name in NAMES if not name.startswith("figures.")]
@@ -931,6 +934,10 @@ OPTIONS: dict[str, list[list[str]]] = {
     "--x": [["size"], ["name"], *([word] for word in WORDS)],
     "--target": [["price"], ["size"], *([word] for word in WORDS)],
     "--missing": [["drop"], ["keep"], [""]],
+    "--sep": [[";"], [","], ["\\t"], ["\t"], *([word] for word in WORDS)],
+    "--decimal": [[","], ["."], *([word] for word in WORDS)],
+    "--thousands": [[","], ["."], ["'"], [" "], *([word] for word in WORDS)],
+    "--encoding": [["utf-16"], ["latin-1"], ["hex"], *([word] for word in WORDS)],
     "--scheduler": [[""], [" "], ["no address"], ["127.0.0.1"], ["http://127.0.0.1:1"], ["tls://127.0.0.1:1"]],
     "--no-such-option": [[], ["1"]],
     "-q": [[]],

@@ -495,8 +495,8 @@ def test_an_experiment_on_the_users_data(tmp_path, capsys):
     options = ["--quick", "--draws", "40", "--max-steps", "2000", "--results", str(tmp_path / "r")]
     assert rl.main(experiment, [*columns, *options]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: missing: ")
-    assert "row 21" in error
+    assert error.startswith("error: --missing: ")
+    assert "(line 22); --missing drop drops them" in error
     assert not (tmp_path / "r").exists()
     assert rl.main(experiment, [*columns, "--missing", "drop", *options]) == 0
     captured = capsys.readouterr()
@@ -515,11 +515,11 @@ def test_an_experiment_on_the_users_data(tmp_path, capsys):
     ("message", "options"),
     [
         ("--csv: expected --x COLUMN and --target COLUMN", ["--csv", "FILE"]),
-        ("--missing: expected with --csv FILE, got no --csv", ["--x", "dose"]),
+        ("--x: expected with --csv FILE, got no --csv", ["--x", "dose"]),
         ("--missing: expected with --csv FILE, got no --csv", ["--missing", "drop"]),
         ("--x: expected none with --figures", ["--figures", "--csv", "FILE", "--x", "dose"]),
-        ("x: expected a column of", ["--csv", "FILE", "--x", "size", "--target", "answer"]),
-        ("missing: expected one of refuse, drop", ["--csv", "FILE", "--x", "dose", "--target",
+        ("--x: expected a column of", ["--csv", "FILE", "--x", "size", "--target", "answer"]),
+        ("--missing: expected one of refuse, drop", ["--csv", "FILE", "--x", "dose", "--target",
                                                    "answer", "--missing", "guess"]),
         ("expected a CSV file", ["--csv", "nowhere.csv", "--x", "dose", "--target", "answer"]),
     ],

@@ -463,7 +463,7 @@ def test_records_come_first_so_figures_can_be_drawn_while_a_sweep_runs(results, 
 
     names = [name for name in SWEEP.__dataclass_fields__ if name != "_values"]
     sweep = Asking(**{name: getattr(RECORDED.sweeps["a"], name) for name in names})
-    made = {name: lambda: make(None) for name, make in RECORDED.records.items()}
+    made = {"numbers": lambda: RECORDED.records["numbers"](None)}
     run_sweeps({"a": sweep}, results, shard_size=100, engine="lockstep", records=made,
                progress=False)  # fmt: skip
     assert asked == [0, 0]

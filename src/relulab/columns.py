@@ -1,97 +1,174 @@
-"""Two columns of numbers out of a table or a file; what is not a number is refused by its row."""
+"""Two columns of a table as numbers; what is no number is refused by its row."""
 
-import numbers
-from collections.abc import Collection, Hashable
-from os import PathLike
-from pathlib import Path
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_float_dtype, is_integer_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_float_dtype, is_integer_dtype
 
-from relulab.validation import Float64Array, InputError, shown
+from relulab.notation import DATES, DAY, NANOSECONDS, TIMES, ZONED_DATES, written
+from relulab.validation import Float64Array, InputError, argument, shown
 
-
-def csv_table(path: str | PathLike[str], names: Collection[str]) -> tuple[Path, pd.DataFrame]:
-    """Return the file and its table, in which the columns of those names are numbers."""
-    if not isinstance(path, str | PathLike) or "://" in str(path):
-        raise InputError(f"path: expected the path of a CSV file, got {shown(path)}")
-    file = Path(path)
-    try:
-        # As text without a header: otherwise pandas would rename the second of two columns of
-        # one name, take a surplus first field as an index, and, in some versions, miss the last
-        # bit of numbers.
-        text = pd.read_csv(file, header=None, dtype=str)
-    except Exception as error:  # each compression and each kind of damage has its own
-        raise InputError(f"{file}: expected a CSV file, got {shown(str(error).strip())}") from None
-    text = text.loc[:, text.iloc[0].notna()]  # spreadsheets add columns without a name
-    frame = text.iloc[1:].set_axis(text.iloc[0].tolist(), axis="columns")
-    for k, name in enumerate(frame.columns):
-        if name in names:
-            frame.isetitem(k, [_parsed(field) for field in frame.iloc[:, k]])
-    return file, frame
+MOST_NAMES = 20  # of columns that a message lists
 
 
-def _parsed(field: Any) -> Any:
-    """Return the number that a field of a file holds, to the last bit, or else the field."""
-    try:
-        # Python reads 2024_01 as a number; nobody else does.
-        return field if "_" in str(field) else float(field)
-    except ValueError:
-        return field
+@dataclass(frozen=True)
+class Rows:
+    """How messages name the rows of a table.
 
-
-def two_columns(
-    source: str, frame: pd.DataFrame, x: Hashable, target: Hashable
-) -> tuple[Float64Array, Float64Array]:
-    """Return two columns of a table, NaN where a value is missing; refuse all but numbers.
-
-    ``source`` is what messages call the table, in which every name must be there once.
+    Attributes
+    ----------
+    source : str
+        What messages call the table.
+    word : {"row", "line"}
+    numbers : sequence of int
+        One for each row.
     """
-    names: list[Any] = list(frame.columns)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if repeated.size:
-        raise InputError(
-            f"{source}: expected each column name once, got {shown(repeated[0])} several times"
+
+    source: str
+    word: str
+    numbers: Sequence[int]
+
+    def __getitem__(self, k: int) -> str:
+        where = f"{self.word} {self.numbers[k]}"
+        return f"{where} of {self.source}" if self.word == "line" else where
+
+
+@dataclass(frozen=True)
+class Column:
+    """The numbers of a column.
+
+    Attributes
+    ----------
+    name : hashable
+    numbers : ndarray of float64, shape (n_rows,)
+        NaN where a value is missing.
+    counted : tuple of two str, optional
+        If the values are days: "dates" or "times", and from which one they count.
+    """
+
+    name: Hashable
+    numbers: Float64Array
+    counted: tuple[str, str] | None = None
+
+    @property
+    def label(self) -> str:
+        """What figures call the column."""
+        return (
+            str(self.name) if self.counted is None else f"{self.name} (days from {self.counted[1]})"
         )
-    for argument, name in (("x", x), ("target", target)):
+
+
+def frame_columns(
+    frame: pd.DataFrame, x: Hashable, target: Hashable
+) -> tuple[Rows, Column, Column]:
+    """Return two columns of a table."""
+    k_x, k_target = places_of("frame", dict(enumerate(frame.columns)), x, target)
+    rows = Rows("frame", "row", range(1, len(frame) + 1))
+    if len(frame) == 0:
+        raise InputError("frame: expected at least one row, got none")
+    return (
+        rows,
+        _of_cells("x", x, frame.iloc[:, k_x], rows),
+        _of_cells("target", target, frame.iloc[:, k_target], rows),
+    )
+
+
+def places_of(
+    source: str, names: Mapping[int, Hashable], x: Hashable, target: Hashable
+) -> tuple[int, int]:
+    """Return at which places of a table two columns are; refuse names that are not there once."""
+    places: dict[Hashable, list[int]] = {}
+    for k, name in names.items():
+        places.setdefault(name, []).append(k)
+    found = []
+    for which, name in (("x", x), ("target", target)):
         # Hashable first: a Series or array given as the name has no truth value.
-        if not isinstance(name, Hashable) or name not in set(names):
-            there = ", ".join(map(shown, names)) or "none"
+        if not isinstance(name, Hashable) or name not in places:
+            there = ", ".join(map(shown, list(places)[:MOST_NAMES])) or "none"
             raise InputError(
-                f"{argument}: expected a column of {source} ({there}), got {shown(name)}"
+                f"{argument(which)}: expected a column of {source}"
+                f" ({there}{', ...' if len(places) > MOST_NAMES else ''}), got {shown(name)}"
             )
-    if x == target:
-        raise InputError(f"target: expected another column than x, got {shown(target)} for both")
-    if frame.shape[0] == 0:
-        raise InputError(f"{source}: expected at least one row, got none")
-    x_column, target_column = (frame.iloc[:, names.index(name)] for name in (x, target))
-    return _values("x", x_column), _values("target", target_column)
+        if len(places[name]) > 1:
+            raise InputError(
+                f"{argument(which)}: expected one column of that name in {source},"
+                f" got {len(places[name])} called {shown(name)}"
+            )
+        found += places[name]
+    if found[0] == found[1]:
+        raise InputError(
+            f"{argument('target')}: expected another column than {argument('x')},"
+            f" got {shown(target)} for both"
+        )
+    return found[0], found[1]
 
 
-def _values(argument: str, column: "pd.Series[Any]") -> Float64Array:
-    """Return a column as float64, NaN where a value is missing; refuse all but finite numbers."""
-    where = f"in column {shown(column.name)}"
+def _of_cells(which: str, name: Hashable, column: "pd.Series[Any]", rows: Rows) -> Column:
+    """Return a column of a table; refuse all but finite numbers and, for x, dates."""
+    if which == "x" and is_datetime64_any_dtype(column.dtype):
+        index = pd.DatetimeIndex(column)
+        kind = DATES if index.tz is None else ZONED_DATES
+        stamps = (index if index.tz is None else index.tz_convert(None)).to_numpy()
+        unit = NANOSECONDS // int(np.timedelta64(1, "s") / np.timedelta64(1, index.unit))
+        nanoseconds = [None if stamp is None else stamp * unit for stamp in _whole(stamps)]
+        return days(name, kind, nanoseconds)
     if is_integer_dtype(column.dtype) or is_float_dtype(column.dtype):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        values = np.full(column.size, np.nan)
-        for k, cell in enumerate(column):
-            if cell is None or cell is pd.NA or cell is pd.NaT:
-                continue
-            if isinstance(cell, bool) or not isinstance(cell, numbers.Real):
-                raise InputError(
-                    f"{argument}: expected numbers {where}, got {shown(cell)} in row {k + 1}"
-                )
-            try:
-                values[k] = float(cell)
-            except OverflowError:
-                values[k] = np.inf
+        return Column(name, finite(which, name, values, rows))
+    values = np.full(column.size, np.nan)
+    for k, cell in enumerate(column):
+        if cell is None or cell is pd.NA or cell is pd.NaT:
+            continue
+        if isinstance(cell, bool) or not isinstance(cell, Real):
+            raise refused(which, name, "numbers", cell, rows[k])
+        try:
+            values[k] = float(cell)
+        except OverflowError:
+            values[k] = np.inf
+    return Column(name, finite(which, name, values, rows))
+
+
+def _whole(stamps: np.ndarray[Any, Any]) -> list[int | None]:
+    """Return instants in their unit as whole numbers, None where they are missing."""
+    return [
+        None if missing else number
+        for missing, number in zip(
+            np.isnat(stamps).tolist(), stamps.view("i8").tolist(), strict=True
+        )
+    ]
+
+
+def days(name: Hashable, kind: str, nanoseconds: list[int | None]) -> Column:
+    """Return instants as days from the earliest, each the float64 nearest to the quotient."""
+    first = min((n for n in nanoseconds if n is not None), default=None)
+    values = np.array(
+        [np.nan if n is None or first is None else (n - first) / DAY for n in nanoseconds]
+    )
+    if first is None:
+        return Column(name, values)
+    return Column(name, values, (TIMES if kind == TIMES else DATES, written(kind, first)))
+
+
+def refused(
+    which: str, name: Hashable, expected: str, got: object, where: str, hint: str = ""
+) -> InputError:
+    """Return the error that says what a column has where something else was expected."""
+    return InputError(
+        f"{argument(which)}: expected {expected} in column {shown(name)}, got {shown(got)}"
+        f" in {where}{hint}"
+    )
+
+
+def finite(which: str, name: Hashable, values: Float64Array, rows: Rows) -> Float64Array:
+    """Return the values; refuse infinities."""
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         raise InputError(
-            f"{argument}: expected finite values {where}, got {values[infinite[0]]}"
-            f" in row {infinite[0] + 1}"
+            f"{argument(which)}: expected finite values in column {shown(name)},"
+            f" got {values[infinite[0]]} in {rows[int(infinite[0])]}"
         )
     return values

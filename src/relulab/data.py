@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relulab.columns import csv_table, two_columns
+from relulab.columns import Column, Rows, frame_columns
+from relulab.csv_columns import csv_columns
 from relulab.validation import (
     MOST_NUMBERS,
     Float64Array,
     InputError,
+    argument,
     finite_array,
     finite_number,
     instance_of,
@@ -131,7 +133,9 @@ class TrainingSet:
         frame : DataFrame
             Its index is not looked at; messages count rows from 1.
         x, target : column names
-            Two columns of numbers. Booleans, dates and texts such as ``"1.5"`` are not numbers.
+            Two columns of numbers. Booleans, durations and texts such as ``"1.5"`` are not numbers.
+            x may be a column of dates (``datetime64``, with or without a time zone): they become
+            days from the earliest of them, which ``x_scale.label`` and a ``UserWarning`` name.
         missing : {"refuse", "drop"}
             What to do with rows in which one of the two is missing; dropping them is said in a
             ``UserWarning``.
@@ -146,7 +150,8 @@ class TrainingSet:
             constant; if values are missing and not to be dropped; if no row is left.
         """
         instance_of("frame", frame, pd.DataFrame)
-        return cls._from_columns("frame", frame, x, target, missing, standardize)
+        _check_treatment(missing, standardize)
+        return cls._from_columns(*frame_columns(frame, x, target), missing, standardize)
 
     @classmethod
     def from_csv(
@@ -157,22 +162,59 @@ class TrainingSet:
         target: str,
         missing: str = "refuse",
         standardize: bool = False,
+        sep: str = ",",
+        decimal: str = ".",
+        thousands: str | None = None,
+        encoding: str = "utf-8",
     ) -> Self:
-        """Return two columns of a comma-separated file as samples; see ``from_frame``.
+        """Return two columns of a CSV file as samples.
 
-        Numbers are read to the last bit. The first line holds the names; rows are counted from 1
-        below it, without blank lines. Missing is what ``pandas.read_csv`` takes as missing: an
-        empty field, ``NA``, ``nan`` and the like.
+        The file is read once, so it may be a pipe; one that is compressed (gzip, bzip2, xz, or a
+        zip archive of one file) is unpacked, whatever it is called. Messages count its lines.
+
+        Parameters
+        ----------
+        path : str or path
+        x, target : str
+            Two names in the first line that is not blank. Spaces around names and values do not
+            matter, nor do columns that are not asked for.
+        missing, standardize
+            As in ``from_frame``. Missing is what ``pandas.read_csv`` takes as missing: an empty
+            field, ``NA``, ``nan`` and the like.
+        sep : str
+            The character between fields.
+        decimal : {".", ","}
+            The decimal mark.
+        thousands : {",", ".", "'", " "}, optional
+            What stands between thousands; ``" "`` is any kind of space, ``"'"`` any apostrophe. By
+            default all but the ordinary space are recognized between groups of three digits,
+            unless the whole column could be read in two ways: 1,234 beside 1,234.5 is 1234, but
+            alone it is refused.
+        encoding : str
+            How the characters of a file without a byte order mark are stored.
+
+        Notes
+        -----
+        Numbers are read to the last bit.
+
+        x may be dates, with or without a time and a time zone, or times of day, as ISO 8601 writes
+        them: ``2024-01-31``, ``2024-01-31T12:30:15.5+01:00``, ``12:30:15``. They become days from
+        the earliest in the column, which ``x_scale.label`` and a ``UserWarning`` name; each is the
+        float64 nearest to the exact number of days.
 
         Raises
         ------
         InputError
-            If the file cannot be read as such a table, and as ``from_frame``.
+            If the file cannot be read as such a table, if a number or date could be read in two
+            ways, and as ``from_frame``.
         """
         instance_of("x", x, str)
         instance_of("target", target, str)
-        file, frame = csv_table(path, (x, target))
-        return cls._from_columns(str(file), frame, x, target, missing, standardize)
+        _check_treatment(missing, standardize)
+        columns = csv_columns(
+            path, x, target, sep=sep, decimal=decimal, thousands=thousands, encoding=encoding
+        )
+        return cls._from_columns(*columns, missing, standardize)
 
     @classmethod
     def from_function(
@@ -268,39 +310,36 @@ class TrainingSet:
 
     @classmethod
     def _from_columns(
-        cls,
-        source: str,
-        frame: pd.DataFrame,
-        x: Hashable,
-        target: Hashable,
-        missing: str,
-        standardize: bool,
+        cls, rows: Rows, x: Column, target: Column, missing: str, standardize: bool
     ) -> Self:
-        """Return samples from a table; the caller's caller is who reads the warning."""
-        one_of("missing", missing, ("refuse", "drop"))
-        instance_of("standardize", standardize, bool)
-        x_values, target_values = two_columns(source, frame, x, target)
-        is_missing = np.isnan(x_values) | np.isnan(target_values)
-        n_rows, rows = is_missing.size, np.flatnonzero(is_missing) + 1
-        if rows.size and missing == "refuse":
-            which = ("rows " if rows.size > 1 else "row ") + ", ".join(map(str, rows[:5]))
+        """Return samples from two columns; the caller's caller is who reads the warnings."""
+        is_missing = np.isnan(x.numbers) | np.isnan(target.numbers)
+        n_rows, without = is_missing.size, np.flatnonzero(is_missing)
+        if without.size and missing == "refuse":
+            which = rows.word + ("s " if without.size > 1 else " ")
+            which += ", ".join(str(rows.numbers[k]) for k in without[:5])
             raise InputError(
-                f"missing: expected x and target in every row of {source}, got {rows.size} of"
-                f" {n_rows} rows without ({which}{', ...' if rows.size > 5 else ''});"
-                " missing='drop' drops them"
+                f"{argument('missing')}: expected x and target in every row of {rows.source}, got"
+                f" {without.size} of {n_rows} rows without"
+                f" ({which}{', ...' if without.size > 5 else ''});"
+                f" {argument('missing', 'drop')} drops them"
             )
-        if rows.size == n_rows:
+        if without.size == n_rows:
             raise InputError(
-                f"missing: expected a row of {source} with x and target, got none of {n_rows}"
+                f"{argument('missing')}: expected a row of {rows.source} with x and target,"
+                f" got none of {n_rows}"
             )
-        if rows.size:
+        if x.counted is not None:
+            kind, first = x.counted
+            warnings.warn(f"x: {kind}; counted in days from {first}", UserWarning, stacklevel=3)
+        if without.size:
             warnings.warn(
-                f"{source}: dropped {rows.size} of {n_rows} rows, without x or target",
+                f"{rows.source}: dropped {without.size} of {n_rows} rows, without x or target",
                 UserWarning,
                 stacklevel=3,
             )
-            x_values, target_values = x_values[~is_missing], target_values[~is_missing]
-        x_scale, target_scale = Scale(str(x)), Scale(str(target))
+        x_values, target_values = x.numbers[~is_missing], target.numbers[~is_missing]
+        x_scale, target_scale = Scale(x.label), Scale(target.label)
         if standardize:
             x_scale = _standard("x", x_scale.label, x_values)
             target_scale = _standard("target", target_scale.label, target_values)
@@ -330,7 +369,12 @@ class TrainingSet:
         return {"n_samples": self.n_samples, "sha256": digest}
 
 
-def _standard(argument: str, label: str, values: Float64Array) -> Scale:
+def _check_treatment(missing: object, standardize: object) -> None:
+    one_of(argument("missing"), missing, ("refuse", "drop"))
+    instance_of("standardize", standardize, bool)
+
+
+def _standard(which: str, label: str, values: Float64Array) -> Scale:
     """Return the scale by which the values have mean 0 and standard deviation 1."""
     low, high = values.min(), values.max()
     with np.errstate(all="ignore"):  # overflow ends in a std that is refused
@@ -341,7 +385,7 @@ def _standard(argument: str, label: str, values: Float64Array) -> Scale:
         std = largest * np.sqrt(np.mean((residual / largest) ** 2))
     if low == high or not 0 < std < np.inf:
         raise InputError(
-            f"{argument}: expected values with a finite spread above 0 in column {shown(label)} to"
-            f" standardize, got {low} to {high}"
+            f"{argument(which)}: expected values with a finite spread above 0 in column"
+            f" {shown(label)} to standardize, got {low} to {high}"
         )
     return Scale(label, float(mean), float(std))

@@ -24,7 +24,7 @@ from relulab.names import checked_name, slug
 from relulab.planning import named
 from relulab.results import Results
 from relulab.sweep import Sweep
-from relulab.validation import InputError, one_line
+from relulab.validation import InputError, named_as_options, one_line
 
 Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
@@ -224,29 +224,35 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options by which a user names a data set, for ``Experiment.options``."""
     add = parser.add_argument
     add("--csv", type=Path, metavar="FILE", help="train on two columns of this file")
-    add("--x", metavar="COLUMN", help="the column of inputs")
+    add("--x", metavar="COLUMN", help="the column of inputs: numbers, ISO dates or times")
     add("--target", metavar="COLUMN", help="the column of targets")
-    add("--missing", default="refuse", help="what to do with rows without a value: refuse or drop")
+    add("--missing", help="what to do with rows without a value: refuse, the default, or drop")
+    add("--sep", metavar="CHARACTER", help="between fields, by default a comma; '\\t' is a tab")
+    add("--decimal", metavar="MARK", help="the decimal mark: . (the default) or ,")
+    add("--thousands", metavar="MARK",
+        help="between thousands: , . ' or a space; by default what is unambiguous")  # fmt: skip
+    add("--encoding", metavar="NAME", help="of the file, by default utf-8")
 
 
 def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> TrainingSet:
     """Return the standardized data set that the command line names, else the default."""
-    columns = (options.x, options.target)
+    names = ("x", "target", "missing", "sep", "decimal", "thousands", "encoding")
+    given = {name: text for name in names if (text := getattr(options, name)) is not None}
     if options.csv is None:
-        if columns != (None, None) or options.missing != "refuse":
-            raise InputError("--x, --target, --missing: expected with --csv FILE, got no --csv")
+        if given:
+            told = ", ".join(f"--{name}" for name in given)
+            raise InputError(f"{told}: expected with --csv FILE, got no --csv")
         return default()
-    if None in columns:
+    if not {"x", "target"} <= set(given):
         raise InputError(
             f"--csv: expected --x COLUMN and --target COLUMN with it, got --x {options.x},"
             f" --target {options.target}"
         )
-    with warnings.catch_warnings(record=True) as said:
+    if given.get("sep") == r"\t":  # as one types it in most shells
+        given["sep"] = "\t"
+    with warnings.catch_warnings(record=True) as said, named_as_options(path="csv"):
         warnings.simplefilter("always", UserWarning)
-        data = TrainingSet.from_csv(
-            options.csv, x=options.x, target=options.target, missing=options.missing,
-            standardize=True,
-        )  # fmt: skip
+        data = TrainingSet.from_csv(options.csv, standardize=True, **given)
     for warning in said:
         print(warning.message, file=sys.stderr)
     return data

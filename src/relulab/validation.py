@@ -2,7 +2,10 @@
 
 import numbers
 import re
-from collections.abc import Collection, Hashable, Sequence
+import shlex
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,9 @@ LARGEST_SHARD = 1_000_000
 
 LARGEST_SEED = 2**128 - 1  # as many bits as NumPy's generators are seeded with
 
+# How messages name arguments: None in Python; else as options, those of other names by this.
+_option_names: ContextVar[Mapping[str, str] | None] = ContextVar("option_names", default=None)
+
 
 class InputError(ValueError):
     """A mistake in an argument or in a file that the user named; its text is one line."""
@@ -30,9 +36,33 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+def argument(name: str, value: str | None = None) -> str:
+    """Return how a message names an argument, with the value that it suggests if there is one.
+
+    Python callers are told ``missing='drop'``; where arguments come from the command line, see
+    ``named_as_options``, users are told ``--missing drop``.
+    """
+    names = _option_names.get()
+    if names is None:
+        return name if value is None else f"{name}={value!r}"
+    option = "--" + names.get(name, name).replace("_", "-")
+    # A tab is written as one types it, \t.
+    return option if value is None else f"{option} {shlex.quote(repr(value)[1:-1])}"
+
+
+@contextmanager
+def named_as_options(**names: str) -> Iterator[None]:
+    """Let messages name arguments as options of the command line; ``path="csv"`` renames one."""
+    token = _option_names.set(names)
+    try:
+        yield
+    finally:
+        _option_names.reset(token)
+
+
 def one_line(text: str) -> str:
-    """Return a text on one line, without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "\ufffd", " ".join(text.splitlines()))
+    """Return a text on one line, without the control characters that a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(text.splitlines()))
 
 
 def shown(value: object) -> str:

@@ -1,0 +1,228 @@
+"""The rows of a CSV file, from its bytes, each with the line on which it begins."""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from relulab.validation import InputError, argument, one_line, shown
+
+# What a file may look separated by, in the order in which it is asked.
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas", " ": "spaces"}
+
+# A file that begins with one of these says its encoding; UTF-32 first, as it begins like UTF-16.
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+LONGEST_FIELD = 2**31 - 1  # more than the csv module takes by default, which is 128 KiB
+
+
+def checked_sep(sep: object) -> str:
+    """Return a separator of fields; refuse what cannot be one."""
+    name = argument("sep")
+    if not isinstance(sep, str) or len(sep) != 1:
+        raise InputError(f"{name}: expected one character, got {shown(sep)}")
+    if sep.isalnum() or sep in '"\r\n\0':
+        raise InputError(
+            f"{name}: expected no letter, digit, quotation mark or line break, got {shown(sep)}"
+        )
+    return sep
+
+
+def checked_encoding(encoding: object) -> str:
+    """Return the name of an encoding that Python knows."""
+    try:
+        if isinstance(encoding, str):
+            "a".encode(encoding)  # refuses those that are not of texts, such as hex
+            return encoding
+    except (LookupError, ValueError):
+        pass
+    raise InputError(
+        f"{argument('encoding')}: expected an encoding such as utf-8 or cp1252,"
+        f" got {shown(encoding)}"
+    )
+
+
+def csv_text(path: str | PathLike[str], encoding: str) -> tuple[str, str]:
+    """Return what messages call a file, and its text; compressed files are unpacked.
+
+    The file is read once from beginning to end, so it may be a pipe.
+    """
+    if not isinstance(path, str | PathLike) or "://" in str(path):
+        raise InputError(f"{argument('path')}: expected the path of a CSV file, got {shown(path)}")
+    try:
+        file = Path(path)
+    except TypeError:  # whose path is in bytes
+        raise InputError(
+            f"{argument('path')}: expected the path of a CSV file as text, got {shown(path)}"
+        ) from None
+    source = one_line(str(file))
+    try:
+        packed = file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{source}: expected a CSV file, got no file of that name") from None
+    except IsADirectoryError:
+        raise InputError(f"{source}: expected a CSV file, got a folder") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{source}: expected a CSV file that can be read, got: {reason}") from None
+    data = _unpacked(source, packed)
+    text = _decoded(source, data, encoding)
+    _refuse_zero(source, text)
+    return source, text
+
+
+@contextmanager
+def long_fields() -> Iterator[None]:
+    """Let the csv module take fields of any length, a setting of the whole process, for a while."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def csv_table(
+    source: str, text: str, sep: str, names: Collection[str]
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the header of a file and its rows below, each with the line on which it begins.
+
+    A file in which columns of some names are not there, and that looks separated by something
+    else, is refused.
+    """
+    rows = _rows(source, text, sep)
+    try:
+        header = _header(rows)
+    except InputError:
+        _refuse_other_sep(source, text, sep, names)
+        raise
+    if not header:
+        raise InputError(f"{source}: expected a CSV file, got an empty one")
+    if not set(names) <= set(header):
+        _refuse_other_sep(source, text, sep, names)
+    return header, rows
+
+
+def _rows(source: str, text: str, sep: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each row that is not blank, and the line on which it begins."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=sep, skipinitialspace=sep != " ", strict=True
+    )
+    line = 1
+    try:
+        while (fields := next(reader, None)) is not None:
+            if len(fields) > 1 or (fields and fields[0].strip()):
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            raise InputError(
+                f"{source}: expected a quotation mark at the end of each quoted field, got none"
+                f" for the row that begins in line {line}"
+            ) from None
+        raise InputError(
+            f"{source}: expected a CSV file, got a damaged one in line {reader.line_num}: {error}"
+        ) from None
+
+
+def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
+    """Return the names in the first row, if there is one."""
+    _, fields = next(rows, (0, []))
+    return [field.strip() for field in fields]
+
+
+def _refuse_other_sep(source: str, text: str, sep: str, names: Collection[str]) -> None:
+    """Refuse a file whose header has columns of these names if it is separated by something else.
+
+    The same goes for several columns where ``sep`` gives one or none at all.
+    """
+    headers = {}
+    for other in {sep: "", **SEPARATORS}:
+        try:
+            headers[other] = _header(_rows(source, text, other))
+        except InputError:
+            continue
+    alone = len(headers.pop(sep, ())) < 2
+    likely = [other for other, header in headers.items() if set(names) <= set(header)]
+    if alone:  # a name may well be of two words
+        likely += [other for other, header in headers.items() if len(header) > 1 and other != " "]
+    if likely:
+        here, there = SEPARATORS.get(sep, shown(sep)), SEPARATORS[likely[0]]
+        raise InputError(
+            f"{source}: expected fields separated by {here}, got a header that looks separated by"
+            f" {there}; {argument('sep', likely[0])}"
+        )
+
+
+def _unpacked(source: str, data: bytes) -> bytes:
+    """Return what a compressed file holds, recognized by its first bytes; others as they are."""
+    try:
+        if data.startswith(b"\x1f\x8b"):
+            return gzip.decompress(data)
+        if re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", data):
+            return bz2.decompress(data)
+        if data.startswith(b"\xfd7zXZ\0"):
+            return lzma.decompress(data)
+        if not data.startswith(b"PK\x03\x04"):
+            return data
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # macOS adds files of its own.
+            names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+            names = [name for name in names if not name.endswith("/")]
+            if len(names) == 1:
+                return archive.read(names[0])
+    except Exception as error:  # each compression and each kind of damage has its own
+        reason = shown(str(error).strip() or type(error).__name__)
+        raise InputError(
+            f"{source}: expected a CSV file, got a damaged archive: {reason}"
+        ) from None
+    if "[Content_Types].xml" in names:
+        raise InputError(f"{source}: expected a CSV file, got a spreadsheet; save it as CSV")
+    raise InputError(f"{source}: expected a CSV file, got an archive of {len(names)} files")
+
+
+def _decoded(source: str, data: bytes, encoding: str) -> str:
+    """Return the text of a file; the byte order mark knows its encoding better than the user."""
+    for mark, its_encoding in BYTE_ORDER_MARKS.items():
+        if data.startswith(mark):
+            data, encoding = data[len(mark) :], its_encoding
+            break
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeError as error:
+        at = error.start if isinstance(error, UnicodeDecodeError) else len(data)
+    if b"\0" in data and "\0".encode(encoding) == b"\0":  # what has both is not text at all
+        _refuse_zero(source, data.decode("latin-1"))
+    before = data[:at].decode(encoding, "ignore")
+    what = f"the byte 0x{data[at]:02x} in line {_line_at(before)}" if at < len(data) else "another"
+    other = "utf-8" if codecs.lookup(encoding).name == "cp1252" else "cp1252"
+    raise InputError(
+        f"{source}: expected a CSV file in the encoding {encoding}, got {what};"
+        f" {argument('encoding', other)} or the like names another"
+    )
+
+
+def _refuse_zero(source: str, text: str) -> None:
+    if (zero := text.find("\0")) >= 0:
+        raise InputError(
+            f"{source}: expected a CSV file, which is text,"
+            f" got a zero byte in line {_line_at(text, zero)}"
+        )
+
+
+def _line_at(text: str, end: int | None = None) -> int:
+    """Return the number of the line at a place of a text, else at its end."""
+    return len(re.findall(r"\r\n|\r|\n", text[:end])) + 1
