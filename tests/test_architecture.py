@@ -14,7 +14,7 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
-    {"columns", "tallies", "tasks"},
+    {"columns", "compiler", "tallies", "tasks"},
     {
         "outcome",
         "network",

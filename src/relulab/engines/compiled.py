@@ -25,6 +25,7 @@ from llvmlite.binding import get_host_cpu_features
 from numba.extending import intrinsic
 
 from relulab.batches import Batches
+from relulab.compiler import CompilerError
 from relulab.double_double import splitter
 from relulab.engines.contract import FinalStates, Problem
 from relulab.engines.sorted_sums import (
@@ -98,6 +99,19 @@ def _compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(**options)(function)
 
 
+def _call(kernel: Any, *arguments: Any) -> None:
+    """Call a kernel, which compiles it or loads what was compiled, and so may fail.
+
+    A kernel itself raises nothing but that there is no memory.
+    """
+    try:
+        kernel(*arguments)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CompilerError(f"{kernel.__name__}: {error}") from error
+
+
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
     number = problem.dtype.type
@@ -122,7 +136,8 @@ def run(problem: Problem) -> FinalStates:
     if problem.batches is not None:
         return _run_batches(problem, problem.batches, limits, constants)
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
-    _train(
+    _call(
+        _train,
         problem.parameters,
         problem.rates,
         np.array(problem.trained),
@@ -160,7 +175,8 @@ def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
     steps = batches.steps(problem.stopping.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(n_steps), steps, strict=False)]
     ends = np.cumsum([0, *map(len, samples)]) if batches else np.tile([0, every.size], 1)
-    _follow(
+    _call(
+        _follow,
         problem.parameters.copy(),
         problem.rates,
         np.array(problem.trained),
@@ -198,7 +214,8 @@ def _run_batches(
         orders = np.stack([batches.order(first + k) for k in range(n_epochs)])
         outcome = np.full(active.size, TRAINING, np.int64)
         steps = np.full(active.size, step, np.int64)
-        _train_epochs(
+        _call(
+            _train_epochs,
             p, rates, steps, death, outcome, trained, problem.x, problem.target, orders,
             batches.steps_per_epoch, problem.stopping.max_steps, limits, constants, counts,
             np.empty((5, LANES), problem.dtype),
@@ -213,7 +230,8 @@ def _run_batches(
         p, rates = p[:, ~ended].copy(), rates[:, ~ended].copy()
         if 2 * n_epochs * batches.steps_per_epoch <= MOST_STEPS:
             n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
-    _tell_full_batch(
+    _call(
+        _tell_full_batch,
         final.parameters, problem.x, problem.target, trained, constants, final.loss,
         final.gradient_norm,
     )  # fmt: skip
