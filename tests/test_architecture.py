@@ -36,7 +36,7 @@ LAYERS = [
         "theory.frozen_c",
         "theory.settling",
     },
-    {"engines.contract", "curvature", "parallel", "theory"},
+    {"engines.contract", "engines.kernel_cache", "curvature", "parallel", "theory"},
     {"engines.lockstep", "engines.compiled"},
     {"engines.orbits"},
     {"training"},

@@ -10,9 +10,10 @@ no network waits any more, the last ones move together and step in fewer vectors
 No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
 the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
 
-All kernels are in this one file, because Numba's cache on disk looks at the file of a function
-alone, and would go on using a kernel after a change of what it calls in another file. (The numbers
-of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change, change this.)
+All kernels are in this one file, because the cache on disk, like Numba's own, looks at the file of
+a function alone, and would go on using a kernel after a change of what it calls in another file.
+(The numbers of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change,
+change this.)
 """
 
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from relulab.batches import Batches
 from relulab.compiler import CompilerError
 from relulab.double_double import splitter
 from relulab.engines.contract import FinalStates, Problem
+from relulab.engines.kernel_cache import keep_on_disk
 from relulab.engines.sorted_sums import (
     MEAN_TARGET,
     MEAN_TARGET_LOW,
@@ -93,10 +95,9 @@ def _compiled(function: Callable[..., Any]) -> Any:
         "fastmath": False,
         "forceinline": True,
     }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba finds no folder that it may write to
-        return numba.njit(**options)(function)
+    kernel = numba.njit(**options)(function)
+    keep_on_disk(kernel)
+    return kernel
 
 
 def _call(kernel: Any, *arguments: Any) -> None:
