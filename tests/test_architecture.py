@@ -14,7 +14,7 @@ SOURCE = Path(rl.__file__).parent
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
     {"validation", "double_double"},
-    {"csv_files", "notation", "tallies", "tasks"},
+    {"csv_files", "notation", "tallies", "tasks", "compiler", "names", "files"},
     {"columns"},
     {"csv_columns"},
     {
@@ -24,6 +24,7 @@ LAYERS = [
         "initialization",
         "cluster",
         "locking",
+        "parquet",
         "progress",
         "splits",
         "batches",
@@ -38,7 +39,8 @@ LAYERS = [
         "theory.frozen_c",
         "theory.settling",
     },
-    {"engines.contract", "curvature", "parallel", "theory"},
+    {"engines.contract", "engines.kernel_cache", "curvature", "parallel", "theory", "schema"},
+    {"manifest"},
     {"engines.lockstep", "engines.compiled"},
     {"engines.orbits"},
     {"training"},
@@ -47,6 +49,7 @@ LAYERS = [
     {"figures.legends"},
     {"figures.curves", "figures.maps", "figures.marks", "figures.shares", "figures.traces"},
     {"results", "statistics", "tables", "relabeling", "figures"},
+    {"writing", "planning"},
     {"execution"},
     {"experiment"},
 ]

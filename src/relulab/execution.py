@@ -16,7 +16,7 @@ from relulab.files import remove_temporary_files
 from relulab.locking import locked
 from relulab.manifest import DONE, FAILED, PENDING, Manifest, Shard
 from relulab.names import checked_name
-from relulab.parallel import checked_n_jobs, map_unordered
+from relulab.parallel import checked_n_jobs, engine_for_workers, map_unordered
 from relulab.parquet import DamagedFileError
 from relulab.planning import plan
 from relulab.progress import progress_of
@@ -94,7 +94,8 @@ def run_sweeps(
         If there is no room for more, or if the folder is gone; what is finished is kept.
     """
     checked_n_jobs(n_jobs)
-    engine = resolved_engine(engine)
+    if engine != "auto":  # which is looked at when there is something to train
+        resolved_engine(engine)
     records = {checked_name("record", name): make for name, make in (records or {}).items()}
     plan(sweeps, results, shard_size, restart=restart)  # refuses before the folder is made
     with told_in_a_line(results.folder), locked(results.folder) as ours:
@@ -128,13 +129,14 @@ def run_sweeps(
             n_jobs = 1
         elif progress:
             _announce(todo, sweeps, results.folder)
+        engine, threads = engine_for_workers(engine) if todo else (engine, False)
         tasks = [
             (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine)
             for part in todo
             for slot in [writer.slot(part, manifest)]
         ]
         with progress_of(n_runs - n_missing, n_runs, quiet=not progress or not todo) as bar:
-            done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=engine == "compiled")
+            done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=threads)
             shards = [part.shard for part in todo]
             with closing(done):  # before the lock is given back
                 try:

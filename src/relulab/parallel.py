@@ -11,8 +11,9 @@ from typing import Any
 import joblib
 
 from relulab.cluster import by_dask
+from relulab.settings import ENGINES, resolved_engine
 from relulab.tasks import Done, Lost, Tasks, attempt
-from relulab.validation import InputError, shown
+from relulab.validation import InputError, one_of, shown
 
 # What joblib takes where nobody has chosen.
 OUR_BACKENDS = (
@@ -26,6 +27,22 @@ def checked_n_jobs(n_jobs: object) -> int:
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
         raise InputError(f"n_jobs: expected a whole number other than 0, got {shown(n_jobs)}")
     return n_jobs
+
+
+def engine_for_workers(name: object) -> tuple[str, bool]:
+    """Return the engine to name to the workers, and whether they are best threads of this process.
+
+    Workers of a backend that was chosen, which may be on other machines, choose themselves, because
+    Numba may be usable here and not there, or the other way round. Otherwise it is chosen here, so
+    that one line says why Numba cannot be used, and not one for each worker.
+    """
+    engine: str = one_of("engine", name, ENGINES)
+    backend, _ = joblib.parallel.get_active_backend()
+    if not isinstance(backend, OUR_BACKENDS):
+        return engine, False
+    threads = resolved_engine(engine) == "compiled"
+    # As it was asked for: with "auto", lockstep goes on even if Numba fails at a kernel.
+    return (engine if threads else "lockstep"), threads
 
 
 def map_unordered(

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 
+from relulab import compiler
 from relulab.network import PARAMETERS
 from relulab.validation import InputError, finite_number, one_of, shown, whole_number
 
@@ -64,17 +64,34 @@ def checked_rate_names(given: Collection[str]) -> None:
 
 
 def resolved_engine(name: object) -> str:
-    """Return the engine that a name stands for, without loading it."""
+    """Return the engine that a name stands for in this process, without loading it.
+
+    Where Numba is installed but cannot be used, "auto" is "lockstep", and stderr says why, once.
+    """
     engine = one_of("engine", name, ENGINES)
-    has_numba = find_spec("numba") is not None
-    if engine == "compiled" and not has_numba:
+    if engine == "lockstep":
+        return engine
+    if not compiler.is_installed():
+        if engine == "auto":
+            return "lockstep"
         raise InputError(
             "engine: expected lockstep or auto where Numba is not installed, got compiled;"
             " pip install 'relulab[fast]' brings it"
         )
-    if engine == "auto":
-        return "compiled" if has_numba else "lockstep"
-    return engine
+    problem = compiler.problem()
+    if problem is None:
+        return "compiled"
+    if engine == "compiled":
+        raise InputError(
+            f"engine: expected lockstep or auto where Numba cannot be used ({problem}),"
+            " got compiled"
+        )
+    compiler.say_once(
+        "engine",
+        f"Numba cannot be used ({problem}); the NumPy engine does the work, with the same bits but"
+        " slower",
+    )
+    return "lockstep"
 
 
 def resolved_gradient(name: object, n_samples: int, batch_size: int | None) -> str:

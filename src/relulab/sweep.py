@@ -19,7 +19,7 @@ from relulab.data import TrainingSet
 from relulab.initialization import Distribution
 from relulab.least_squares import best_fit
 from relulab.network import PARAMETERS, Networks
-from relulab.parallel import checked_n_jobs, map_unordered
+from relulab.parallel import checked_n_jobs, engine_for_workers, map_unordered
 from relulab.progress import progress_of
 from relulab.settings import (
     DTYPES,
@@ -211,7 +211,7 @@ class Sweep:
         # Here, because describing a sweep and drawing its results must not load an engine.
         from relulab.training import train
 
-        engine = resolved_engine(engine)
+        resolved_engine(engine)  # refused before any work
         rows = self.parameters(start, stop)
         if not len(rows):
             raise InputError(f"stop: expected a number above start, got {stop}")
@@ -261,10 +261,10 @@ class Sweep:
         changes a bit of the result. A sweep of a single shard runs in this process. With
         ``progress``, a bar tells runs a second and the time left, in a terminal or a notebook.
         """
-        engine = resolved_engine(engine)
-        n_jobs, threads = checked_n_jobs(n_jobs), engine == "compiled"
+        n_jobs = checked_n_jobs(n_jobs)
         instance_of("progress", progress, bool)
         self._check_memory()
+        engine, threads = engine_for_workers(engine)
         _ = self.best_loss
         tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.batches import checked_batches
+from relulab.compiler import CompilerError, note_failure
 from relulab.data import TrainingSet
 from relulab.engines import sorted_sums
-from relulab.engines.contract import Problem
+from relulab.engines.contract import FinalStates, Problem
 from relulab.engines.lockstep import Lanes
 from relulab.engines.orbits import find_periods
 from relulab.network import PARAMETERS, Networks
@@ -150,7 +151,8 @@ def train(
         The arithmetic; initial values, rates and data are rounded to it first.
     engine : {"auto", "lockstep", "compiled"}
         What does the arithmetic; the bits are the same. "auto" takes the compiled engine where
-        Numba is installed (the extra ``fast``).
+        Numba is installed (the extra ``fast``) and can be used; where it is installed but cannot be
+        used, a line on stderr says why.
 
     Raises
     ------
@@ -159,14 +161,13 @@ def train(
     """
     instance_of("networks", networks, Networks)
     stopping = StoppingRule(max_steps, gradient_tolerance, divergence_loss)
-    trainer = load_engine(engine)
+    resolved_engine(engine)
     rates = _checked_rates(
         (learning_rate, hidden_learning_rate, output_learning_rate), len(networks)
     )
     sums = (gradient, batch_size, shuffle_seed)
     problem = _problem(networks, data, rates, freeze, sums, dtype, stopping)
-    final = trainer.run(problem)
-    period = find_periods(problem, final, trainer.follow)
+    final, period = _run(problem, engine)
     return Trained(
         initial=networks,
         rates=rates,
@@ -245,7 +246,23 @@ def trace(
 
 def load_engine(name: str) -> Any:
     """Return the module of the named engine, with its functions ``run`` and ``follow``."""
+    if resolved_engine(name) == "compiled":
+        try:
+            return import_module("relulab.engines.compiled")
+        except Exception as error:  # of Numba, where it meets the kernels
+            note_failure(error)
     return import_module(f"relulab.engines.{resolved_engine(name)}")
+
+
+def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
+    """Return the final states and the periods, by another engine if Numba fails at a kernel."""
+    trainer = load_engine(engine)
+    try:
+        final: FinalStates = trainer.run(problem)
+        return final, find_periods(problem, final, trainer.follow)
+    except CompilerError as error:
+        note_failure(error)
+    return _run(problem, engine)  # by lockstep, or refused if it was to be compiled
 
 
 def _checked_rates(rates: tuple[Any, Any, Any], n_nets: int) -> dict[str, FloatArray]:

@@ -10,9 +10,10 @@ no network waits any more, the last ones move together and step in fewer vectors
 No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
 the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
 
-All kernels are in this one file, because Numba's cache on disk looks at the file of a function
-alone, and would go on using a kernel after a change of what it calls in another file. (The numbers
-of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change, change this.)
+All kernels are in this one file, because the cache on disk, like Numba's own, looks at the file of
+a function alone, and would go on using a kernel after a change of what it calls in another file.
+(The numbers of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change,
+change this.)
 """
 
 from collections.abc import Callable
@@ -25,8 +26,10 @@ from llvmlite.binding import get_host_cpu_features
 from numba.extending import intrinsic
 
 from relulab.batches import Batches
+from relulab.compiler import CompilerError
 from relulab.double_double import splitter
 from relulab.engines.contract import FinalStates, Problem
+from relulab.engines.kernel_cache import keep_on_disk
 from relulab.engines.sorted_sums import (
     MEAN_TARGET,
     MEAN_TARGET_LOW,
@@ -92,10 +95,22 @@ def _compiled(function: Callable[..., Any]) -> Any:
         "fastmath": False,
         "forceinline": True,
     }
+    kernel = numba.njit(**options)(function)
+    keep_on_disk(kernel)
+    return kernel
+
+
+def _call(kernel: Any, *arguments: Any) -> None:
+    """Call a kernel, which compiles it or loads what was compiled, and so may fail.
+
+    A kernel itself raises nothing but that there is no memory.
+    """
     try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # Numba finds no folder that it may write to
-        return numba.njit(**options)(function)
+        kernel(*arguments)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CompilerError(f"{kernel.__name__}: {error}") from error
 
 
 def run(problem: Problem) -> FinalStates:
@@ -122,7 +137,8 @@ def run(problem: Problem) -> FinalStates:
     if problem.batches is not None:
         return _run_batches(problem, problem.batches, limits, constants)
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
-    _train(
+    _call(
+        _train,
         problem.parameters,
         problem.rates,
         np.array(problem.trained),
@@ -160,7 +176,8 @@ def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
     steps = batches.steps(problem.stopping.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(n_steps), steps, strict=False)]
     ends = np.cumsum([0, *map(len, samples)]) if batches else np.tile([0, every.size], 1)
-    _follow(
+    _call(
+        _follow,
         problem.parameters.copy(),
         problem.rates,
         np.array(problem.trained),
@@ -198,7 +215,8 @@ def _run_batches(
         orders = np.stack([batches.order(first + k) for k in range(n_epochs)])
         outcome = np.full(active.size, TRAINING, np.int64)
         steps = np.full(active.size, step, np.int64)
-        _train_epochs(
+        _call(
+            _train_epochs,
             p, rates, steps, death, outcome, trained, problem.x, problem.target, orders,
             batches.steps_per_epoch, problem.stopping.max_steps, limits, constants, counts,
             np.empty((5, LANES), problem.dtype),
@@ -213,7 +231,8 @@ def _run_batches(
         p, rates = p[:, ~ended].copy(), rates[:, ~ended].copy()
         if 2 * n_epochs * batches.steps_per_epoch <= MOST_STEPS:
             n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
-    _tell_full_batch(
+    _call(
+        _tell_full_batch,
         final.parameters, problem.x, problem.target, trained, constants, final.loss,
         final.gradient_norm,
     )  # fmt: skip
