@@ -111,44 +111,60 @@ def run_sweeps(
         writer.manifest(manifest)
         for name, make in records.items():
             writer.record(name, make())
-        asked = [
+        # The last shard that is asked for may have runs of more draws.
+        draws = {name: entry.draws for name, entry in manifest.sweeps.items()}
+        whole = {
+            name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
+            for name, sweep in sweeps.items()
+        }
+        parts = [
             part
             for part in results.parts(manifest)
             if part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
         ]
-        todo = [part for part in asked if not _is_done(part, manifest, writer)]
-        # All sweeps grow together, so that what is finished tells of each.
-        todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
-        # The last shard that is asked for may have runs of more draws.
-        sweeps = {n: replace(sweep, draws=manifest.sweeps[n].draws) for n, sweep in sweeps.items()}
-        for name in {part.sweep for part in todo}:
-            _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
-        n_runs = sum(len(part.shard) for part in asked)
-        n_missing = sum(len(part.shard) for part in todo)
-        if n_missing <= FEW_RUNS:
-            n_jobs = 1
-        elif progress:
-            _announce(todo, sweeps, results.folder)
-        engine, threads = engine_for_workers(engine) if todo else (engine, False)
-        tasks = [
-            (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine)
-            for part in todo
-            for slot in [writer.slot(part, manifest)]
-        ]
+        todo = [part for part in parts if not _is_done(part, manifest, writer)]
+        n_runs, n_missing = (sum(len(part.shard) for part in some) for some in (parts, todo))
+        if progress and n_missing > FEW_RUNS:
+            _announce(todo, whole, results.folder)
         with progress_of(n_runs - n_missing, n_runs, quiet=not progress or not todo) as bar:
-            done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=threads)
-            shards = [part.shard for part in todo]
-            with closing(done):  # before the lock is given back
-                try:
-                    for shard in _noted(done, shards, manifest, writer):
-                        bar.update(len(shard))
-                except BaseException:
-                    with suppress(OSError):  # the first failure is the one to tell
-                        writer.manifest(manifest)
-                    raise
-            writer.manifest(manifest)
+            n_jobs = n_jobs if n_missing > FEW_RUNS else 1
+            _train(todo, whole, manifest, writer, n_jobs, engine, bar.update)
+        writer.manifest(manifest)
         remove_temporary_files(results.folder)  # of workers that died
-    return sum(shard.state == FAILED for shard in shards)
+    return sum(part.shard.state == FAILED for part in todo)
+
+
+def _train(
+    todo: list[Part],
+    sweeps: Mapping[str, Sweep],
+    manifest: Manifest,
+    writer: Writer,
+    n_jobs: int,
+    engine: str,
+    advance: Callable[[int], object],
+) -> None:
+    """Train the shards of some parts, and keep the manifest."""
+    if not todo:  # nor need anybody look whether Numba can be used
+        return
+    engine, threads = engine_for_workers(engine)
+    # All sweeps grow together, so that what is finished tells of each.
+    todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
+    for name in {part.sweep for part in todo}:
+        _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
+    tasks = [
+        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine)
+        for part in todo
+        for slot in [writer.slot(part, manifest)]
+    ]
+    done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=threads)
+    with closing(done):  # before the lock is given back
+        try:
+            for shard in _noted(done, [part.shard for part in todo], manifest, writer):
+                advance(len(shard))
+        except BaseException:
+            with suppress(OSError):  # the first failure is the one to tell
+                writer.manifest(manifest)
+            raise
 
 
 def _is_done(part: Part, manifest: Manifest, writer: Writer) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from relulab.files import write_whole
-from relulab.validation import InputError
+from relulab.validation import InputError, one_line, shortened
 
 LOCK, NOTE = ".lock", ".owner.json"
 
@@ -116,6 +116,7 @@ def _named(note: Path) -> str:
     """Return whom a note tells of, in words."""
     try:
         owner = json.loads(note.read_text(encoding="utf-8"))
-        return f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+        said = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
+        return shortened(one_line(said))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "a process that left no name"  # killed in the moment of writing it, or just begun

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from relulab.names import checked_name
 from relulab.schema import checked_columns, merged
-from relulab.validation import LARGEST_SHARD, MOST_SHARDS, InputError
+from relulab.validation import LARGEST_SHARD, MOST_SHARDS, InputError, shown
 
 # What the files of a folder mean; 3 since all parts of an experiment have the same columns.
 FORMAT = 3
@@ -168,7 +168,7 @@ class Manifest:
         _require(isinstance(content, dict), "a manifest")
         _require(type(content.get("format")) is int, "a format")
         if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']}, not {FORMAT}")
+            raise ValueError(f"its format is {shown(content['format'])}, not {FORMAT}")
         kinds = {"format": int, "versions": dict, "commit": str | None, "sweeps": dict}
         _exactly(content, {**kinds, "digest": str})
         _require(content.pop("digest") == _digest(content), "what it held when it was written")
