@@ -3,11 +3,13 @@
 import csv
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -548,3 +550,103 @@ def test_parts_of_all_sweeps_grow_together(results, monkeypatch):
     monkeypatch.setattr("relulab.execution._run_shard", fails)
     run_sweeps({"a": SWEEP, "b": SWEEP}, results, shard_size=30, progress=False)
     assert begun[:4] == ["a", "b", "a", "b"]
+
+
+HINGE = load_script("hinge_regression")
+QUICKLY = ["--quick", "--draws", "3", "--max-steps", "50", "--engine", "lockstep"]
+
+
+def test_the_users_file_is_read_once_before_training(tmp_path, capsys, monkeypatch):
+    """What happens to it while networks train is of no matter, and its faults are told once."""
+    file = tmp_path / "my data.csv"
+    file.write_text(CSV + "21,\n22,\n")
+    options = [*QUICKLY, "--x", "dose", "--target", "answer", "--missing", "drop"]
+    expected = tmp_path / "expected"
+    assert rl.main(HINGE, [*options, "--csv", str(file), "--results", str(expected)]) == 0
+    assert capsys.readouterr().err.count("dropped 2 of 22 rows") == 1
+    train = rl.Sweep.train
+
+    def overwriting(*arguments):
+        file.write_text("dose,answer\n1,5\n2,4\n3,1\n")
+        return train(*arguments)
+
+    monkeypatch.setattr(rl.Sweep, "train", overwriting)
+    found = tmp_path / "found"
+    assert rl.main(HINGE, [*options, "--csv", str(file), "--results", str(found)]) == 0
+    monkeypatch.undo()
+    file.unlink()
+    assert rl.main(HINGE, ["--figures", "--results", str(found)]) == 0
+    pictures = [f.name for f in expected.iterdir() if f.suffix in (".png", ".csv")]
+    assert len(pictures) > 4
+    for name in pictures:
+        assert (found / name).read_bytes() == (expected / name).read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize("file", ["/dev/stdin", "a pipe"])
+def test_data_come_through_a_pipe(tmp_path, file):
+    command = [sys.executable, ROOT / "experiments" / "hinge_regression.py", *QUICKLY]
+    command += ["--x", "dose", "--target", "answer", "--results", tmp_path / "r", "--csv"]
+    if file == "/dev/stdin":
+        source, pipe = {"input": CSV}, file
+    else:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        source = {}
+        Thread(target=pipe.write_text, args=[CSV], daemon=True).start()
+    done = subprocess.run([*command, pipe], capture_output=True, text=True, check=False, **source)
+    assert done.returncode == 0, done.stderr
+    assert rl.Results(tmp_path / "r").data().n_samples == 20
+
+
+def test_default_folders(tmp_path):
+    """Beside a user's script; for the project's own, where the published ones are; data apart."""
+    mine = replace(HINGE, file=str(tmp_path / "A" / "my_sweep.py"))
+    assert mine.folder(quick=False) == tmp_path / "A" / "results" / "my_sweep"
+    assert mine.folder(quick=True) == tmp_path / "A" / "results" / "quick" / "my_sweep"
+    named = replace(HINGE, file=str(tmp_path / "experiments" / "my_sweep.py"))
+    assert named.folder(quick=False) == tmp_path / "experiments" / "results" / "my_sweep"
+    assert HINGE.folder(quick=False) == ROOT / "results" / "hinge_regression"
+    apart = HINGE.folder(quick=False, data="../My data")
+    assert apart.parent == ROOT / "results"
+    assert apart.name.startswith("hinge_regression-my-data-")
+
+
+def test_results_of_a_users_data_are_beside_the_published_ones(tmp_path, capsys):
+    """Their figures are found again by the file's name, without reading it."""
+    experiment = replace(HINGE, file=str(tmp_path / "hinge_regression.py"))
+    file = tmp_path / "mine.csv"
+    file.write_text(CSV)
+    columns = ["--x", "dose", "--target", "answer"]
+    assert rl.main(experiment, [*QUICKLY, "--csv", str(file), *columns]) == 0
+    folder = tmp_path / "results" / "quick" / "hinge_regression-mine"
+    assert (folder / "fits.png").exists()
+    file.unlink()
+    assert rl.main(experiment, ["--quick", "--figures", "--csv", str(file)]) == 0
+    assert rl.main(experiment, ["--quick", "--figures"]) == 2
+    assert "found none; run the experiment first" in capsys.readouterr().err
+
+
+def test_figures_and_tables_of_any_name_stay_in_the_folder(tmp_path):
+    names = ["loss/t", "../up", "Loss", "loss", "a b", "con", "x" * 300, "%s"]
+    table = pd.DataFrame({"a": [1]})
+    folder = tmp_path / "folder"
+    files = write_report([(name, table) for name in names], folder)
+    assert len({file.name.casefold() for file in files}) == len(names)
+    assert {f for f in tmp_path.rglob("*") if f.is_file()} == set(files)
+    assert all(file.parent == folder for file in files)
+    for name in ("", 3, None, "a\nb"):
+        with pytest.raises(rl.InputError, match="^report: expected a name"):
+            write_report([(name, table)], folder)
+    with pytest.raises(rl.InputError, match="each name once, got 'a'"):
+        write_report([("a", table), ("a", table)], folder)
+
+
+def test_a_long_sweep_says_first_how_much_is_to_come(results, capsys):
+    sweep = replace(SWEEP, draws=6_000, learning_rate=[0.1, 0.2, 0.3, 0.4], max_steps=1)
+    run_sweeps({"a": sweep}, results, engine="lockstep")
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.startswith("24,000 runs to train in 3 parts, which take about ")
+    told = float(said.split("about ")[1].split(" MB")[0])
+    size = sum(file.stat().st_size for file in results.part_files()) / 1e6
+    assert 0.8 < size / told < 1.25

@@ -13,6 +13,7 @@ runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -76,7 +77,10 @@ class Results:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or "\0" in str(folder):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        self.folder = Path(folder).expanduser()
+        try:
+            self.folder = Path(folder).expanduser()
+        except RuntimeError as error:
+            raise InputError(f"folder: expected a path, got {shown(folder)} ({error})") from None
         self.manifest_file = self.folder / "manifest.json"
 
     def __repr__(self) -> str:
@@ -188,19 +192,22 @@ class Results:
         self, sweeps: list[list[Part]], wanted: list[str], manifest: Manifest
     ) -> Iterator[tuple[pd.DataFrame, ...]]:
         """Yield the same runs of several sweeps, whose shards may begin and end elsewhere."""
+        starts = [[part.shard.start for part in parts] for parts in sweeps]
         ends = {end for parts in sweeps for p in parts for end in (p.shard.start, p.shard.stop)}
-        held: list[tuple[Part | None, pd.DataFrame]] = [(None, pd.DataFrame())] * len(sweeps)
+        held: dict[int, tuple[Part, pd.DataFrame]] = {}
         for start, stop in pairwise(sorted(ends)):
-            here = [[p for p in parts if p.shard.start <= start < p.shard.stop] for parts in sweeps]
-            if not all(here):
-                continue
-            for k, [part] in enumerate(here):
-                if held[k][0] is not part:
+            here = [
+                parts[max(bisect_right(first, start) - 1, 0)]
+                for parts, first in zip(sweeps, starts, strict=True)
+            ]
+            if not all(part.shard.start <= start and stop <= part.shard.stop for part in here):
+                continue  # some sweep has not got so far
+            for k, part in enumerate(here):
+                if k not in held or held[k][0] is not part:
                     held[k] = part, self._frame(part, wanted, manifest)
             yield tuple(
-                frame.iloc[start - part.shard.start : stop - part.shard.start]
-                for part, frame in held
-                if part
+                held[k][1].iloc[start - part.shard.start : stop - part.shard.start]
+                for k, part in enumerate(here)
             )
 
     def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
