@@ -636,7 +636,7 @@ def test_figures_and_tables_of_any_name_stay_in_the_folder(tmp_path):
     assert {f for f in tmp_path.rglob("*") if f.is_file()} == set(files)
     assert all(file.parent == folder for file in files)
     for name in ("", 3, None, "a\nb"):
-        with pytest.raises(rl.InputError, match="^report: expected a name"):
+        with pytest.raises(rl.InputError, match=r"^report: expected a name"):
             write_report([(name, table)], folder)
     with pytest.raises(rl.InputError, match="each name once, got 'a'"):
         write_report([("a", table), ("a", table)], folder)

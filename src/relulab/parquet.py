@@ -73,11 +73,11 @@ class StoredTable:
             footer = _footer(source)
             _checked_digest(_FOOTER, footer, _with_zeros(_FOOTER, footer))
             try:
-                found = pq.read_metadata(source)
-                about = json.loads((found.metadata or {})[MARK])["about"]
+                found = pq.ParquetFile(source)
+                about = json.loads((found.metadata.metadata or {})[MARK])["about"]
             except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
                 raise DamagedFileError(str(error)) from None
-        return cls(file, about, found.schema.to_arrow_schema(), found.num_rows)
+        return cls(file, about, found.schema_arrow, found.metadata.num_rows)
 
     def with_dictionary(self) -> list[str]:
         """Return the columns that have a dictionary, because they have few distinct values."""

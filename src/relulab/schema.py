@@ -37,7 +37,8 @@ COLUMNS = {
 }
 
 # The types of columns as a manifest names them: pandas' name, and Arrow's type.
-_WORDS = pa.dictionary(pa.int8(), pa.string())
+# With the indices that Parquet is read with.
+_WORDS = pa.dictionary(pa.int32(), pa.string())
 PANDAS: dict[str, Any] = {
     "string": str,
     "int64": "int64",

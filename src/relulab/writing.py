@@ -1,6 +1,7 @@
 """Writes to a results folder: manifest, samples, records, parts; and what is said if it cannot."""
 
 import errno
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,10 +119,10 @@ class Writer:
         except (FileNotFoundError, DamagedFileError):
             kept = False
         if not kept:
+            units = json.dumps({name: about[name] for name in ("x", "target")})
             frame = pd.DataFrame({"x": data.x, "target": data.target})
-            # So that pandas has the units, too.
-            frame.attrs = {name: about[name] for name in ("x", "target")}
-            self._table(file, frame, about)
+            # pandas makes of that its ``attrs``.
+            self._table(file, frame, about, {b"PANDAS_ATTRS": units})
 
     def record(self, name: str, frame: pd.DataFrame) -> None:
         """Store a record."""
@@ -129,9 +130,16 @@ class Writer:
             raise InputError(f"record {name!r}: expected a DataFrame, got {type(frame).__name__}")
         self._table(self.results.record_file(name), frame, {"record": name})
 
-    def _table(self, file: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    def _table(
+        self,
+        file: Path,
+        frame: pd.DataFrame,
+        about: Mapping[str, Any],
+        metadata: Mapping[bytes, str] | None = None,
+    ) -> None:
         file.parent.mkdir(exist_ok=True)
         table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
         write_table(self.results.folder, file, table, about)
 
     def slot(self, part: Part, manifest: Manifest) -> Slot:
