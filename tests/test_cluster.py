@@ -27,6 +27,7 @@ import relulab as rl
 from relulab import cluster, execution
 from relulab.execution import run_sweeps
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(1.0, 3.0), w=rl.Normal(0, 1), b=rl.Normal(0, 1),
     v=rl.Normal(0, 1), learning_rate=[0.01, 0.1, 0.5], draws=2_000, max_steps=3_000,
@@ -485,8 +486,8 @@ def test_a_worker_that_does_not_see_the_folder_is_avoided(cluster, undisturbed, 
     cluster.worker(BLIND="1")
     go_on(process)
     assert " does not see /there" in read_until(process, "; it gets no further part")
-    good.kill()  # so that what was for it alone must go to a third one
     cluster.worker()
+    good.kill()  # so that what was for it alone must go to the third one
     (cluster.folder / "go").touch()
     assert "does not see" not in finished(process, 0)  # which is said once
     assert_whole(tmp_path, undisturbed)
@@ -520,9 +521,8 @@ def test_a_worker_that_does_not_see_the_folder_is_found_before_the_start(cluster
 
 def child_of_its_own_group(folder, *codes):
     """Start Python on some code that no cluster takes part in."""
-    code = "\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs lack it
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD + code + "".join(map(textwrap.dedent, codes))],
+        [sys.executable, "-c", CHILD + "".join(map(textwrap.dedent, codes))],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """Independent tasks: in this process when that is enough, else by threads or joblib's workers."""
 
+import os
 import signal
 import traceback
 import warnings
@@ -91,9 +92,7 @@ def _deaf_children() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # When these two start, which they do with the first child, they unblock what we block.
-    import_module("multiprocessing.resource_tracker").ensure_running()
-    import_module("joblib.externals.loky.backend.resource_tracker").ensure_running()
+    _start_trackers()
     handler, taken = signal.getsignal(signal.SIGINT), []
     # Other threads, such as those of linear algebra, block nothing, so blocking is not enough here.
     deferred = current_thread() is main_thread() and callable(handler)
@@ -108,6 +107,24 @@ def _deaf_children() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
             if taken and callable(handler):
                 handler(*taken[0])
+
+
+def _start_trackers() -> None:
+    """Start the processes that clean up after others, which else start with the first child.
+
+    Python's then unblocks what we block for the children. joblib's warns at its end of what workers
+    that were killed have left, which it cleans up: lines that nobody can do anything about.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        import_module("multiprocessing.resource_tracker").ensure_running()
+        import_module("joblib.externals.loky.backend.resource_tracker").ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _by_threads(
@@ -179,9 +196,10 @@ def _by_joblib(
         batch_size=1,
     )
     calls = (joblib.delayed(attempt)(i, function, task) for i, task in tasks.items())
-    with _deaf_children() if backend.supports_return_generator else nullcontext():
-        results = workers(calls)
+    results: Any = []
     try:
+        with _deaf_children() if backend.supports_return_generator else nullcontext():
+            results = workers(calls)
         for done in results:  # noqa: UP028 - that would close them before we can be quiet
             yield done
     finally:
