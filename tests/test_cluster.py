@@ -535,7 +535,7 @@ def test_a_ctrl_c_reaches_no_worker_of_this_machine(tmp_path):
     """A terminal sends it to the whole process group."""
     code = """
     execution.FEW_RUNS = 0
-    execution._run_shard = lambda *task: [print("here", flush=True), signal.pause()]
+    execution._run_shard = lambda *task: [os.write(1, b"here\\n"), signal.pause()]
     experiment = rl.Experiment(file="a.py", question="?", sweeps={"a": SWEEP},
                                report=lambda results: ())
     sys.exit(rl.main(experiment, ["--results", "a", "--jobs", "2", "--engine", "lockstep"]))
