@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import relulab as rl
+from relulab.parallel import map_unordered
 
 pytest.importorskip("distributed", reason="Dask (extra dask) missing")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -547,20 +548,28 @@ def test_a_ctrl_c_reaches_no_worker_of_this_machine(tmp_path):
     assert only_error(process, 130).startswith("interrupted: what is finished is kept")
 
 
+def test_workers_of_this_machine_are_deaf_to_ctrl_c_and_their_parent_is_not():
+    """From their first moment on: what is blocked is inherited."""
+    blocked = [(signal.SIG_BLOCK, ())] * 4
+    masks = list(map_unordered(signal.pthread_sigmask, blocked, n_jobs=2, threads=False))
+    assert all(signal.SIGINT in mask for _, mask in masks)
+    assert signal.SIGINT not in signal.pthread_sigmask(*blocked[0])
+    assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
+
+
 def test_a_ctrl_c_while_workers_start_is_taken_when_they_have(tmp_path):
-    """The children are deaf to it from their first moment on, and the parent is not."""
     code = """
-    from relulab import parallel
+    from relulab.parallel import map_unordered
 
     def started(*arguments, quiet=joblib.Parallel.__call__):
+        os.kill(os.getpid(), signal.SIGINT)
         results = quiet(*arguments)
-        os.killpg(0, signal.SIGINT)
         print("started", flush=True)
         return results
 
     joblib.Parallel.__call__ = started
     try:
-        list(parallel.map_unordered(abs, [(1,)] * 9, n_jobs=2, threads=False))
+        list(map_unordered(abs, [(1,)] * 9, n_jobs=2, threads=False))
     except KeyboardInterrupt:
         sys.exit(130)
     """

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -109,6 +110,22 @@ def _deaf_children() -> Iterator[None]:
                 handler(*taken[0])
 
 
+@contextmanager
+def _quiet_manager() -> Iterator[None]:
+    """Keep joblib's thread from telling that results came for tasks that were just given up."""
+    hook = threading.excepthook
+
+    def said(what: threading.ExceptHookArgs) -> None:
+        if what.thread is None or what.thread.name != "ExecutorManagerThread":
+            hook(what)
+
+    threading.excepthook = said
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+
+
 def _start_trackers() -> None:
     """Start the processes that clean up after others, which else start with the first child.
 
@@ -203,7 +220,7 @@ def _by_joblib(
         for done in results:  # noqa: UP028 - that would close them before we can be quiet
             yield done
     finally:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_manager():
             warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
             if not isinstance(results, list):
                 results.close()
