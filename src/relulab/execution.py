@@ -1,6 +1,5 @@
 """Runs sweeps into a results folder: makes what it lacks, and keeps its manifest."""
 
-import platform
 import shutil
 import sys
 import time
@@ -16,14 +15,14 @@ from relulab.files import remove_temporary_files
 from relulab.locking import locked
 from relulab.manifest import DONE, FAILED, PENDING, Manifest, Shard
 from relulab.names import checked_name
-from relulab.parallel import checked_n_jobs, engine_for_workers, map_unordered
+from relulab.parallel import check_workers, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.parquet import DamagedFileError
 from relulab.planning import plan
 from relulab.progress import progress_of
 from relulab.results import Part, Results
 from relulab.settings import resolved_engine
 from relulab.sweep import Sweep
-from relulab.tasks import Lost
+from relulab.tasks import Lost, Unseen
 from relulab.validation import InputError, one_line
 from relulab.writing import FULL, Slot, Writer, gone, no_room, told_in_a_line
 
@@ -45,14 +44,11 @@ class Ended:
         The traceback of what failed.
     no_room : str, optional
         What the system said when there was no room for the file.
-    not_ours : str, optional
-        The host on which the folder is not there, or is another process's.
     """
 
     seconds: float | None = None
     error: str | None = None
     no_room: str | None = None
-    not_ours: str | None = None
 
 
 def run_sweeps(
@@ -146,6 +142,7 @@ def _train(
     """Train the shards of some parts, and keep the manifest."""
     if not todo:  # nor need anybody look whether Numba can be used
         return
+    check_workers(writer.results.folder, writer.ours.holds)
     engine, threads = engine_for_workers(engine)
     # All sweeps grow together, so that what is finished tells of each.
     todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
@@ -161,7 +158,9 @@ def _train(
         try:
             for shard in _noted(done, [part.shard for part in todo], manifest, writer):
                 advance(len(shard))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and not writer.ours.holds():
+                raise gone(writer.results.folder) from None
             with suppress(OSError):  # the first failure is the one to tell
                 writer.manifest(manifest)
             raise
@@ -205,7 +204,7 @@ def _megabytes(n_bytes: float) -> str:
 
 
 def _noted(
-    done: Iterable[tuple[int, Ended | Lost]],
+    done: Iterable[tuple[int, Ended | Lost | Unseen]],
     shards: list[Shard],
     manifest: Manifest,
     writer: Writer,
@@ -215,12 +214,10 @@ def _noted(
     written = time.monotonic()
     for i, ended in done:
         shard = shards[i]
-        if isinstance(ended, Ended) and ended.not_ours:
-            if not writer.ours.holds():
-                raise gone(folder)
+        if isinstance(ended, Unseen):
             raise InputError(
-                f"{folder}: not seen by a worker on {ended.not_ours}; all workers must see the"
-                " results folder under the same path"
+                f"{folder}: expected workers that all see it under that path, found one that does"
+                " not"
             )
         shard.state = FAILED if ended.error else DONE
         shard.error = ended.error
@@ -235,27 +232,27 @@ def _noted(
             written = time.monotonic()
 
 
-def _run_shard(sweep: Sweep, start: int, stop: int, slot: Slot, engine: str) -> Ended:
+def _run_shard(sweep: Sweep, start: int, stop: int, slot: Slot, engine: str) -> Ended | Unseen:
     """Train one shard and write its file; return how that ended.
 
     A worker whose process was killed goes on for a while, so it looks whether another process has
     taken over the folder.
     """
-    not_ours = Ended(not_ours=platform.node() or "an unknown host")
+    unseen = Unseen(str(slot.ours.folder))
     began = time.perf_counter()
     try:
         if not slot.ours.holds():
-            return not_ours
+            return unseen
         runs = sweep.train(start, stop, engine)
     except Exception:
         return Ended(error=traceback.format_exc())
     try:
         if not slot.ours.holds():
-            return not_ours
+            return unseen
         slot.write(runs, sweep.repeating_columns)
     except Exception as error:
         if not slot.ours.holds():
-            return not_ours
+            return unseen
         full = isinstance(error, OSError) and error.errno in FULL
         return Ended(error=traceback.format_exc(), no_room=str(error) if full else None)
     return Ended(seconds=time.perf_counter() - began)

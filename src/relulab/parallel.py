@@ -1,16 +1,21 @@
 """Independent tasks: in this process when that is enough, else by threads or joblib's workers."""
 
+import os
+import signal
+import threading
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from importlib import import_module
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import joblib
 
-from relulab.cluster import by_dask
+from relulab import cluster
 from relulab.settings import ENGINES, resolved_engine
 from relulab.tasks import Done, Lost, Tasks, attempt
 from relulab.validation import InputError, one_of, shown
@@ -45,6 +50,17 @@ def engine_for_workers(name: object) -> tuple[str, bool]:
     return (engine if threads else "lockstep"), threads
 
 
+def check_workers(folder: Path, function: Callable[..., bool], *args: Any) -> None:
+    """Refuse workers elsewhere of which one does not see a folder; see ``cluster.check_workers``.
+
+    ``function(*args)`` says on a worker whether it sees the folder. Where the workers are threads
+    or processes of this machine nothing is asked.
+    """
+    backend, _ = joblib.parallel.get_active_backend()
+    if _is_dask(backend):
+        cluster.check_workers(backend.client, folder, function, *args)
+
+
 def map_unordered(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], *, n_jobs: int, threads: bool
 ) -> Generator[tuple[int, Any], None, None]:
@@ -57,12 +73,13 @@ def map_unordered(
 
     An exception of the function is raised here. When a worker process dies, which takes the others
     with it, the tasks that may have been running are tried again, each alone; one that dies again
-    yields ``Lost``.
+    yields ``Lost``. Workers of a Dask cluster that answer ``Unseen`` get no further task; of others
+    that is a result like any.
     """
     numbered = dict(enumerate(tasks))
     backend, _ = joblib.parallel.get_active_backend()
-    if type(backend).__name__ == "DaskDistributedBackend":  # which is there only if Dask is
-        done = by_dask(backend.client, function, numbered)
+    if _is_dask(backend):
+        done = cluster.by_dask(backend.client, function, numbered)
     elif not isinstance(backend, OUR_BACKENDS):
         done = _by_processes(function, numbered, n_jobs)
     elif threads:
@@ -76,6 +93,72 @@ def map_unordered(
             if error:
                 raise error
             yield i, result
+
+
+def _is_dask(backend: Any) -> bool:
+    return type(backend).__name__ == "DaskDistributedBackend"  # which is there only if Dask is
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Start processes that no Ctrl-C reaches, which a terminal sends to all of them.
+
+    They would each print a traceback, and the parent ends them anyway. A child inherits what is
+    blocked. The parent takes a Ctrl-C that comes meanwhile when all of them have started: half of
+    a pool cannot be ended in silence.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    _start_trackers()
+    handler, taken = signal.getsignal(signal.SIGINT), []
+    # Other threads, such as those of linear algebra, block nothing, so blocking is not enough here.
+    deferred = current_thread() is main_thread() and callable(handler)
+    if deferred:
+        signal.signal(signal.SIGINT, lambda *came: taken.append(came))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if deferred:
+            signal.signal(signal.SIGINT, handler)
+            if taken and callable(handler):
+                handler(*taken[0])
+
+
+@contextmanager
+def _quiet_manager() -> Iterator[None]:
+    """Keep joblib's thread from telling that results came for tasks that were just given up."""
+    hook = threading.excepthook
+
+    def said(what: threading.ExceptHookArgs) -> None:
+        if what.thread is None or what.thread.name != "ExecutorManagerThread":
+            hook(what)
+
+    threading.excepthook = said
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+
+
+def _start_trackers() -> None:
+    """Start the processes that clean up after others, which else start with the first child.
+
+    Python's then unblocks what we block for the children. joblib's warns at its end of what workers
+    that were killed have left, which it cleans up: lines that nobody can do anything about.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        import_module("multiprocessing.resource_tracker").ensure_running()
+        import_module("joblib.externals.loky.backend.resource_tracker").ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _by_threads(
@@ -146,12 +229,15 @@ def _by_joblib(
         return_as="generator_unordered" if backend.supports_return_generator else "list",
         batch_size=1,
     )
-    results = workers(joblib.delayed(attempt)(i, function, task) for i, task in tasks.items())
+    calls = (joblib.delayed(attempt)(i, function, task) for i, task in tasks.items())
+    results: Any = []
     try:
+        with _deaf_children() if backend.supports_return_generator else nullcontext():
+            results = workers(calls)
         for done in results:  # noqa: UP028 - that would close them before we can be quiet
             yield done
     finally:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_manager():
             warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
             if not isinstance(results, list):
                 results.close()

@@ -23,6 +23,26 @@ class Lost:
     error: str
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """The result of a task whose worker does not see the results folder, so that it did nothing.
+
+    On a Dask cluster the task goes to another worker, and none to this one again; else it is a
+    result like others.
+
+    Attributes
+    ----------
+    folder : str
+        What the worker does not see.
+    worker, host : str
+        The address of the worker and the name of its host, which ``by_dask`` fills in.
+    """
+
+    folder: str
+    worker: str = ""
+    host: str = ""
+
+
 def attempt(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
     """Do a task; its exception is a result like others."""
     try:
