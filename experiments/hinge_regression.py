@@ -7,13 +7,11 @@ your own. Both columns are standardized for training; the figures are in the uni
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics
@@ -101,7 +99,7 @@ def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
     return fits.head(MOST_FITS)
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["excess_loss", "outcome", "unit"]
     rates = statistics.optimum_rates(results.frames(columns), ["sweep"])

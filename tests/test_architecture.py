@@ -13,8 +13,8 @@ SOURCE = Path(rl.__file__).parent
 
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
-    {"validation", "double_double"},
-    {"columns", "tallies", "tasks"},
+    {"validation", "double_double", "streams"},
+    {"columns", "tallies", "tasks", "environment"},
     {
         "outcome",
         "network",

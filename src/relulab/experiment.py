@@ -1,6 +1,7 @@
 """What every script of ``experiments/`` is: sweeps, a report drawn from files, a command line."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 from relulab import figures, statistics, tables
 from relulab.cluster import dask_cluster
 from relulab.data import TrainingSet
+from relulab.environment import own_environment
 from relulab.execution import run_sweeps
+from relulab.figures.style import Axes
 from relulab.locking import locked
 from relulab.results import Results, write_parquet
 from relulab.sweep import Sweep
@@ -78,6 +80,7 @@ class Experiment:
         return results / "quick" / self.name if quick else results / self.name
 
 
+@own_environment()
 def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     """Run an experiment from the command line and return the exit status.
 
@@ -154,7 +157,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     print(f"\n{experiment.question}")
     print(f"  in {results.folder}")
     if experiment.sweeps:
-        print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
+        print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
 
@@ -162,7 +165,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options by which a user names a data set, for ``Experiment.options``."""
     add = parser.add_argument
-    add("--csv", type=Path, metavar="FILE", help="train on two columns of this file")
+    add("--csv", type=_path, metavar="FILE", help="train on two columns of this file")
     add("--x", metavar="COLUMN", help="the column of inputs")
     add("--target", metavar="COLUMN", help="the column of targets")
     add("--missing", default="refuse", help="what to do with rows without a value: refuse or drop")
@@ -259,6 +262,11 @@ def _tables_by(results: Results, by: Sequence[str]) -> Report:
         yield f"survival_by_{'_'.join(by)}", statistics.survival(results.frames(), by)
 
 
+def _path(text: str) -> Path:
+    """Return a path of the command line, which not every shell has expanded."""
+    return Path(os.path.expanduser(text))
+
+
 def _shown_path(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -287,7 +295,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--max-steps", type=int, help="the largest number of updates of a run")
     add("--seed", type=int, help="the seed of the random draws")
     add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
-    add("--results", type=Path, metavar="DIR", help="the folder for files, tables and figures")
+    add("--results", type=_path, metavar="DIR", help="the folder for files, tables and figures")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
     if experiment.options:
         experiment.options(parser)

@@ -44,7 +44,7 @@ class Results:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        self.folder = Path(folder)
+        self.folder = Path(os.path.expanduser(folder))
         self.manifest_file = self.folder / "manifest.json"
 
     def read_manifest(self) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure
 
 from relulab.validation import (
@@ -39,6 +39,20 @@ METADATA: dict[str, dict[str, None]] = {
 }
 FORMATS = tuple(METADATA)
 
+# What a user's matplotlibrc decides also here: what the letters look like, and what is of the
+# session and in no picture. All else is Matplotlib's default or in the style sheet.
+FONTS = ("family", "sans-serif", "serif", "monospace", "cursive", "fantasy")
+KEPT = {"backend", "backend_fallback", "date.epoch", "interactive", "savefig.directory", "toolbar"}
+KEPT |= {f"font.{kind}" for kind in FONTS}
+SESSION = ("keymap.", "tk.", "webagg.")
+EVERYTHING = {
+    name: mpl.rcParamsDefault[name]
+    for name in mpl.rcParamsDefault
+    if name not in KEPT and not name.startswith(SESSION)
+} | dict(STYLE)
+# What decides how a figure of the user's, which has its style already, becomes a file.
+FILES = {k: v for k, v in EVERYTHING.items() if k.startswith(("savefig.", "svg.", "pdf.", "ps."))}
+
 OURS = "relulab"  # how figures are told that were made in this style
 
 MOST_PANELS = 100
@@ -50,8 +64,12 @@ R = TypeVar("R")
 
 
 def style() -> AbstractContextManager[None]:
-    """Return a context in which everything is drawn in relulab's style."""
-    return mpl.rc_context(STYLE)
+    """Return a context in which everything is drawn in relulab's style.
+
+    That is Matplotlib's defaults and relulab's style sheet. Of the user's settings (matplotlibrc,
+    ``rcParams``) only the font family counts.
+    """
+    return mpl.rc_context(EVERYTHING)
 
 
 def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
