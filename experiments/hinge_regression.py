@@ -116,7 +116,11 @@ def report(results: rl.Results) -> rl.Report:
     curves = pd.DataFrame(
         {
             "label": np.repeat(
-                [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()] + [BEST],
+                [
+                    f"{fit.n:,} {'run' if fit.n == 1 else 'runs'}, loss {fit.loss:.4f}"
+                    for fit in learned.itertuples()
+                ]
+                + [BEST],
                 x.size,
             ),
             "x": np.tile(x_scale.to_user(x), len(shown)),

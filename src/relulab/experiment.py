@@ -22,7 +22,7 @@ from relulab.figures.style import Axes
 from relulab.locking import locked
 from relulab.results import Results, write_parquet
 from relulab.sweep import Sweep
-from relulab.validation import InputError
+from relulab.validation import InputError, counted
 
 Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
@@ -97,9 +97,10 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        missing = counted(results.n_missing(), "run is", "runs are")
         print(
             f"\ninterrupted: what is finished is kept in {results.folder}"
-            f" ({results.n_missing():,} runs are missing); the same command goes on from there",
+            f" ({missing} missing); the same command goes on from there",
             file=sys.stderr,
         )
         return 130
@@ -140,8 +141,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
             )
         if failed:
             print(
-                f"error: {failed} shards failed; their tracebacks are in {results.manifest_file};"
-                " the same command tries them again",
+                f"error: {counted(failed, 'shard')} failed; {results.manifest_file} has the"
+                " tracebacks; the same command tries again",
                 file=sys.stderr,
             )
         for name, make in experiment.records.items():
@@ -151,7 +152,8 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     if experiment.sweeps:
         _print_outcomes(results)
         if missing := results.n_missing():
-            print(f"{missing:,} runs are not finished; all that is told here is of those that are")
+            unfinished = counted(missing, "run is", "runs are")
+            print(f"{unfinished} not finished; all that is told here is of those that are")
     report = chain(experiment.report(results), _tables_by(results, options.by))
     written = write_report(report, results.folder, options.format, options.tables)
     print(f"\n{experiment.question}")
@@ -250,7 +252,8 @@ def _print_outcomes(results: Results) -> None:
     by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
     rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
     print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
-    print(f"{rates['count'].sum():,} runs; low and high: 95 % Wilson interval of the share")
+    n_runs = counted(int(rates["count"].sum()), "run")
+    print(f"{n_runs}; low and high: 95 % Wilson interval of the share")
 
 
 def _tables_by(results: Results, by: Sequence[str]) -> Report:
