@@ -8,12 +8,10 @@ beginning of an epoch is no reason to stop.
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics, theory
@@ -95,7 +93,7 @@ def where_c_ends(results: rl.Results) -> pd.DataFrame:
     return table
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     parts = map(ends_of, results.frames(["learning_rate", "outcome", "unit"]))
     rates = statistics.rates(parts, "end", ["order", "learning_rate"])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics, theory
@@ -101,7 +100,7 @@ def remedies_table(results: rl.Results) -> pd.DataFrame:
     return table.join(steps, on=by).assign(dead=table["born_dead"] + table["died"])
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     known = results.load_record("names")
     summary = statistics.summary(results.frames(COLUMNS), ["sweep"], TOLERANCE)

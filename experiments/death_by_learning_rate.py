@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics, theory
@@ -54,7 +53,7 @@ def death_rates(results: rl.Results) -> pd.DataFrame:
     return table.assign(theory=np.where(table["event"] == AT_ONCE, expected, np.nan))
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     table = death_rates(results)
     yield "death_rates", table

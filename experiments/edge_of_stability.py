@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, theory
@@ -105,7 +104,7 @@ def over_edge(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     panels = figures.panels(len(DATA), n_columns=2)
     tables = []

@@ -7,12 +7,10 @@ your own. Both columns are standardized for training; the figures are in the uni
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics
@@ -77,7 +75,7 @@ def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
     return fits.head(MOST_FITS)
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["excess_loss", "outcome", "unit"]
     rates = statistics.optimum_rates(results.frames(columns), ["sweep"])
@@ -95,7 +93,11 @@ def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
     curves = pd.DataFrame(
         {
             "label": np.repeat(
-                [f"{fit.n:,} runs, loss {fit.loss:.4f}" for fit in learned.itertuples()] + [BEST],
+                [
+                    f"{fit.n:,} {'run' if fit.n == 1 else 'runs'}, loss {fit.loss:.4f}"
+                    for fit in learned.itertuples()
+                ]
+                + [BEST],
                 x.size,
             ),
             "x": np.tile(data.x_scale.to_user(x), len(shown)),

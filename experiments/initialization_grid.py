@@ -4,11 +4,8 @@ One sample (x=1, target=3), b = c = 0, a grid over the two weights. Closed forms
 unit dies under gradient flow, that is as the rate goes to 0, and from where it dies in one step.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics, theory
@@ -27,7 +24,7 @@ SWEEPS = {
 }
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["w0", "v0", "outcome", "unit", "death_step", "steps_taken"]
     yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])

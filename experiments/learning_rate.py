@@ -4,11 +4,9 @@ One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0, rates from 
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics, theory
@@ -38,7 +36,7 @@ def curves(_options: Namespace) -> pd.DataFrame:
     return rl.trace(start, SWEEP.data, CURVE_RATES, n_steps=60)
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["learning_rate", "outcome", "unit", "death_step", "steps_taken"]
     rates = statistics.outcome_rates(results.frames(columns, "rates"), ["learning_rate"])

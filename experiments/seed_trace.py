@@ -4,10 +4,8 @@ The text prints v under the label c; the table shows the true c.
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures
@@ -34,7 +32,7 @@ def table(trace: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     trace = results.load_record("iterations")
     rows = table(trace)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics
@@ -69,7 +68,7 @@ def pairs(results: rl.Results, against: str) -> Iterator[pd.DataFrame]:
         )
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     changed, transitions = [], []
     for against in (REVERSED, SINGLE):

@@ -5,12 +5,10 @@ the hinge to be found lies at -bias. Students start from named schemes and train
 """
 
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from relulab import figures, statistics
@@ -47,7 +45,7 @@ def teachers(_options: Namespace) -> pd.DataFrame:
     )
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["learning_rate", "excess_loss", "outcome", "unit"]
     rates = statistics.optimum_rates(results.frames(columns), ["sweep", "learning_rate"])

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 import relulab as rl
 from peers import Job, Trainer, jax_fixed_steps, jax_full_batch, jax_while, torch_steps
@@ -386,7 +385,7 @@ def load(results: rl.Results, name: str) -> pd.DataFrame:
     return table
 
 
-def report(results: rl.Results) -> Iterator[tuple[str, Axes | pd.DataFrame]]:
+def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     pd.set_option("display.width", 160)
     for name in ("machine", "bounds", "overheads", "side_by_side", "by_samples"):

@@ -13,8 +13,8 @@ SOURCE = Path(rl.__file__).parent
 
 # From the ground up: a module may import those of lower layers only.
 LAYERS = [
-    {"validation", "double_double"},
-    {"csv_files", "notation", "tallies", "tasks", "compiler", "names", "files"},
+    {"validation", "double_double", "streams"},
+    {"csv_files", "notation", "tallies", "tasks", "compiler", "names", "files", "environment"},
     {"columns"},
     {"csv_columns"},
     {
@@ -45,7 +45,8 @@ LAYERS = [
     {"engines.orbits"},
     {"training"},
     {"sweep"},
-    {"figures.style", "figures.words"},
+    {"figures.words"},
+    {"figures.style"},
     {"figures.legends"},
     {"figures.curves", "figures.maps", "figures.marks", "figures.shares", "figures.traces"},
     {"results", "statistics", "tables", "relabeling", "figures"},

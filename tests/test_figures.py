@@ -359,7 +359,7 @@ def test_marks_say_where_theory_is_and_how_it_is_called():
     figures.mark_curve(ax, [1e-3, 1e3], [0.2, 0.4], "two")
     figures.mark_position(ax, 0.5, "three")
     assert (ax.get_xlim(), ax.get_ylim()) == limits
-    one, two, three = ax.lines[2:]
+    one, two, three = ax.lines[-3:]
     np.testing.assert_array_equal(one.get_ydata(), [0.1, 0.3])
     np.testing.assert_array_equal(three.get_xdata(), [0.5, 0.5])
     assert set(colors_of([one, two, three])) == {"#000000"}

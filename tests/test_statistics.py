@@ -243,7 +243,9 @@ def test_runs_on_one_sample_have_no_excess_loss(runs):
 @pytest.mark.parametrize("wrong", [None, 3, [3]])
 def test_what_is_not_a_table_of_runs(wrong):
     for function in (statistics.outcome_rates, statistics.optimum_rates):
-        with pytest.raises(rl.InputError, match="runs: expected a DataFrame or several, got"):
+        with pytest.raises(
+            rl.InputError, match="runs: expected a DataFrame, several of them, or Res"
+        ):
             function(wrong)
 
 

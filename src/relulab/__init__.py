@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from relulab import figures, statistics, tables, theory
     from relulab.curvature import sharpness
     from relulab.data import Scale, TrainingSet
-    from relulab.experiment import Experiment, main
+    from relulab.experiment import Experiment, Report, main
     from relulab.initialization import (
         SCHEMES,
         LogUniform,
@@ -37,7 +37,7 @@ _HOMES = {
     "curvature": ("sharpness",),
     "least_squares": ("BestFit", "best_fit"),
     "data": ("Scale", "TrainingSet"),
-    "experiment": ("Experiment", "main"),
+    "experiment": ("Experiment", "Report", "main"),
     "initialization": (
         "SCHEMES",
         "LogUniform",
@@ -72,6 +72,7 @@ __all__ = [
     "Networks",
     "Normal",
     "Outcome",
+    "Report",
     "Results",
     "Scale",
     "Sweep",

@@ -1,6 +1,7 @@
 """What every script of ``experiments/`` is: sweeps, a report drawn from files, a command line."""
 
 import argparse
+import os
 import signal
 import sys
 import warnings
@@ -14,17 +15,18 @@ from threading import current_thread, main_thread
 from typing import NoReturn
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 from relulab import figures, statistics, tables
 from relulab.cluster import dask_cluster
 from relulab.data import TrainingSet
+from relulab.environment import own_environment
 from relulab.execution import run_sweeps
+from relulab.figures.style import Axes
 from relulab.names import checked_name, slug
 from relulab.planning import named
 from relulab.results import Results
 from relulab.sweep import Sweep
-from relulab.validation import InputError, named_as_options, one_line
+from relulab.validation import InputError, counted, named_as_options, one_line
 
 Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
@@ -91,6 +93,7 @@ class Experiment:
         return results / (self.name if data is None else f"{self.name}-{slug(data)}")
 
 
+@own_environment()
 def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     """Run an experiment from the command line and return the exit status.
 
@@ -148,8 +151,8 @@ def _kept(results: Results) -> str:
     if not begun:
         return f"nothing is made yet in {results.folder}"
     return (
-        f"what is finished is kept in {results.folder} ({missing:,} runs are missing); the same"
-        " command goes on from there"
+        f"what is finished is kept in {results.folder} ({counted(missing, 'run is', 'runs are')}"
+        " missing); the same command goes on from there"
     )
 
 
@@ -172,22 +175,24 @@ def _check_use(
 
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
-    if not options.figures:
+    if options.figures:
+        for line in named(results.strangers(results.manifest())):
+            print(line, file=sys.stderr)
+    else:
         failed = _train(experiment, options, results)
-    for line in named(results.strangers(results.manifest())):
-        print(line, file=sys.stderr)
     if failed and not results.sweeps():
         return 1
     if experiment.sweeps:
         _print_outcomes(results)
         if missing := results.n_missing():
-            print(f"{missing:,} runs are not finished; all that is told here is of those that are")
+            unfinished = counted(missing, "run is", "runs are")
+            print(f"{unfinished} not finished; all that is told here is of those that are")
     report = chain(experiment.report(results), _tables_by(results, options.by))
     written = write_report(report, results.folder, options.format, options.tables)
     print(f"\n{experiment.question}")
     print(f"  in {results.folder}")
     if experiment.sweeps:
-        print(f'  runs/: pandas.read_parquet("{_shown_path(results.folder / "runs")}")')
+        print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
 
@@ -212,7 +217,7 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
         parts = results.parts(results.manifest())
         [error, *_] = [part.shard.error for part in parts if part.shard.error]
         print(
-            f"error: {failed:,} of {len(parts):,} shards failed, the first with"
+            f"error: {failed:,} of {counted(len(parts), 'shard')} failed, the first with"
             f" {one_line(error.splitlines()[-1])}; the tracebacks are in {results.manifest_file},"
             " and the same command tries them again",
             file=sys.stderr,
@@ -223,7 +228,7 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options by which a user names a data set, for ``Experiment.options``."""
     add = parser.add_argument
-    add("--csv", type=Path, metavar="FILE", help="train on two columns of this file")
+    add("--csv", type=_path, metavar="FILE", help="train on two columns of this file")
     add("--x", metavar="COLUMN", help="the column of inputs: numbers, ISO dates or times")
     add("--target", metavar="COLUMN", help="the column of targets")
     add("--missing", help="what to do with rows without a value: refuse, the default, or drop")
@@ -323,7 +328,8 @@ def _print_outcomes(results: Results) -> None:
     by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
     rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
     print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
-    print(f"{rates['count'].sum():,} runs; low and high: 95 % Wilson interval of the share")
+    n_runs = counted(int(rates["count"].sum()), "run")
+    print(f"{n_runs}; low and high: 95 % Wilson interval of the share")
 
 
 def _tables_by(results: Results, by: Sequence[str]) -> Report:
@@ -333,6 +339,11 @@ def _tables_by(results: Results, by: Sequence[str]) -> Report:
         print(f"\n{tables.text(summary)}")
         yield f"summary_by_{'_'.join(by)}", summary
         yield f"survival_by_{'_'.join(by)}", statistics.survival(results.frames(), by)
+
+
+def _path(text: str) -> Path:
+    """Return a path of the command line, which not every shell has expanded."""
+    return Path(os.path.expanduser(text))
 
 
 def _shown_path(path: Path) -> Path:
@@ -363,7 +374,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--max-steps", type=int, help="the largest number of updates of a run")
     add("--seed", type=int, help="the seed of the random draws")
     add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
-    add("--results", type=Path, metavar="DIR", help="the folder for files, tables and figures")
+    add("--results", type=_path, metavar="DIR", help="the folder for files, tables and figures")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
     if experiment.options:
         experiment.options(parser)

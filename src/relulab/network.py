@@ -6,7 +6,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from relulab.validation import FloatArray, InputError, finite_array, shown, within_memory
+from relulab.validation import (
+    FloatArray,
+    InputError,
+    expected_values,
+    finite_array,
+    shown,
+    within_memory,
+)
 
 PARAMETERS = ("w", "b", "v", "c")
 
@@ -41,7 +48,7 @@ class Networks:
         n_nets = max(array.size for array in arrays.values())
         for name, array in arrays.items():
             if array.size not in (1, n_nets):
-                raise InputError(f"{name}: expected 1 or {n_nets} values, got {array.size}")
+                raise InputError(f"{name}: expected {expected_values(n_nets)}, got {array.size}")
             array += 0.0  # the copy is ours; -0.0 becomes 0.0
             object.__setattr__(self, name, np.broadcast_to(array, (n_nets,)))
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm import TqdmWarning, tqdm
 
+from relulab.streams import Output
+
 with warnings.catch_warnings():
     # In a notebook without ipywidgets, where a bar of text does as well.
     warnings.simplefilter("ignore", TqdmWarning)
@@ -27,6 +29,9 @@ class _Lines(tqdm):  # type: ignore[misc]
 def progress_of(n_done: int, n_runs: int, *, quiet: bool) -> Any:
     """Return a progress bar of runs; it shows runs a second and the time left."""
     how: dict[str, Any] = {"unit": "run", "unit_scale": True, "disable": quiet}
-    if sys.stderr.isatty() or "ipykernel" in sys.modules:
+    if "ipykernel" in sys.modules:
         return bar_of_here(total=n_runs, initial=n_done, **how)
-    return _Lines(total=n_runs, initial=n_done, mininterval=LOG_SECONDS, **how)
+    file = Output(sys.stderr)  # which may be closed, or a pipe that nobody reads any more
+    if file.isatty():
+        return bar_of_here(total=n_runs, initial=n_done, file=file, **how)
+    return _Lines(total=n_runs, initial=n_done, file=file, mininterval=LOG_SECONDS, **how)

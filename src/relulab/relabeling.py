@@ -1,16 +1,26 @@
 """Outcomes under another tolerance, from stored runs, without training them again."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from relulab.outcome import OUTCOMES
-from relulab.validation import InputError, checked_table, finite_number, labels_in, shown
+from relulab.tallies import EXPECTED, Runs
+from relulab.validation import InputError, checked_table, counted, finite_number, labels_in, shown
 
 
-def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame:
+@overload
+def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame: ...
+
+
+@overload
+def relabel(runs: Iterable[pd.DataFrame], gradient_tolerance: float) -> Iterator[pd.DataFrame]: ...
+
+
+def relabel(runs: Runs, gradient_tolerance: float) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """Return the runs with the outcomes that another gradient tolerance gives their last states.
 
     A run that did not diverge has converged if the gradient_norm of its last state is within the
@@ -27,8 +37,9 @@ def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame:
 
     Parameters
     ----------
-    runs : DataFrame
-        It stays as it is. The parts of a results folder can be relabelled one by one.
+    runs : DataFrame, or iterable of DataFrame
+        It stays as it is. Of several tables, such as the parts of a results folder, those with the
+        other labels are returned one by one.
     gradient_tolerance : float
         At least the largest gradient_norm of the converged runs.
 
@@ -41,6 +52,15 @@ def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame:
     tolerance = finite_number("gradient_tolerance", gradient_tolerance)
     if tolerance < 0:
         raise InputError(f"gradient_tolerance: expected a number >= 0, got {tolerance}")
+    if isinstance(runs, pd.DataFrame):
+        return _relabelled(runs, tolerance)
+    if not isinstance(runs, Iterable) or isinstance(runs, np.ndarray):
+        raise InputError(f"runs: {EXPECTED}, got {shown(runs)}")
+    return (_relabelled(frame, tolerance) for frame in runs)
+
+
+def _relabelled(runs: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """Return one table with its new labels."""
     outcome, norm = _checked_measures(runs)
     # A plain number beside an array is rounded to its dtype, as when float32 networks train.
     within = norm <= tolerance
@@ -48,8 +68,8 @@ def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame:
     if beyond.any():
         raise InputError(
             f"gradient_tolerance: expected at least {float(norm[beyond].max())}, got {tolerance},"
-            f" with which {beyond.sum():,} converged runs would have trained on, and where to is"
-            " not stored; train them again with that tolerance"
+            f" with which {counted(beyond.sum(), 'converged run')} would have trained on, and"
+            " where to is not stored; train them again with that tolerance"
         )
     converged = within & (outcome != "diverged")
     labels = pd.Categorical(np.where(converged, "converged", outcome), dtype=OUTCOMES)

@@ -13,6 +13,7 @@ runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
 """
 
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,10 +78,7 @@ class Results:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or "\0" in str(folder):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        try:
-            self.folder = Path(folder).expanduser()
-        except RuntimeError as error:
-            raise InputError(f"folder: expected a path, got {shown(folder)} ({error})") from None
+        self.folder = Path(os.path.expanduser(folder))
         self.manifest_file = self.folder / "manifest.json"
 
     def __repr__(self) -> str:

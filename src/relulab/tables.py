@@ -4,7 +4,7 @@ In text and Markdown shares are percentages, counts have separators, other numbe
 what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
 """
 
-import re
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_scalar
 
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, instance_of, shown
+from relulab.validation import InputError, instance_of, one_line, shown
 
 FORMATS = ("csv", "md")
 
@@ -48,7 +48,8 @@ def markdown(table: pd.DataFrame) -> str:
 def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:
     """Write the table to a file: CSV where its name ends in ``.csv``, Markdown in ``.md``."""
     instance_of("table", table, pd.DataFrame)
-    path = Path(file) if isinstance(file, (str, PathLike)) and "\0" not in str(file) else Path()
+    named = isinstance(file, (str, PathLike)) and "\0" not in str(file)
+    path = Path(os.path.expanduser(file)) if named else Path()
     if path.suffix == ".csv":
         table.to_csv(path, index=False)
     elif path.suffix == ".md":
@@ -83,4 +84,4 @@ def _cell(value: Any, name: object) -> str:
 
 def _line(value: object) -> str:
     """Return a value in words that fit on one line, without what a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(str(value).split()))
+    return one_line(str(value))

@@ -16,9 +16,12 @@ from relulab.validation import (
     shortened,
     shown,
     whole_numbers_in,
+    without_index,
 )
 
 STEPS = ("steps_taken", "death_step")
+
+EXPECTED = "expected a DataFrame, several of them, or Results"
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
@@ -87,12 +90,12 @@ def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
 def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:
     """Yield the tables of runs one after the other."""
     if not isinstance(runs, Iterable) or isinstance(runs, np.ndarray):
-        raise InputError(f"runs: expected a DataFrame or several, got {shown(runs)}")
+        raise InputError(f"runs: {EXPECTED}, got {shown(runs)}")
     for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
         if not isinstance(frame, pd.DataFrame):
-            raise InputError(f"runs: expected a DataFrame or several, got {shown(frame)}")
+            raise InputError(f"runs: {EXPECTED}, got {shown(frame)}")
         checked_table("runs", frame)
-        yield frame
+        yield without_index(frame)
 
 
 def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:

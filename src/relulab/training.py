@@ -32,6 +32,7 @@ from relulab.settings import (
 from relulab.validation import (
     FloatArray,
     InputError,
+    expected_values,
     in_dtype,
     instance_of,
     non_negative_array,
@@ -272,7 +273,7 @@ def _checked_rates(rates: tuple[Any, Any, Any], n_nets: int) -> dict[str, FloatA
     checked_rate_names(given)
     for name, rate in given.items():
         if rate.size not in (1, n_nets):
-            raise InputError(f"{name}: expected 1 or {n_nets} values, got {rate.size}")
+            raise InputError(f"{name}: expected {expected_values(n_nets)}, got {rate.size}")
     return {name: np.broadcast_to(rate, (n_nets,)) for name, rate in given.items()}
 
 

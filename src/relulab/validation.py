@@ -61,8 +61,8 @@ def named_as_options(**names: str) -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without the control characters that a terminal would obey."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(text.splitlines()))
+    """Return a text on one line, without what a terminal would obey and no font has."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", " ".join(text.splitlines()))
 
 
 def shown(value: object) -> str:
@@ -77,6 +77,16 @@ def shown(value: object) -> str:
 def shortened(text: str) -> str:
     """Return a text that a line has room for."""
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Return a number of things in words: ``1 run``, ``2,000 runs``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def expected_values(n: int) -> str:
+    """Return how many values an argument may have that is one for all or one for each of n."""
+    return "1 value" if n == 1 else f"1 or {n} values"
 
 
 def number_array(name: str, value: object) -> Float64Array:
@@ -201,6 +211,17 @@ def checked_table(name: str, value: object) -> None:
     if not columns.is_unique:
         twice = columns[columns.duplicated()][0]
         raise InputError(f"{name}: expected each column once, got {shown(twice)} several times")
+
+
+def without_index(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with its rows numbered from 0 and its columns unnamed; it shares the data.
+
+    An index says nothing here, but pandas refuses to group by a name that is also a column's.
+    """
+    plain = table.copy(deep=False)
+    plain.index = pd.RangeIndex(len(table))
+    plain.columns = pd.Index(table.columns.tolist())
+    return plain
 
 
 def numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:

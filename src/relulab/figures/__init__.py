@@ -4,6 +4,7 @@ Without ``ax`` a figure of relulab's style is made; a given one keeps the style 
 ``plt.style.use("relulab.figures.relulab")`` sets the style for everything.
 """
 
+import relulab.environment  # noqa: F401 (the first to import Matplotlib)
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
 from relulab.figures.legends import legend_of
 from relulab.figures.maps import outcome_map, steps_map, transitions

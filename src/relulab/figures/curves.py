@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.style import drawn_in_style, new_axes, require, require_finite, with_numbers
+from relulab.figures.style import (
+    drawn_in_style,
+    new_axes,
+    placed,
+    require,
+    require_finite,
+    with_numbers,
+)
 from relulab.figures.words import columns_of, groups_of, symbol
 from relulab.validation import InputError, shown
 
@@ -23,15 +30,20 @@ MOST_GROUPS = 8
 def lines(
     table: pd.DataFrame, x: str, y: str, by: str, log: str = "xy", ax: Axes | None = None
 ) -> Axes:
-    """Draw y against x, one line for each value of a column; ``log`` names the axes that are."""
+    """Draw y against x, one line for each value of a column; ``log`` names the axes that are.
+
+    A line has a gap where a number is missing or infinite. What is not above 0 has no place on a
+    logarithmic axis and stands at its lower end, as a hollow marker beside the line.
+    """
     require("table", table, *columns_of(by), x=x, y=y)
-    table = with_numbers("table", table, x, y)
+    table = placed(with_numbers("table", table, x, y), x, y)
     _check_log(log)
     ax = ax or new_axes()
     entries = []
     for i, (label, color, rows) in enumerate(groups_of(table, by)):
         how = {"marker": MARKERS[i % len(MARKERS)], "color": color}
-        ax.plot(rows[x], rows[y], **how)
+        beside = _at_the_ends(ax, rows, x, y, log, **how)
+        ax.plot(rows[x].mask(beside), rows[y].mask(beside), **how)
         entries.append(line_entry(label, **how))
     _finish(ax, table, x, y, log)
     add_to_legend(ax, entries, _title(table, by))
@@ -59,21 +71,19 @@ def intervals(
     by : str, optional
         A column; each of its values has a color of its own.
     log : str
-        The axes that are logarithmic: "", "x", "y" or "xy". What is not above 0 stands on the lower
-        end of a logarithmic y-axis, as a hollow marker without a bar.
+        The axes that are logarithmic: "", "x", "y" or "xy". What is not above 0 stands at the lower
+        end of a logarithmic axis, as a hollow marker without a bar.
     low, high : str
         The columns of the ends of the bars.
     """
     require("table", table, *columns_of(by), x=x, y=y, low=low, high=high)
-    table = with_numbers("table", table, x, y, low, high)
+    table = placed(with_numbers("table", table, x, y, low, high), x, y, low, high)
     _check_log(log)
     ax = ax or new_axes()
     entries = []
     for i, (label, color, rows) in enumerate(groups_of(table, by)):
         how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
-        below = (rows[y] <= 0) & ("y" in log)
-        _on_the_axis(ax, rows.loc[below, x], **how)
-        rows = rows[~below]
+        rows = rows[~_at_the_ends(ax, rows, x, y, log, **how)]
         # Rounding may put an end on the wrong side of the point.
         reach = np.maximum([rows[y] - rows[low], rows[high] - rows[y]], 0)
         ax.errorbar(rows[x], rows[y], yerr=reach, linestyle="none", elinewidth=1.2, **how)
@@ -104,13 +114,20 @@ def points(
         more than 8 different numbers has a color bar.
     log : str
         The axes that are logarithmic: "", "x", "y" or "xy".
+
+    Rows without a place or a color are left out: of missing or infinite numbers, and of those that
+    are not above 0 on a logarithmic axis.
     """
     require("table", table, *columns_of(by), x=x, y=y)
-    table = with_numbers("table", table, x, y)
+    table = placed(with_numbers("table", table, x, y), x, y)
     _check_log(log)
     ax = ax or new_axes()
-    finite = np.isfinite(table[[x, y]].to_numpy(float)).all(axis=1)
-    table = table[finite].dropna(subset=list(columns_of(by))).reset_index(drop=True)
+    if by is not None and _is_scale(table, by):
+        table = placed(with_numbers("table", table, by), by)
+    for axis, name in (("x", x), ("y", y)):
+        if axis in log:
+            table = table[table[name] > 0]
+    table = table.dropna(subset=[x, y, *columns_of(by)]).reset_index(drop=True)
     # In the order of the rows, so that no color covers another; as pixels, so that vector files
     # stay small.
     how: dict[str, Any] = {"s": 3, "linewidths": 0, "rasterized": True}
@@ -137,8 +154,9 @@ def points(
 def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
     """Draw which share of the runs is at or below a value, one curve for each value of ``by``.
 
-    On a logarithmic axis: values up to 0, which rounding makes of the smallest, are drawn at its
-    left end. Curves that lie on each other are told apart by their markers.
+    On a logarithmic axis, if any value is above 0: values up to 0, which rounding makes of the
+    smallest, are drawn at its left end. Curves that lie on each other are told apart by their
+    markers.
 
     Parameters
     ----------
@@ -146,23 +164,25 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
         ``statistics.cumulative(runs, value, by=[by])``.
     """
     require("table", table, "share", *columns_of(by), value=value)
-    table = with_numbers("table", table, value, "share")
+    table = placed(with_numbers("table", table, value, "share"), value, "share")
+    table = table.dropna(subset=[value, "share"])
     ax = ax or new_axes()
     smallest = table[value].where(table[value] > 0).min()
+    logarithmic = not np.isnan(smallest)
     entries = []
     groups = groups_of(table, by)
     for i, (label, color, rows) in enumerate(groups):
         rows = rows.sort_values(value)
-        values = rows[value].clip(lower=smallest)
+        values = rows[value].clip(lower=smallest) if logarithmic else rows[value]
         ax.step(values, rows["share"], where="post", color=color)
         # On the risers, at shares of each curve's own.
         marker = MARKERS[i % len(MARKERS)]
         marked = (np.arange(8) + (i + 1) / len(groups)) / 8
         marked = marked[marked <= rows["share"].max()]
-        at = values.iloc[np.searchsorted(rows["share"], marked)]
+        at = values.iloc[np.searchsorted(rows["share"].cummax(), marked)]
         ax.plot(at, marked, linestyle="none", color=color, marker=marker)
         entries.append(line_entry(label, color, marker=marker))
-    if entries:
+    if logarithmic:
         ax.set(xscale="log")
     add_to_legend(ax, entries, _title(table, by))
     ax.set(xlabel=symbol(value), ylabel="share of runs with at most this", ylim=(0, 1.02))
@@ -187,6 +207,7 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     require("table", table, *names, *columns_of(by))
     table = with_numbers("table", table, *names)
     require_finite("table", table, "step", missing=False)
+    table = placed(table, *names)
     ax = ax or new_axes()
     last = table["step"].max()
     entries = []
@@ -214,11 +235,21 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     return ax
 
 
-def _on_the_axis(ax: Axes, x: pd.Series, **how: Any) -> None:
-    """Draw hollow markers on the lower end of the y-axis."""
-    if len(x):
-        how |= {"linestyle": "none", "markerfacecolor": "none", "clip_on": False, "zorder": 3}
-        ax.plot(x, np.zeros(len(x)), transform=ax.get_xaxis_transform(), **how)
+def _at_the_ends(
+    ax: Axes, rows: pd.DataFrame, x: str, y: str, log: str, **how: Any
+) -> "pd.Series[bool]":
+    """Draw hollow markers at the lower ends of logarithmic axes; return of which rows."""
+    how |= {"linestyle": "none", "markerfacecolor": "none", "clip_on": False, "zorder": 3}
+    left, below = (rows[x] <= 0) & ("x" in log), (rows[y] <= 0) & ("y" in log)
+    for which, transform in (
+        (below & ~left, ax.get_xaxis_transform()),
+        (left & ~below, ax.get_yaxis_transform()),
+        (left & below, ax.transAxes),
+    ):
+        here = rows[which & rows[x].notna() & rows[y].notna()]
+        if len(here):
+            ax.plot(here[x].mask(left, 0), here[y].mask(below, 0), transform=transform, **how)
+    return left | below
 
 
 def _is_scale(table: pd.DataFrame, by: str) -> bool:

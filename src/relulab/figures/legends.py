@@ -3,8 +3,9 @@
 A legend beside the Axes would eat a third of the width; one inside hides what is drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,12 +14,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from relulab.figures.style import root_of
-from relulab.figures.words import FATES, OPTIMUM_LABELS, fate_label
+from relulab.figures.words import FATES, OPTIMUM_LABELS, drawable, fate_label, middle
 
 # Fates and optima are told in the order of their stacks, whichever panel shows them first.
 ORDER = [fate_label(*fate) for fate in FATES] + list(OPTIMUM_LABELS.values())
+
+# What a legend shows by its full labels, of which it may have no room for all.
+ENTRIES: WeakKeyDictionary[Legend, dict[str, Any]] = WeakKeyDictionary()
+
+MOST_LETTERS = 200
 
 
 def legend_of(ax: Axes) -> Legend | None:
@@ -36,8 +43,8 @@ def add_to_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None)
     if old:
         title = old.get_title().get_text() or title
         labels = [text.get_text() for text in old.get_texts()]
-        entries = dict(zip(labels, old.legend_handles, strict=True))
-    entries |= {str(handle.get_label()): handle for handle in handles}
+        entries = ENTRIES.get(old) or dict(zip(labels, old.legend_handles, strict=True))
+    entries = entries | {drawable(str(handle.get_label())): handle for handle in handles}
     if not entries:
         return
     if old:
@@ -45,33 +52,79 @@ def add_to_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None)
     rank = {label: i for i, label in enumerate(ORDER)}
     entries = dict(sorted(entries.items(), key=lambda entry: rank.get(entry[0], len(rank))))
     if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
-        _legend_below(ax, entries, title)
+        new = _legend_below(ax, entries, title)
     else:  # a figure of the user's, in which nothing makes room beside the Axes
-        ax.legend(entries.values(), entries.keys(), title=title)
+        new = _legend(ax.legend, entries, title, ax.bbox.width)
+    ENTRIES[new] = entries
 
 
-def _legend_below(ax: Axes, entries: Mapping[str, Any], title: str | None) -> None:
-    def legend(n_columns: int) -> Legend:
-        return ax.figure.legend(
-            entries.values(), entries.keys(), title=title, loc="outside lower center",
-            ncols=n_columns,
-        )  # fmt: skip
+def _legend_below(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Legend:
+    def legend(shown: Mapping[str, Any], n_columns: int) -> Legend:
+        how: dict[str, Any] = {"loc": "outside lower center", "ncols": n_columns}
+        return _legend(ax.figure.legend, shown, title, ax.figure.bbox.width, **how)
 
     # As few rows as the width allows, with as few columns as these rows need.
     by_columns = range(len(entries), 0, -1)
-    column = legend(1)
+    column = legend(entries, 1)
     most = next((n for n in by_columns if _width(column, n) < ax.figure.bbox.width), 1)
+    room = _most_rows(column)
     column.remove()
     n_rows = -(-len(entries) // most)
-    legend(-(-len(entries) // n_rows))
+    if n_rows > room:
+        first = list(entries)[: most * room - 1]
+        more = Line2D([], [], linestyle="none")
+        more_label = f"and {len(entries) - len(first):,} more"
+        return legend({name: entries[name] for name in first} | {more_label: more}, most)
+    return legend(entries, -(-len(entries) // n_rows))
+
+
+def _legend(
+    make: Callable[..., Legend],
+    entries: Mapping[str, Any],
+    title: str | None,
+    width: float,
+    **how: Any,
+) -> Legend:
+    """Make a legend in which every text has room in a width, in pixels."""
+    # Matplotlib leaves out labels that begin with an underscore.
+    plain = [str(i) for i in range(len(entries))]
+    legend = make(list(entries.values()), plain, title=title, **how)
+    for text, label in zip(legend.get_texts(), entries, strict=True):
+        text.set_text(label)
+        _shorten(text, width - _beside(legend) - _em(legend))
+    _shorten(legend.get_title(), width - 2 * _em(legend))
+    return legend
+
+
+def _shorten(text: Text, width: float) -> None:
+    """Shorten a text that is wider than so many pixels."""
+    full, n_letters = middle(text.get_text(), MOST_LETTERS), MOST_LETTERS
+    while n_letters > 1 and text.get_window_extent().width > width:
+        n_letters = min(n_letters, len(full)) - 1
+        text.set_text(middle(full, n_letters))
+
+
+def _most_rows(legend: Legend) -> int:
+    """Return how many rows a legend may have to leave half of the figure's height to the rest."""
+    row = (1 + legend.labelspacing) * 1.2 * _em(legend)
+    return max(int(legend.figure.bbox.height / 2 / row), 1)
+
+
+def _em(legend: Legend) -> float:
+    """Return the height of a legend's letters, in pixels."""
+    return float(legend.get_texts()[0].get_fontsize()) * legend.figure.dpi / 72
+
+
+def _beside(legend: Legend) -> float:
+    """Return the width of an entry beside its text, in pixels."""
+    beside = legend.handlelength + legend.handletextpad + legend.columnspacing
+    return float(beside * _em(legend))
 
 
 def _width(column: Legend, n_columns: int) -> float:
     """Return how wide a legend of one column would be in several, in pixels."""
     texts = column.get_texts()
-    em = float(texts[0].get_fontsize()) * column.figure.dpi / 72
-    beside = (column.handlelength + column.handletextpad + column.columnspacing) * em
-    widths = np.array([text.get_window_extent().width for text in texts]) + beside
+    widths = np.array([text.get_window_extent().width for text in texts]) + _beside(column)
     return float(sum(max(part) for part in np.array_split(widths, n_columns)))
 
 

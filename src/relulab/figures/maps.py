@@ -1,6 +1,5 @@
 """Maps: fates and steps over a grid of two columns, counts over two labellings."""
 
-from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +10,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, patches
 from relulab.figures.style import (
+    LARGEST,
     WIDTH,
     drawn_in_style,
     new_axes,
@@ -18,7 +18,7 @@ from relulab.figures.style import (
     require_finite,
     with_numbers,
 )
-from relulab.figures.words import FATE_COLORS, fate_label, symbol, text_color
+from relulab.figures.words import FATE_COLORS, fate_label, name_of, symbol, text_color, wrapped
 from relulab.outcome import OUTCOMES, UNITS
 from relulab.validation import InputError, shown, whole_numbers_in, words_in
 
@@ -68,7 +68,7 @@ def steps_map(
     runs = with_numbers("runs", runs, x, y, "steps_taken")
     require_finite("runs", runs, x, y, missing=False)
     learned = (runs["outcome"] == "converged") & (runs["unit"] == "alive")
-    steps = runs["steps_taken"].clip(lower=1).where(learned)
+    steps = runs["steps_taken"].clip(lower=1).where(learned & (runs["steps_taken"] < LARGEST))
     cells = _grid(runs.assign(steps=steps.astype(float)), x, y, "steps")
     ax = ax or new_axes()
     ax.set_facecolor(NOTHING)
@@ -105,7 +105,7 @@ def transitions(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     cells = cells.reindex(index=names, columns=names).fillna(0).astype("int64")
     ax = ax or new_axes(min(2.2 + 0.45 * len(names), WIDTH))
     _count_cells(ax, cells.to_numpy())
-    words = [fill(str(name).replace("_", " "), LABEL_WIDTH) for name in names]
+    words = [wrapped(name_of(name).replace("_", " "), LABEL_WIDTH, 3) for name in names]
     ax.set_xticks(range(len(words)), words, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(words)), words)
     ax.tick_params(length=0)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.patheffects import withStroke
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.style import drawn_in_style
+from relulab.figures.style import LARGEST, drawn_in_style, row_names
 from relulab.figures.words import name_of
 from relulab.validation import (
     InputError,
@@ -24,18 +26,28 @@ DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 
 @drawn_in_style
 def mark_level(ax: Axes, y: float, text: str) -> None:
-    """Lay a theoretical value over an axis as a dashed horizontal line; the legend names it."""
+    """Lay a theoretical value over an axis as a dashed horizontal line; the legend names it.
+
+    What has no place on the axis, as 0 on a logarithmic one, is not drawn.
+    """
     y = finite_number("y", y)
     how = _black_dashes(ax, text)
+    if not has_place(ax.yaxis, y):
+        return
     ax.axhline(y, **how)
     add_to_legend(ax, [line_entry(**how)])
 
 
 @drawn_in_style
 def mark_position(ax: Axes, x: float, text: str) -> None:
-    """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it."""
+    """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it.
+
+    What has no place on the axis, as 0 on a logarithmic one, is not drawn.
+    """
     x = finite_number("x", x)
     how = _black_dashes(ax, text)
+    if not has_place(ax.xaxis, x):
+        return
     ax.axvline(x, **how)
     add_to_legend(ax, [line_entry(**how)])
 
@@ -45,14 +57,15 @@ def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
     """Lay a theoretical curve over an axis, dashed; the legend names it.
 
     There the name covers no data, however the curve runs. The limits of the axes stay as the data
-    made them.
+    made them. Where a point has no place on the axes, the curve has a gap.
     """
     xs, ys = number_array("x", x), number_array("y", y)
     if xs.shape != ys.shape or xs.ndim != 1:
         raise InputError(f"x, y: expected as many x as y, got shapes {xs.shape} and {ys.shape}")
     how = _black_dashes(ax, text)
     limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
-    ax.plot(xs, ys, **how)
+    seen = has_place(ax.xaxis, xs) & has_place(ax.yaxis, ys)
+    ax.plot(np.where(seen, xs, np.nan), np.where(seen, ys, np.nan), **how)
     ax.set(**limits)
     add_to_legend(ax, [line_entry(**how)])
 
@@ -78,7 +91,9 @@ def mark_region(
             f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {shares.shape}"
         )
     how = _black_dashes(ax, text)
-    if 0 < shares.mean() < 1:
+    across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
+    xs, ys, shares = xs[across], ys[up], shares[np.ix_(up, across)]
+    if min(shares.shape) > 1 and 0 < shares.mean() < 1:
         style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
         ax.contour(xs, ys, shares, levels=[0.5], colors="black", **style)
     ax.plot([], [], **how)  # its dashes are taken
@@ -99,8 +114,10 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
         What the legend calls all ticks.
     """
     share = finite_number("share", share)
+    if not 0 <= share <= 1:
+        raise InputError(f"share: expected a number from 0 to 1, got {share}")
     instance_of("text", text, str)
-    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    names = row_names.get(ax, [])
     if name_of(row) not in names:
         raise InputError(f"row: expected one of {', '.join(names)}, got {shortened(name_of(row))}")
     how: dict[str, Any] = {"marker": "|", "color": "black", "linestyle": "none"}
@@ -114,12 +131,18 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
     add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
 
 
+def has_place(axis: Axis, values: npt.ArrayLike) -> Any:
+    """Return which values an axis can show."""
+    numbers = np.asarray(values)
+    return (np.abs(numbers) < LARGEST) & ((numbers > 0) | (axis.get_scale() != "log"))
+
+
 def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
     """Return how the line of this name is drawn, in dashes that no other name has."""
     instance_of("text", text, str)
     black = [line for a in ax.figure.axes for line in a.lines if line.get_color() == "black"]
     labels = dict.fromkeys(str(line.get_label()) for line in black)
-    known = [label for label in labels if not label.startswith("_")]
+    known = [label for label in labels if not label.startswith("_child")]
     which = known.index(text) if text in known else len(known)
     dashes = DASHES[which % len(DASHES)]
     return {"color": "black", "linestyle": dashes, "linewidth": 1.2, "label": text}

@@ -1,7 +1,6 @@
 """Shares of runs: what became of them, stacked against a number or as one bar for each name."""
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from relulab.figures.style import (
     require,
     require_finite,
     require_shares,
+    row_names,
     with_numbers,
 )
 from relulab.figures.words import (
@@ -26,14 +26,17 @@ from relulab.figures.words import (
     name_of,
     symbol,
     text_color,
+    wrapped,
 )
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, words_in
+from relulab.validation import Float64Array, InputError, words_in
 
 FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 
 # A share of so much of the width has room for its text.
 ROOM = 0.09
+
+MOST_BARS = 1000  # no picture can be higher
 
 LABEL_WIDTH = 28  # characters in a line
 
@@ -91,14 +94,31 @@ def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) ->
     table = with_numbers("table", table, value)
     require_finite("table", table, value)
     ax = ax or new_axes(_height(table, legend=0))
-    drawn = ax.barh(np.arange(len(table)), table[value], color=FATE_COLORS["converged", "died"])
-    ax.bar_label(drawn, [f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in table[value]], padding=4)
+    log = bool((table[value] > 0).any())
+    # Bars of nothing have no place on a logarithmic axis; they are told at its end.
+    width = table[value].where(table[value] > 0) if log else table[value]
+    drawn = ax.barh(np.arange(len(table)), width, color=FATE_COLORS["converged", "died"])
+    words = [_amount(v) for v in table[value]]
+    ax.bar_label(drawn, [t if w == w else "" for t, w in zip(words, width, strict=True)], padding=4)
+    for row in np.flatnonzero(width.isna() & table[value].notna()):
+        place: dict[str, Any] = {
+            "xycoords": ax.get_yaxis_transform(),
+            "textcoords": "offset points",
+        }
+        ax.annotate(words[row], (0, row), (4, 0), va="center", **place)
     _name_rows(ax, table[label])
     ax.set_xlabel(symbol(value))
-    if (table[value] > 0).any():
+    if log:
         ax.set_xscale("log")
         ax.set_xlim(right=6 * float(table[value].max()))  # the text has room
     return ax
+
+
+def _amount(value: float) -> str:
+    """Return the number at the end of a bar."""
+    if not value < 1e15:
+        return f"{value:.3g}"
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _stacked(rates: pd.DataFrame, kind: list[str], x: str, ax: Axes | None) -> Axes:
@@ -152,7 +172,7 @@ def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
     if len(shares.columns):
         values = shares.index.to_numpy(dtype=float)
         log = values.min() > 0 and values.max() > 30 * values.min()
-        between = np.sqrt(values[:-1] * values[1:]) if log else (values[:-1] + values[1:]) / 2
+        between = _geometric_means(values) if log else (values[:-1] + values[1:]) / 2
         edges = np.repeat([values[0], *between, values[-1]], 2)[1:-1]
         heights = np.repeat(shares.to_numpy().T, 2, axis=1)
         ax.stackplot(edges, heights, colors=colors, linewidth=0)
@@ -161,6 +181,12 @@ def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
         if values.min() < values.max():
             ax.set_xlim(values.min(), values.max())
     ax.set(xlabel=symbol(str(shares.index.name)), ylabel="share of runs", ylim=(0, 1))
+
+
+def _geometric_means(values: Float64Array) -> Float64Array:
+    """Return those of neighbours; their roots are multiplied, as no product of them overflows."""
+    roots: Float64Array = np.sqrt(values)
+    return roots[:-1] * roots[1:]
 
 
 def _bars(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
@@ -179,10 +205,13 @@ def _bars(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
 
 
 def _name_rows(ax: Axes, names: Any) -> None:
-    ax.set_yticks(np.arange(len(names)), [fill(name_of(name), LABEL_WIDTH) for name in names])
+    row_names[ax] = [name_of(name) for name in names]
+    ax.set_yticks(np.arange(len(names)), [wrapped(n, LABEL_WIDTH, 2) for n in row_names[ax]])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
 
 
 def _height(table: pd.DataFrame, legend: float = 0.9) -> float:
+    if len(table) > MOST_BARS:
+        raise InputError(f"label: expected at most {MOST_BARS:,} bars, got {len(table):,}")
     return 1 + legend + 0.35 * len(table)

@@ -1,5 +1,7 @@
 """What all figures share: the style sheet, new Axes, checks of tables, storing pictures."""
 
+import os
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
@@ -7,14 +9,17 @@ from inspect import Parameter, signature
 from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from relulab.figures.words import drawable, middle
 from relulab.validation import (
     InputError,
     checked_table,
@@ -24,6 +29,7 @@ from relulab.validation import (
     shortened,
     shown,
     whole_number,
+    without_index,
 )
 
 STYLE = mpl.rc_params_from_file(
@@ -39,9 +45,26 @@ METADATA: dict[str, dict[str, None]] = {
 }
 FORMATS = tuple(METADATA)
 
+# What a user's matplotlibrc decides also here: what the letters look like, and what is of the
+# session and in no picture. All else is Matplotlib's default or in the style sheet.
+FONTS = ("family", "sans-serif", "serif", "monospace", "cursive", "fantasy")
+KEPT = {"backend", "backend_fallback", "date.epoch", "interactive", "savefig.directory", "toolbar"}
+KEPT |= {f"font.{kind}" for kind in FONTS}
+SESSION = ("keymap.", "tk.", "webagg.")
+EVERYTHING = {
+    name: mpl.rcParamsDefault[name]
+    for name in mpl.rcParamsDefault
+    if name not in KEPT and not name.startswith(SESSION)
+} | dict(STYLE)
+# What decides how a figure of the user's, which has its style already, becomes a file.
+FILES = {k: v for k, v in EVERYTHING.items() if k.startswith(("savefig.", "svg.", "pdf.", "ps."))}
+
 OURS = "relulab"  # how figures are told that were made in this style
 
 MOST_PANELS = 100
+
+# What the horizontal bars of an Axes are of, in full.
+row_names: WeakKeyDictionary[Axes, list[str]] = WeakKeyDictionary()
 
 LARGEST = 1e300  # Matplotlib adds margins, which must be finite too
 
@@ -50,8 +73,12 @@ R = TypeVar("R")
 
 
 def style() -> AbstractContextManager[None]:
-    """Return a context in which everything is drawn in relulab's style."""
-    return mpl.rc_context(STYLE)
+    """Return a context in which everything is drawn in relulab's style.
+
+    That is Matplotlib's defaults and relulab's style sheet. Of the user's settings (matplotlibrc,
+    ``rcParams``) only the font family counts.
+    """
+    return mpl.rc_context(EVERYTHING)
 
 
 def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
@@ -64,11 +91,15 @@ def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        ax = parameters.bind(*args, **kwargs).arguments.get("ax")
+        bound = parameters.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if isinstance(value, pd.DataFrame):
+                bound.arguments[name] = without_index(value)
+        ax = bound.arguments.get("ax")
         ours = (ax is None and not needs_axes) or root_of(ax).get_gid() == OURS
         # What is nearly infinite overflows when Matplotlib adds margins to it.
         with style() if ours else nullcontext(), np.errstate(over="ignore", invalid="ignore"):
-            return function(*args, **kwargs)
+            return function(*bound.args, **bound.kwargs)
 
     return styled
 
@@ -122,12 +153,17 @@ def save(ax: Axes, *files: str | PathLike[str]) -> None:
     """
     figure = root_of(ax)
     paths = [_picture(file) for file in files]
-    _spread_title(figure)
-    with style():
+    ours = figure.get_gid() == OURS
+    with style() if ours else mpl.rc_context(FILES):
+        if ours:
+            _make_drawable(figure)
+        _spread_title(figure)
         # Laid out once, so that the formats look the same and do not depend on which of them are
         # asked for: another layout would start from this one.
         figure.set_dpi(STYLE["savefig.dpi"])
         figure.draw_without_rendering()
+        if ours and _shorten_what_leaves(figure):
+            figure.draw_without_rendering()
         figure.set_layout_engine("none")
         for path in paths:
             figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
@@ -136,7 +172,8 @@ def save(ax: Axes, *files: str | PathLike[str]) -> None:
 
 def _picture(file: str | PathLike[str]) -> Path:
     """Return the path of a picture's file; refuse what no picture can be stored in."""
-    path = Path(file) if isinstance(file, str | PathLike) and "\0" not in str(file) else None
+    named = isinstance(file, str | PathLike) and "\0" not in str(file)
+    path = Path(os.path.expanduser(file)) if named else None
     if path is None or path.suffix.removeprefix(".") not in FORMATS:
         raise InputError(
             f"file: expected a name that ends with one of {', '.join(FORMATS)},"
@@ -166,6 +203,44 @@ def _spread_title(figure: Figure) -> None:
         figure.suptitle(text, x=0.01, ha="left", wrap=True, fontsize=STYLE["figure.titlesize"])
 
 
+def _make_drawable(figure: Figure) -> None:
+    """Show as it is what only looks like a formula, and leave out what no font has."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if (shown := "\n".join(map(drawable, text.get_text().split("\n")))) != text.get_text():
+            text.set_text(shown)
+
+
+def _shorten_what_leaves(figure: Figure) -> bool:
+    """Shorten the texts that a figure has no room for; return whether there was one."""
+    texts = [*figure.texts, *(legend.get_title() for legend in figure.legends)]
+    for ax in figure.axes:
+        texts += [child for child in ax.get_children() if isinstance(child, Text)]
+        texts += [ax.xaxis.label, ax.yaxis.label]
+    leaving = [text for text in texts if text.get_visible() and not _is_inside(figure, text)]
+    for text in leaving:
+        full = text.get_text()
+        room = bisect(range(len(full)), 0, key=lambda n: 0 if _fits(figure, text, full, n) else 1)
+        text.set_text(middle(full, max(room - 1, 1)))
+    return bool(leaving)
+
+
+def _fits(figure: Figure, text: Text, full: str, n_letters: int) -> bool:
+    text.set_text(middle(full, n_letters))
+    return _is_inside(figure, text)
+
+
+def _is_inside(figure: Figure, text: Text) -> bool:
+    """Return whether a text is in the figure, and the figure's title in its upper third."""
+    if not text.get_text():
+        return True
+    box, lowest = text.get_window_extent(), 0.0
+    if text.get_text() == figure.get_suptitle():
+        lowest = figure.bbox.height * 2 / 3
+    corners = np.array([box.x0, box.y0 - lowest, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1])
+    return bool((corners >= -1).all() or not np.isfinite(corners).all())
+
+
 def require(argument: str, table: pd.DataFrame, *columns: str, **named: str) -> None:
     """Refuse a table that lacks a column; ``named`` are arguments that name one."""
     checked_table(argument, table)
@@ -189,6 +264,14 @@ def with_numbers(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFr
     numbers_in(argument, table, *columns)
     own = [name for name in columns if pd.api.types.is_extension_array_dtype(table[name])]
     return table.assign(**{name: table[name].to_numpy(float, na_value=np.nan) for name in own})
+
+
+def placed(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return the table with NaN, which is drawn as a gap, for numbers that have no place."""
+    numbers = {name: table[name].to_numpy(float) for name in columns}
+    return table.assign(
+        **{name: np.where(np.abs(v) < LARGEST, v, np.nan) for name, v in numbers.items()}
+    )
 
 
 def require_finite(argument: str, table: pd.DataFrame, *columns: str, missing: bool = True) -> None:

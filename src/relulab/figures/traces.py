@@ -1,13 +1,14 @@
 """Runs step by step, and what they learned: losses, parameters, paths, predictions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.style import drawn_in_style, new_axes, require, with_numbers
-from relulab.figures.words import SYMBOLS, sequence_colors, symbol
+from relulab.figures.style import drawn_in_style, new_axes, placed, require, with_numbers
+from relulab.figures.words import SYMBOLS, literal, name_of, sequence_colors, symbol
 from relulab.validation import InputError, instance_of, shown
 
 
@@ -20,16 +21,17 @@ def loss_curves(
     ``labels`` names the runs, in the order of their numbers.
     """
     require("trace", trace, "run", "step", "loss")
-    trace = with_numbers("trace", trace, "run", "step", "loss")
+    trace = placed(with_numbers("trace", trace, "run", "step", "loss"), "step", "loss")
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
+    entries = []
     for color, (label, history) in zip(sequence_colors(len(groups)), groups, strict=True):
         positive = history["loss"].where(history["loss"] > 0)
-        ax.plot(history["step"], positive, color=color, label=label)
+        entries += ax.plot(history["step"], positive, color=color, label=label)
     if len(groups):
         ax.set_yscale("log")
     ax.set(xlabel="step", ylabel="loss")
-    add_to_legend(ax, ax.lines)
+    add_to_legend(ax, entries)
     return ax
 
 
@@ -38,7 +40,7 @@ def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step."""
     require("trace", trace, "run", "step", *"wbvc")
     names = [n for n in (*"wbvc", "prediction") if n in trace]
-    trace = with_numbers("trace", trace, "step", *names)
+    trace = placed(with_numbers("trace", trace, "step", *names), "step", *names)
     if trace["run"].nunique() > 1:
         raise InputError(f"trace: expected a single run, got {trace['run'].nunique()}")
     ax = ax or new_axes()
@@ -46,8 +48,9 @@ def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, color in zip(names, colors, strict=False):
         line = "--" if name == "prediction" else "-"
         ax.plot(trace["step"], trace[name], line, color=color, marker="o", markersize=3)
-        if len(trace):
-            end = (trace["step"].iloc[-1], trace[name].iloc[-1])
+        drawn = trace.dropna(subset=["step", name])
+        if len(drawn):
+            end = (drawn["step"].iloc[-1], drawn[name].iloc[-1])
             ax.annotate(SYMBOLS[name], end, (6, 0), textcoords="offset points", va="center")
     ax.set(xlabel="step", ylabel="value before the step's update")
     return ax
@@ -63,7 +66,7 @@ def trajectories(
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
     require("trace", trace, "run", x=x, y=y)
-    trace = with_numbers("trace", trace, x, y)
+    trace = placed(with_numbers("trace", trace, x, y), x, y)
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
     for color, (label, path) in zip(sequence_colors(len(groups)), groups, strict=True):
@@ -92,20 +95,23 @@ def fits(
         The label of the curve that is drawn as the one to compare with.
     """
     require("samples", samples, "x", "target")
-    samples = with_numbers("samples", samples, "x", "target")
+    samples = placed(with_numbers("samples", samples, "x", "target"), "x", "target")
     require("curves", curves, "label", "x", "prediction")
-    curves = with_numbers("curves", curves, "x", "prediction")
+    curves = placed(with_numbers("curves", curves, "x", "prediction"), "x", "prediction")
     if best is not None:
         instance_of("best", best, str)
     ax = ax or new_axes()
     ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
     learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
+    entries = []
     for color, (label, curve) in zip(sequence_colors(len(learned)), learned, strict=True):
-        ax.plot(curve["x"], curve["prediction"], color=color, linewidth=2, label=str(label))
+        how: dict[str, Any] = {"color": color, "label": literal(name_of(label))}
+        entries += ax.plot(curve["x"], curve["prediction"], linewidth=2, **how)
     if best is not None:
         curve = curves[curves["label"] == best]
-        ax.plot(curve["x"], curve["prediction"], "--", color="black", label=best)
-    add_to_legend(ax, ax.lines[1:])
+        how = {"color": "black", "label": literal(name_of(best))}
+        entries += ax.plot(curve["x"], curve["prediction"], "--", **how)
+    add_to_legend(ax, entries)
     ax.set(xlabel="x", ylabel="target")
     return ax
 

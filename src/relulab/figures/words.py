@@ -6,15 +6,18 @@ outcome (blue converged, orange diverged, green oscillating, gray unfinished), l
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
+from matplotlib.mathtext import MathTextParser
 
 from relulab.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, one_of, shown, words_in
+from relulab.validation import InputError, one_line, one_of, shown, words_in
 
 FATE_COLORS = {
     ("converged", "alive"): "#08519c",
@@ -72,6 +75,8 @@ SYMBOLS = {
 }
 
 
+FORMULAS = MathTextParser("path")
+
 # The words of the columns that have colors of their own.
 KNOWN = {
     "outcome": list(OUTCOMES.categories),
@@ -80,14 +85,56 @@ KNOWN = {
 }
 
 
+# Letters of a name on an axis; what is longer loses some from its middle.
+LONGEST = 60
+
+
 def symbol(column: str) -> str:
     """Return how a column is called on an axis."""
-    return SYMBOLS.get(column, column.replace("_", " "))
+    return SYMBOLS.get(column) or literal(middle(name_of(column.replace("_", " ")), LONGEST))
 
 
 def name_of(value: object) -> str:
     """Return how a value of a column is called in a legend or beside a bar."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else one_line(str(value))
+
+
+def literal(text: str) -> str:
+    """Return a text that Matplotlib shows as it is, and takes no part of for a formula."""
+    return text.replace("$", r"\$")
+
+
+def drawable(text: str) -> str:
+    """Return a text on one line in which formulas stay, should it have any that can be read."""
+    text = one_line(text) if text.strip() else text
+    if is_math_text(text):
+        try:
+            FORMULAS.parse(text)
+        except ValueError:
+            return literal(text)
+    return text
+
+
+def middle(text: str, n_letters: int) -> str:
+    """Return a text of at most so many letters, of both ends of a longer one.
+
+    Names that are long differ at their ends, as a rule.
+    """
+    if len(text) <= n_letters:
+        return text
+    if is_math_text(text):
+        text = literal(text)
+    tail = (n_letters - 1) // 3
+    return f"{text[: max(n_letters - 1 - tail, 0)]}…{text[len(text) - tail :]}"
+
+
+def wrapped(name: str, width: int, most_lines: int) -> str:
+    """Return a name in lines of so many letters, a long one without its middle."""
+    for n_letters in range(min(len(name), width * most_lines), 0, -1):
+        lines = wrap(middle(name, n_letters), width)
+        if len(lines) <= most_lines:
+            return literal("\n".join(lines))
+    return ""
 
 
 def fate_label(outcome: str, unit: str) -> str:
@@ -132,7 +179,7 @@ def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.Da
             (OPTIMUM_LABELS[o], OPTIMUM_COLORS[o], rows[o]) for o in OPTIMUM_COLORS if o in rows
         ]
     return [
-        (name_of(value), color, rows[value])
+        (literal(name_of(value)), color, rows[value])
         for color, value in zip(sequence_colors(len(rows)), rows, strict=True)
     ]
 
