@@ -62,7 +62,8 @@ def named_as_options(**names: str) -> Iterator[None]:
 
 def one_line(text: str) -> str:
     """Return a text on one line, without what a terminal would obey and no font has."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", " ".join(text.splitlines()))
+    line = " ".join(text.expandtabs(1).splitlines())
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", line)
 
 
 def shown(value: object) -> str:
