@@ -70,7 +70,7 @@ def resolved_engine(name: object) -> str:
     if engine == "compiled" and not has_numba:
         raise InputError(
             "engine: expected lockstep or auto where Numba is not installed, got compiled;"
-            " pip install 'relulab[fast]' brings it"
+            ' pip install "relulab[fast]" brings it'
         )
     if engine == "auto":
         return "compiled" if has_numba else "lockstep"
