@@ -29,7 +29,7 @@ def diabetes() -> rl.TrainingSet:
     except ModuleNotFoundError:
         raise rl.InputError(
             "--csv: expected your data where scikit-learn is not installed, got none;"
-            " pip install 'relulab[data]' brings the default data set"
+            ' pip install "relulab[data]" brings the default data set'
         ) from None
     frame = load_diabetes(as_frame=True, scaled=False).frame
     frame = frame.rename(columns={"bmi": "body mass index", "target": "disease progression"})

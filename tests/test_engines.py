@@ -172,7 +172,7 @@ def test_without_numba_auto_is_lockstep_and_compiled_names_the_extra():
     compiled = run_python(hide + TRAIN.format(engine="compiled", more=""))
     last = compiled.stderr.strip().splitlines()[-1]
     assert "InputError: engine: expected lockstep or auto where Numba is not installed" in last
-    assert "pip install 'relulab[fast]'" in last
+    assert 'pip install "relulab[fast]"' in last
 
 
 @needs_numba

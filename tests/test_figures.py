@@ -13,7 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.text import Text
 
 import relulab as rl
 from relulab import figures, statistics
@@ -672,3 +675,281 @@ def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
     }.items():
         with pytest.raises(rl.InputError, match=f"^{start}"):
             draw()
+
+
+# --- any table: no warning, no error, every text inside the picture
+
+NUMBERS = st.floats() | st.sampled_from([0.0, -1.0, 1.0, 0.5, 3e-7, 1e9, 5e-324, 1.7e308, np.nan])
+PLACED = st.floats(-9e149, 9e149) | st.sampled_from([0.0, -1.0, 1.0, 0.5, 3e-7, 1e9, 5e-324])
+STEP = st.integers(0, 10**6)
+LABEL = st.text(st.characters(codec="latin-1"), max_size=20) | st.sampled_from(
+    ["W" * 300, "a word " * 50, "$", "$x", r"$\frac$", "$5 or $6", r"\$", "_hidden", "", " ",
+     "two\nlines", "bell \a", "None", "a" * 299 + "b", "%s", "{0}"]
+)  # fmt: skip
+NAME = LABEL.filter(bool)
+SHARE = st.floats(0, 1)
+
+
+def rows(max_size=6, **columns):
+    return st.lists(st.fixed_dictionaries(columns), max_size=max_size).map(
+        lambda found: pd.DataFrame(found, columns=list(columns))
+    )
+
+
+def one_each(*names):
+    return lambda table: not table.duplicated(list(names)).any()
+
+
+LOGS = st.sampled_from(["", "x", "y", "xy"])
+FATE = {"outcome": st.sampled_from(list(OUTCOMES.categories)),
+        "unit": st.sampled_from(list(UNITS.categories))}  # fmt: skip
+OPTIMUM = {"optimum": st.sampled_from(list(statistics.OPTIMA.categories))}
+NUMBERED = dict.fromkeys("xy", NUMBERS)
+ANY = {
+    "bars": (rows(label=LABEL, value=PLACED), {"label": "label", "value": "value"}),
+    "cumulative": (rows(value=NUMBERS, share=SHARE, of=LABEL), {"value": "value", "by": "of"}),
+    "fate_bars": (
+        rows(label=LABEL, share=SHARE, **FATE).filter(one_each("label", "outcome", "unit")),
+        {"label": "label"},
+    ),
+    "intervals": (rows(**NUMBERED, low=NUMBERS, high=NUMBERS, of=LABEL),
+                  {"x": "x", "y": "y", "by": "of", "log": LOGS}),
+    "lines": (rows(**NUMBERED, of=LABEL), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
+    "loss_curves": (rows(run=STEP, step=NUMBERS, loss=NUMBERS), {}),
+    "optimum_bars": (
+        rows(label=LABEL, share=SHARE, **OPTIMUM).filter(one_each("label", "optimum")),
+        {"label": "label"},
+    ),
+    "optimum_shares": (
+        rows(x=PLACED, share=SHARE, **OPTIMUM).filter(one_each("x", "optimum")), {"x": "x"},
+    ),
+    "outcome_map": (rows(**dict.fromkeys("xy", PLACED), **FATE).filter(one_each("x", "y")),
+                    {"x": "x", "y": "y"}),
+    "outcome_shares": (
+        rows(x=PLACED, share=SHARE, **FATE).filter(one_each("x", "outcome", "unit")), {"x": "x"},
+    ),
+    "parameter_curves": (
+        rows(run=st.just(0), step=NUMBERS, prediction=NUMBERS, **dict.fromkeys("wbvc", NUMBERS)),
+        {},
+    ),
+    "points": (rows(20, **NUMBERED, of=NUMBERS), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
+    "steps_map": (
+        rows(**dict.fromkeys("xy", PLACED), steps_taken=NUMBERS, **FATE).filter(one_each("x", "y")),
+        {"x": "x", "y": "y"},
+    ),
+    "survival": (rows(step=STEP, survival=NUMBERS, low=NUMBERS, high=NUMBERS, of=LABEL),
+                 {"by": "of"}),
+    "trajectories": (rows(run=STEP, **NUMBERED), {"x": "x", "y": "y"}),
+    "transitions": (
+        rows(before=NAME, after=NAME, count=st.integers(0, 10**15)).filter(
+            one_each("before", "after")
+        ),
+        {},
+    ),
+}  # fmt: skip
+
+
+def test_any_table_is_tried_with_every_figure_of_one_table():
+    assert set(ANY) == set(FUNCTIONS) - {"fits"}  # which takes two
+
+
+def texts_of(figure):
+    """Return every text that is drawn."""
+    for ax in figure.axes:
+        yield from (t for t in ax.get_children() if isinstance(t, Text))
+        yield from (ax.xaxis.label, ax.yaxis.label)
+        for axis, lim in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+            yield from (
+                tick.label1
+                for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+                if min(lim) <= tick.get_loc() <= max(lim)
+            )
+    yield from figure.texts
+    for legend in figure.legends:
+        yield from (*legend.get_texts(), legend.get_title())
+
+
+def look_at(ax, *files):
+    """Save a figure and hold that its texts are inside."""
+    figures.save(ax, *files)
+    figure = ax.figure
+    with figures.style(), np.errstate(over="ignore"):
+        figure.set_dpi(mpl.rcParams["savefig.dpi"])
+        figure.draw_without_rendering()
+        for text in texts_of(figure):
+            if text.get_visible() and text.get_text():
+                box = text.get_window_extent()
+                inside = (box.x0 >= -1, box.y0 >= -1, box.x1 <= figure.bbox.x1 + 1,
+                          box.y1 <= figure.bbox.y1 + 1)  # fmt: skip
+                assert all(inside), (text, box, figure.bbox)
+
+
+NO_GLYPH = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
+
+
+@NO_GLYPH
+@pytest.mark.parametrize("name", sorted(ANY))
+def test_every_figure_takes_any_table(name):
+    tables, how = ANY[name]
+
+    @settings(max_examples=12)
+    @given(tables, st.fixed_dictionaries({k: v for k, v in how.items() if not isinstance(v, str)}))
+    def holds(table, drawn):
+        plt.close("all")  # of an example that failed
+        look_at(getattr(figures, name)(table, **how | drawn))
+
+    holds()
+
+
+LONG = ["W" * 300, "i" * 300, "a word " * 60, "$" * 301, "_" * 300, "\n" * 300, "$x$ " * 100]
+
+
+@pytest.mark.parametrize("label", LONG)
+def test_names_of_any_length_stay_inside_the_picture(label):
+    two = [label + "1", label + "2"]
+    table = pd.DataFrame({label: [1.0, 2.0], "y": [0.1, 0.9], "of": two, "share": [0.5, 0.25]})
+    table = table.assign(outcome="converged", unit=["died", "alive"], low=0.1, high=0.9)
+    drawn = {
+        "lines": figures.lines(table, label, "y", "of"),
+        "high": figures.lines(table, "y", label, "of"),
+        "points": figures.points(table, label, "y", "of"),
+        "scale": figures.points(
+            pd.DataFrame({"x": np.arange(9.0), label: np.arange(9.0)}), "x", "x", label
+        ),
+        "title": figures.lines(table, "y", "share", label),
+        "bars": figures.fate_bars(table, "of"),
+        "values": figures.bars(table, "of", "y"),
+        "maps": figures.outcome_map(table, label, "y"),
+        "transitions": figures.transitions(
+            pd.DataFrame({"before": two, "after": two[::-1], "count": 1})
+        ),
+        "losses": figures.loss_curves(
+            pd.DataFrame({"run": [0, 1], "step": 0, "loss": [1.0, 2.0]}), two
+        ),
+    }  # fmt: skip
+    figures.mark_level(drawn["lines"], 0.5, label)
+    figures.mark_share(drawn["bars"], two[1], 0.5, label)
+    assert drawn["bars"].lines[-1].get_ydata()[0] == 1  # the second of two that look alike
+    assert len(legend(drawn["lines"])) == 3
+    for ax in drawn.values():
+        ax.set_title(label)
+        look_at(ax)
+
+
+def test_a_name_is_shown_as_it_is():
+    table = pd.DataFrame({"x": 1.0, "y": 1.0, "of": ["_hidden", "$5 or $6", "one\ntwo", "\a"]})
+    ax = figures.lines(table, "x", "y", "of")
+    assert legend(ax) == ["_hidden", r"\$5 or \$6", "one two", "\ufffd"]
+    figures.mark_level(ax, 1, "$x_0$")
+    figures.mark_level(ax, 1, "$x")
+    assert legend(ax)[-2:] == ["$x_0$", "$x"]
+    figures.mark_level(ax, 1, r"$\nonsense$")
+    assert legend(ax)[-1] == r"\$\nonsense\$"
+
+
+def test_a_legend_of_very_many_says_how_many_it_leaves_out():
+    table = pd.DataFrame({"x": 1.0, "y": 1.0, "of": [f"name {i:03}" for i in range(500)]})
+    ax = figures.lines(table, "x", "y", "of")
+    shown = legend(ax)
+    assert shown[-1] == f"and {500 - len(shown) + 1} more"
+    ax.figure.draw_without_rendering()
+    assert figures.legend_of(ax).get_window_extent().height < ax.figure.bbox.height * 0.6
+
+
+LOG_TABLE = pd.DataFrame(
+    {"x": [0.1, 1.0, 10.0, 0.0, -1.0], "y": [1.0, 0.0, 2.0, 3.0, -1.0], "of": "a"}
+).assign(low=lambda t: t["y"] - 0.5, high=lambda t: t["y"] + 0.5)
+
+
+def at_the_ends(ax):
+    """Return where hollow markers are, in the coordinates that they are in."""
+    return {
+        tuple(point): line.get_transform()
+        for line in ax.lines
+        if line.get_markerfacecolor() == "none"
+        for point in line.get_xydata()
+    }
+
+
+@pytest.mark.parametrize("name", ["lines", "intervals"])
+def test_what_has_no_place_on_a_log_axis_stands_at_its_end(name):
+    ax = getattr(figures, name)(LOG_TABLE, "x", "y", by="of", log="xy")
+    places = {(1.0, 0.0): ax.get_xaxis_transform(), (0.0, 3.0): ax.get_yaxis_transform(),
+              (0.0, 0.0): ax.transAxes}  # fmt: skip
+    assert at_the_ends(ax) == places
+    (solid,) = [line for line in ax.lines if line.get_markerfacecolor() != "none"]
+    drawn = solid.get_xydata()
+    np.testing.assert_array_equal(drawn[np.isfinite(drawn).all(axis=1)], [[0.1, 1.0], [10.0, 2.0]])
+    if name == "lines":  # no stroke across what is missing
+        assert np.isnan(drawn[1]).all()
+    assert ax.get_xlim()[0] > 0.01
+    assert ax.get_ylim()[0] > 0.1
+
+
+def test_points_without_a_place_are_left_out():
+    (dots,) = figures.points(LOG_TABLE, "x", "y", log="xy").collections
+    np.testing.assert_array_equal(dots.get_offsets(), [[0.1, 1.0], [10.0, 2.0]])
+
+
+def test_cumulative_of_zeros_needs_no_log_axis(tmp_path):
+    ax = figures.cumulative(pd.DataFrame({"loss": [0.0], "share": [1.0], "of": "a"}), "loss", "of")
+    assert ax.get_xscale() == "linear"
+    np.testing.assert_array_equal(ax.lines[1].get_xdata(), np.zeros(8))
+    figures.save(ax, tmp_path / "a.png")
+
+
+def test_bars_of_nothing_are_told_at_the_end_of_the_axis(tmp_path):
+    table = pd.DataFrame({"program": list("abcd"), "times": [0.0, 10.0, -2.0, np.nan]})
+    ax = figures.bars(table, "program", "times")
+    told = {t.get_text(): t for t in ax.texts if t.get_text()}
+    assert list(told) == ["10", "0", "-2"]
+    look_at(ax, tmp_path / "a.png")
+    left = ax.get_window_extent().x0
+    assert all(left < told[word].get_window_extent().x0 < left + 20 for word in ("0", "-2"))
+
+
+def test_marks_without_a_place_on_a_log_axis_are_not_drawn():
+    ax = figures.lines(LOG_TABLE[:1], "x", "y", "of", log="xy")
+    limits, n_lines = (ax.get_xlim(), ax.get_ylim()), len(ax.lines)
+    figures.mark_level(ax, 0, "level")
+    figures.mark_position(ax, -1, "position")
+    assert (len(ax.lines), legend(ax)) == (n_lines, ["a"])
+    figures.mark_curve(ax, [0.05, 0.1, 0.2, 0.0], [1.0, 0.0, 2.0, 3.0], "curve")
+    np.testing.assert_array_equal(ax.lines[-1].get_ydata(), [1, np.nan, 2, np.nan])
+    grid = np.linspace(-1, 1, 9)
+    figures.mark_region(ax, grid, grid, grid > np.full((9, 1), 0.3), "region")
+    assert ax.collections[-1].get_paths()[0].vertices.min() > 0
+    assert (ax.get_xlim(), ax.get_ylim()) == limits
+    with pytest.raises(rl.InputError, match=r"^share: expected a number from 0 to 1, got 2"):
+        figures.mark_share(ax, "a", 2)
+
+
+def test_too_many_bars_are_refused_and_not_drawn_beyond_what_a_picture_holds():
+    table = pd.DataFrame({"program": range(1001), "times": 1.0})
+    with pytest.raises(rl.InputError, match="at most 1,000 bars, got 1,001"):
+        figures.bars(table, "program", "times")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_index_of_a_table_is_not_looked_at(name, grid, runs, tmp_path):
+    given, how = tables(name, runs, grid)
+    strange = []
+    for table in given:
+        columns = list(table.columns[:2])
+        table = table.set_index(columns, drop=False)
+        table.columns.name = columns[0]
+        strange.append(table)
+    pictures = []
+    for tables_of_it in (given, strange):
+        figures.save(getattr(figures, name)(*tables_of_it, **how), tmp_path / "a.png")
+        pictures.append((tmp_path / "a.png").read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_lines_of_the_user_are_not_told_in_the_legend():
+    _, ax = plt.subplots()
+    ax.plot([1, 2], [3, 4])
+    trace = pd.DataFrame({"run": [0, 0], "step": [0, 1], "loss": [1.0, 2.0]})
+    figures.loss_curves(trace, ax=ax)
+    figures.fits(pd.DataFrame({"x": [1.0], "target": 1.0}), curve(), ax=ax)
+    assert legend(ax) == ["run 0", "a", "b"]

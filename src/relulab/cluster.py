@@ -406,7 +406,7 @@ def dask_cluster(address: str) -> Iterator[None]:
     except ModuleNotFoundError:
         raise InputError(
             "--scheduler: expected Dask where a scheduler is named, found none;"
-            " pip install 'relulab[dask]' brings it"
+            ' pip install "relulab[dask]" brings it'
         ) from None
     # What it has to say of a lost scheduler is many lines, and we say it in one. Its parts, most of
     # which have the level of the first of these, tell it, whichever is the first to notice.

@@ -76,7 +76,7 @@ def resolved_engine(name: object) -> str:
             return "lockstep"
         raise InputError(
             "engine: expected lockstep or auto where Numba is not installed, got compiled;"
-            " pip install 'relulab[fast]' brings it"
+            ' pip install "relulab[fast]" brings it'
         )
     problem = compiler.problem()
     if problem is None:

@@ -17,7 +17,8 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from relulab.figures.style import root_of
-from relulab.figures.words import FATES, OPTIMUM_LABELS, drawable, fate_label, middle
+from relulab.figures.words import FATES, OPTIMUM_LABELS, cut, drawable, fate_label, fitting
+from relulab.validation import Float64Array
 
 # Fates and optima are told in the order of their stacks, whichever panel shows them first.
 ORDER = [fate_label(*fate) for fate in FATES] + list(OPTIMUM_LABELS.values())
@@ -26,6 +27,8 @@ ORDER = [fate_label(*fate) for fate in FATES] + list(OPTIMUM_LABELS.values())
 ENTRIES: WeakKeyDictionary[Legend, dict[str, Any]] = WeakKeyDictionary()
 
 MOST_LETTERS = 200
+MOST_ENTRIES = 100
+FEWEST_ROWS = 8
 
 
 def legend_of(ax: Axes) -> Legend | None:
@@ -64,14 +67,16 @@ def _legend_below(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Le
         return _legend(ax.figure.legend, shown, title, ax.figure.bbox.width, **how)
 
     # As few rows as the width allows, with as few columns as these rows need.
-    by_columns = range(len(entries), 0, -1)
-    column = legend(entries, 1)
-    most = next((n for n in by_columns if _width(column, n) < ax.figure.bbox.width), 1)
+    measured = dict(list(entries.items())[:MOST_ENTRIES])
+    by_columns = range(len(measured), 0, -1)
+    column = legend(measured, 1)
+    widths = _widths(column)
+    most = next((n for n in by_columns if _in_columns(widths, n) < ax.figure.bbox.width), 1)
     room = _most_rows(column)
     column.remove()
     n_rows = -(-len(entries) // most)
     if n_rows > room:
-        first = list(entries)[: most * room - 1]
+        first = list(measured)[: most * room - 1]
         more = Line2D([], [], linestyle="none")
         more_label = f"and {len(entries) - len(first):,} more"
         return legend({name: entries[name] for name in first} | {more_label: more}, most)
@@ -98,16 +103,18 @@ def _legend(
 
 def _shorten(text: Text, width: float) -> None:
     """Shorten a text that is wider than so many pixels."""
-    full, n_letters = middle(text.get_text(), MOST_LETTERS), MOST_LETTERS
-    while n_letters > 1 and text.get_window_extent().width > width:
-        n_letters = min(n_letters, len(full)) - 1
-        text.set_text(middle(full, n_letters))
+
+    def fits(words: str) -> bool:
+        text.set_text(words)
+        return bool(text.get_window_extent().width <= width)
+
+    text.set_text(fitting(cut(text.get_text(), MOST_LETTERS), fits))
 
 
 def _most_rows(legend: Legend) -> int:
-    """Return how many rows a legend may have to leave half of the figure's height to the rest."""
+    """Return how many rows a legend may have to leave room for the rest of the figure."""
     row = (1 + legend.labelspacing) * 1.2 * _em(legend)
-    return max(int(legend.figure.bbox.height / 2 / row), 1)
+    return max(int(0.4 * legend.figure.bbox.height / row), FEWEST_ROWS)
 
 
 def _em(legend: Legend) -> float:
@@ -121,10 +128,14 @@ def _beside(legend: Legend) -> float:
     return float(beside * _em(legend))
 
 
-def _width(column: Legend, n_columns: int) -> float:
-    """Return how wide a legend of one column would be in several, in pixels."""
-    texts = column.get_texts()
-    widths = np.array([text.get_window_extent().width for text in texts]) + _beside(column)
+def _widths(column: Legend) -> Float64Array:
+    """Return the widths of the entries of a legend of one column, in pixels."""
+    widths = [text.get_window_extent().width for text in column.get_texts()]
+    return np.array(widths) + _beside(column)
+
+
+def _in_columns(widths: Float64Array, n_columns: int) -> float:
+    """Return how wide entries are in several columns."""
     return float(sum(max(part) for part in np.array_split(widths, n_columns)))
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from relulab.figures.legends import add_to_legend, patches
 from relulab.figures.style import (
@@ -14,6 +16,7 @@ from relulab.figures.style import (
     require,
     require_finite,
     require_shares,
+    root_of,
     row_names,
     with_numbers,
 )
@@ -39,6 +42,7 @@ ROOM = 0.09
 MOST_BARS = 1000  # no picture can be higher
 
 LABEL_WIDTH = 28  # characters in a line
+MOST_WIDTH = 0.6  # of the figure's, should they be wide ones
 
 
 @drawn_in_style
@@ -206,9 +210,20 @@ def _bars(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
 
 def _name_rows(ax: Axes, names: Any) -> None:
     row_names[ax] = [name_of(name) for name in names]
-    ax.set_yticks(np.arange(len(names)), [wrapped(n, LABEL_WIDTH, 2) for n in row_names[ax]])
+    ax.set_yticks(np.arange(len(names)), [_beside_a_bar(ax, name) for name in row_names[ax]])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
+
+
+def _beside_a_bar(ax: Axes, name: str) -> str:
+    """Return a name in two lines that leave room for the bars."""
+    figure = root_of(ax)
+    for n_letters in range(LABEL_WIDTH, 1, -1):
+        label = Text(text=wrapped(name, n_letters, 2), figure=figure)
+        label.set_fontsize(mpl.rcParams["ytick.labelsize"])
+        if label.get_window_extent().width < MOST_WIDTH * figure.bbox.width:
+            break
+    return label.get_text()
 
 
 def _height(table: pd.DataFrame, legend: float = 0.9) -> float:

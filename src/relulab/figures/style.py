@@ -1,7 +1,6 @@
 """What all figures share: the style sheet, new Axes, checks of tables, storing pictures."""
 
 import os
-from bisect import bisect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
@@ -18,8 +17,9 @@ import pandas as pd
 from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
 
-from relulab.figures.words import drawable, middle
+from relulab.figures.words import drawable, fitting
 from relulab.validation import (
     InputError,
     checked_table,
@@ -50,7 +50,7 @@ FORMATS = tuple(METADATA)
 FONTS = ("family", "sans-serif", "serif", "monospace", "cursive", "fantasy")
 KEPT = {"backend", "backend_fallback", "date.epoch", "interactive", "savefig.directory", "toolbar"}
 KEPT |= {f"font.{kind}" for kind in FONTS}
-SESSION = ("keymap.", "tk.", "webagg.")
+SESSION = ("figure.max_open", "figure.raise", "keymap.", "tk.", "webagg.")
 EVERYTHING = {
     name: mpl.rcParamsDefault[name]
     for name in mpl.rcParamsDefault
@@ -63,10 +63,14 @@ OURS = "relulab"  # how figures are told that were made in this style
 
 MOST_PANELS = 100
 
+MOST_LAYOUTS = 4  # one is enough unless a text leaves the figure
+
 # What the horizontal bars of an Axes are of, in full.
 row_names: WeakKeyDictionary[Axes, list[str]] = WeakKeyDictionary()
 
-LARGEST = 1e300  # Matplotlib adds margins, which must be finite too
+LARGEST = (
+    1e150  # Matplotlib adds margins and ticks, on logarithmic axes by powers; finite ones, too
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +83,11 @@ def style() -> AbstractContextManager[None]:
     ``rcParams``) only the font family counts.
     """
     return mpl.rc_context(EVERYTHING)
+
+
+def nearly_infinite() -> AbstractContextManager[None]:
+    """Return a context in which what is so large may overflow, as with Matplotlib's margins."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
@@ -97,8 +106,7 @@ def drawn_in_style(function: Callable[P, R]) -> Callable[P, R]:
                 bound.arguments[name] = without_index(value)
         ax = bound.arguments.get("ax")
         ours = (ax is None and not needs_axes) or root_of(ax).get_gid() == OURS
-        # What is nearly infinite overflows when Matplotlib adds margins to it.
-        with style() if ours else nullcontext(), np.errstate(over="ignore", invalid="ignore"):
+        with style() if ours else nullcontext(), nearly_infinite():
             return function(*bound.args, **bound.kwargs)
 
     return styled
@@ -154,16 +162,17 @@ def save(ax: Axes, *files: str | PathLike[str]) -> None:
     figure = root_of(ax)
     paths = [_picture(file) for file in files]
     ours = figure.get_gid() == OURS
-    with style() if ours else mpl.rc_context(FILES):
+    with style() if ours else mpl.rc_context(FILES), nearly_infinite():
         if ours:
             _make_drawable(figure)
         _spread_title(figure)
         # Laid out once, so that the formats look the same and do not depend on which of them are
         # asked for: another layout would start from this one.
         figure.set_dpi(STYLE["savefig.dpi"])
-        figure.draw_without_rendering()
-        if ours and _shorten_what_leaves(figure):
+        for _ in range(MOST_LAYOUTS):
             figure.draw_without_rendering()
+            if not ours or not _shorten_what_leaves(figure):
+                break
         figure.set_layout_engine("none")
         for path in paths:
             figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
@@ -199,8 +208,11 @@ def _spread_title(figure: Figure) -> None:
         text = titled[0].get_title(loc="left") or titled[0].get_title()
         for where in ("left", "center"):
             titled[0].set_title("", loc=where)
-    if text:
-        figure.suptitle(text, x=0.01, ha="left", wrap=True, fontsize=STYLE["figure.titlesize"])
+    if text := text.strip("\n"):
+        title = figure.suptitle(
+            text, x=0.01, ha="left", wrap=True, fontsize=STYLE["figure.titlesize"]
+        )
+        _shorten(title, figure, highest=figure.bbox.height / 4)
 
 
 def _make_drawable(figure: Figure) -> None:
@@ -212,32 +224,37 @@ def _make_drawable(figure: Figure) -> None:
 
 
 def _shorten_what_leaves(figure: Figure) -> bool:
-    """Shorten the texts that a figure has no room for; return whether there was one."""
+    """Shorten the texts that leave a figure; return whether there was one, so that it changed."""
     texts = [*figure.texts, *(legend.get_title() for legend in figure.legends)]
     for ax in figure.axes:
         texts += [child for child in ax.get_children() if isinstance(child, Text)]
         texts += [ax.xaxis.label, ax.yaxis.label]
-    leaving = [text for text in texts if text.get_visible() and not _is_inside(figure, text)]
+    # Names of rows and columns stay, but another layout may have room for them.
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    named = [axis for axis in axes if isinstance(axis.get_major_formatter(), FixedFormatter)]
+    ticks = [label for axis in named for label in axis.get_majorticklabels()]
+    leaving = [t for t in (*texts, *ticks) if t.get_visible() and not _is_inside(t, figure)]
     for text in leaving:
-        full = text.get_text()
-        room = bisect(range(len(full)), 0, key=lambda n: 0 if _fits(figure, text, full, n) else 1)
-        text.set_text(middle(full, max(room - 1, 1)))
+        if text not in ticks:
+            _shorten(text, figure)
     return bool(leaving)
 
 
-def _fits(figure: Figure, text: Text, full: str, n_letters: int) -> bool:
-    text.set_text(middle(full, n_letters))
-    return _is_inside(figure, text)
+def _shorten(text: Text, figure: Figure, highest: float = np.inf) -> None:
+    """Leave as much of a text as is inside the figure."""
+
+    def fits(words: str) -> bool:
+        text.set_text(words)
+        return _is_inside(text, figure) and text.get_window_extent().height <= highest
+
+    text.set_text(fitting(text.get_text(), fits))
 
 
-def _is_inside(figure: Figure, text: Text) -> bool:
-    """Return whether a text is in the figure, and the figure's title in its upper third."""
+def _is_inside(text: Text, figure: Figure) -> bool:
     if not text.get_text():
         return True
-    box, lowest = text.get_window_extent(), 0.0
-    if text.get_text() == figure.get_suptitle():
-        lowest = figure.bbox.height * 2 / 3
-    corners = np.array([box.x0, box.y0 - lowest, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1])
+    box = text.get_window_extent()
+    corners = np.array([box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1])
     return bool((corners >= -1).all() or not np.isfinite(corners).all())
 
 

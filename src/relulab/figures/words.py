@@ -5,7 +5,8 @@ outcome (blue converged, orange diverged, green oscillating, gray unfinished), l
 (dark alive, middle died, pale born dead), so that they differ also without color vision.
 """
 
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -122,10 +123,22 @@ def middle(text: str, n_letters: int) -> str:
     """
     if len(text) <= n_letters:
         return text
-    if is_math_text(text):
-        text = literal(text)
     tail = (n_letters - 1) // 3
     return f"{text[: max(n_letters - 1 - tail, 0)]}…{text[len(text) - tail :]}"
+
+
+def cut(text: str, n_letters: int) -> str:
+    """Return the middle-less form of a text that may have formulas, which have none then."""
+    plain = text.replace(r"\$", "$")
+    return text if len(plain) <= n_letters else literal(middle(plain, n_letters))
+
+
+def fitting(text: str, fits: Callable[[str], bool]) -> str:
+    """Return as much of a text as fits, by halving what is tried."""
+    if fits(text):
+        return text
+    room = bisect(range(len(text)), 0, key=lambda n: 0 if fits(cut(text, n)) else 1)
+    return cut(text, max(room - 1, 1))
 
 
 def wrapped(name: str, width: int, most_lines: int) -> str:
