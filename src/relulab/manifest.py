@@ -224,7 +224,7 @@ def provenance() -> dict[str, Any]:
 
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _require(holds: bool, what: str) -> None:

@@ -26,7 +26,7 @@ from relulab.files import is_regular, write_whole
 # In the metadata of every Parquet file that relulab wrote.
 MARK = b"relulab"
 
-_DIGITS = 32
+_DIGITS = 64
 _ZEROS = b"0" * _DIGITS
 _BODY = re.compile(rb'"body": "([0-9a-f]{%d})"' % _DIGITS)
 _FOOTER = re.compile(rb'"footer": "([0-9a-f]{%d})"' % _DIGITS)
@@ -201,7 +201,7 @@ def _checked_digest(place: re.Pattern[bytes], footer: bytes, of: bytes | memoryv
 
 
 def _digest(content: bytes | memoryview) -> str:
-    return hashlib.blake2b(content, digest_size=_DIGITS // 2).hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _check_size(metadata: Any, size: int, dictionary: Collection[str]) -> None:

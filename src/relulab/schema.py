@@ -7,6 +7,7 @@ every column and every bit.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,14 @@ def merged(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
     """Return the schema of a file with these columns, which pandas reads as it was stored."""
-    empty = pd.DataFrame({name: pd.Series([], dtype=PANDAS[k]) for name, k in columns.items()})
+    return _arrow_schema(tuple(columns.items()))
+
+
+@cache
+def _arrow_schema(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
+    empty = pd.DataFrame({name: pd.Series([], dtype=PANDAS[kind]) for name, kind in columns})
     metadata = pa.Schema.from_pandas(empty, preserve_index=False).metadata
-    return pa.schema([(name, ARROW[kind]) for name, kind in columns.items()], metadata)
+    return pa.schema([(name, ARROW[kind]) for name, kind in columns], metadata)
 
 
 def to_table(runs: pd.DataFrame, sweep: str, schema: pa.Schema) -> pa.Table:
