@@ -481,6 +481,9 @@ def reading(method, /, **arguments):
 
 
 CALLS |= {
+    "Results.data": Call(
+        lambda sweep: rl.Results(STORED).data(sweep), {"sweep": None}, {"sweep": SWEEPS},
+    ),
     "Results": Call(rl.Results, {"folder": STORED}),
     "Results.frames": Call(
         partial(reading, "frames"), {"columns": None, "sweep": None},
@@ -666,6 +669,7 @@ CALLS |= {
 ELSEWHERE = {
     "InputError": "is what all others raise",
     "Experiment": "is made by a script",
+    "Report": "a type of annotations",
     "Experiment.folder": "is called by the command line",
     "main": "is the command line, below",
     **{

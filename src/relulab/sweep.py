@@ -381,8 +381,8 @@ def _width(kind: str) -> int:
 
 
 def memory() -> float:
-    """Return how many bytes of memory this process may have; infinity if nobody says."""
-    limits = [float("inf")]
+    """Return how many bytes of memory this process may have, at most 1 TiB if nobody says."""
+    limits = [2.0**40]
     with suppress(AttributeError, ValueError, OSError):  # none of Windows
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
