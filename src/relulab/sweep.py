@@ -381,14 +381,14 @@ def _width(kind: str) -> int:
 
 
 def memory() -> float:
-    """Return how many bytes of memory this process may have, at most 1 TiB if nobody says."""
-    limits = [2.0**40]
+    """Return how many bytes of memory this process may have; 1 TiB if nobody says."""
+    limits: list[float] = []
     with suppress(AttributeError, ValueError, OSError):  # none of Windows
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
         with suppress(OSError, ValueError):
             limits.append(float(Path("/sys/fs/cgroup", file).read_text()))
-    return min(limits)
+    return min(limits, default=2.0**40)
 
 
 def _described(value: Any) -> Any:
