@@ -50,7 +50,8 @@ LAYERS = [
     {"figures.legends"},
     {"figures.curves", "figures.maps", "figures.marks", "figures.shares", "figures.traces"},
     {"results", "statistics", "tables", "relabeling", "figures"},
-    {"writing", "planning"},
+    {"writing"},
+    {"planning"},
     {"execution"},
     {"experiment"},
 ]

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +18,13 @@ from relulab.manifest import DONE, FAILED, PENDING, Manifest, Shard
 from relulab.names import checked_name
 from relulab.parallel import check_workers, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.parquet import DamagedFileError
-from relulab.planning import plan
+from relulab.planning import checked_sweeps, plan
 from relulab.progress import progress_of
 from relulab.results import Part, Results
 from relulab.settings import resolved_engine
 from relulab.sweep import Sweep
 from relulab.tasks import Lost, Unseen
-from relulab.validation import InputError, one_line
+from relulab.validation import InputError, instance_of, one_line
 from relulab.writing import FULL, Slot, Writer, gone, no_room, told_in_a_line
 
 # Starting workers costs about as much as training this many runs.
@@ -89,14 +90,19 @@ def run_sweeps(
     StorageError
         If there is no room for more, or if the folder is gone; what is finished is kept.
     """
+    instance_of("results", results, Results)
+    for name, flag in (("restart", restart), ("progress", progress)):
+        instance_of(name, flag, bool)
     checked_n_jobs(n_jobs)
     if engine != "auto":  # which is looked at when there is something to train
         resolved_engine(engine)
+    sweeps = checked_sweeps(sweeps)
     records = {checked_name("record", name): make for name, make in (records or {}).items()}
-    plan(sweeps, results, shard_size, restart=restart)  # refuses before the folder is made
+    asked = partial(plan, sweeps, results, shard_size, restart=restart, records=records)
+    asked()  # refuses before the folder is made
     with told_in_a_line(results.folder), locked(results.folder) as ours:
         writer = Writer(results, ours)
-        manifest, notes = plan(sweeps, results, shard_size, restart=restart)
+        manifest, notes = asked()
         for note in notes:
             print(note, file=sys.stderr)
         if restart:
@@ -113,21 +119,53 @@ def run_sweeps(
             name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
             for name, sweep in sweeps.items()
         }
-        parts = [
-            part
-            for part in results.parts(manifest)
-            if part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
-        ]
-        todo = [part for part in parts if not _is_done(part, manifest, writer)]
-        n_runs, n_missing = (sum(len(part.shard) for part in some) for some in (parts, todo))
+        todo, n_done = _looked_through(manifest, sweeps, writer)
+        n_missing = sum(len(part.shard) for part in todo)
         if progress and n_missing > FEW_RUNS:
             _announce(todo, whole, results.folder)
-        with progress_of(n_runs - n_missing, n_runs, quiet=not progress or not todo) as bar:
+        with progress_of(n_done, n_done + n_missing, quiet=not progress or not todo) as bar:
             n_jobs = n_jobs if n_missing > FEW_RUNS else 1
             _train(todo, whole, manifest, writer, n_jobs, engine, bar.update)
         writer.manifest(manifest)
         remove_temporary_files(results.folder)  # of workers that died
     return sum(part.shard.state == FAILED for part in todo)
+
+
+def _looked_through(
+    manifest: Manifest, sweeps: Mapping[str, Sweep], writer: Writer
+) -> tuple[list[Part], int]:
+    """Return the parts to train, and how many of the runs that are asked for are there.
+
+    Every part that is there is looked at, also those that are not asked for: all must be whole, in
+    the columns that all have. One that is damaged is trained again or, if its sweep is not at hand,
+    deleted, so that it counts as missing.
+    """
+    todo, n_done = [], 0
+    for part in writer.results.parts(manifest):
+        asked = part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
+        shard, was_done = part.shard, part.shard.state == DONE
+        shard.state = PENDING
+        try:
+            stored = part.open()
+            stored.check()
+            writer.fit(part, stored, manifest)
+        except FileNotFoundError:
+            if asked and was_done:
+                print(f"{part.file}: missing; it is computed again", file=sys.stderr)
+        except DamagedFileError as error:
+            mended = part.sweep in sweeps
+            how = "it is computed again" if mended else "deleted, as its sweep is not asked for"
+            print(f"{part.file}: damaged ({one_line(str(error))}); {how}", file=sys.stderr)
+            if not mended:
+                part.file.unlink()
+            asked = mended
+        else:
+            shard.state, shard.error = DONE, None
+            n_done += len(shard) if asked else 0
+            continue
+        if asked:
+            todo.append(part)
+    return todo, n_done
 
 
 def _train(
@@ -164,27 +202,6 @@ def _train(
             with suppress(OSError):  # the first failure is the one to tell
                 writer.manifest(manifest)
             raise
-
-
-def _is_done(part: Part, manifest: Manifest, writer: Writer) -> bool:
-    """Return whether a part is there and whole, in the columns that all have; say if it is not."""
-    shard = part.shard
-    try:
-        stored = part.open()
-        stored.check()
-        writer.fit(part, stored, manifest)
-    except FileNotFoundError:
-        if shard.state == DONE:
-            print(f"{part.file}: missing; it is computed again", file=sys.stderr)
-    except DamagedFileError as error:
-        print(
-            f"{part.file}: damaged ({one_line(str(error))}); it is computed again", file=sys.stderr
-        )
-    else:
-        shard.state, shard.error = DONE, None
-        return True
-    shard.state = PENDING
-    return False
 
 
 def _announce(todo: list[Part], sweeps: Mapping[str, Sweep], folder: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -23,7 +23,7 @@ from relulab.environment import own_environment
 from relulab.execution import run_sweeps
 from relulab.figures.style import Axes
 from relulab.names import checked_name, slug
-from relulab.planning import named
+from relulab.planning import checked_sweeps, named
 from relulab.results import Results
 from relulab.sweep import Sweep
 from relulab.validation import InputError, counted, named_as_options, one_line
@@ -178,6 +178,12 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     if options.figures:
         for line in named(results.strangers(results.manifest())):
             print(line, file=sys.stderr)
+        if experiment.sweeps and (n := results.n_unfitted()):
+            print(
+                f"{results.folder}: {counted(n, 'part lacks', 'parts lack')} columns that others"
+                " have, and pandas may miss them in all; without --figures that is mended",
+                file=sys.stderr,
+            )
     else:
         failed = _train(experiment, options, results)
     if failed and not results.sweeps():
@@ -190,7 +196,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     report = chain(experiment.report(results), _tables_by(results, options.by))
     written = write_report(report, results.folder, options.format, options.tables)
     print(f"\n{experiment.question}")
-    print(f"  in {results.folder}")
+    print(f"  in {one_line(str(results.folder))}")
     if experiment.sweeps:
         print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
     print("  " + "  ".join(file.name for file in written))
@@ -201,7 +207,7 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
     """Make what the folder lacks; return the number of shards that failed."""
     asked = experiment.sweeps
     described = asked(options) if callable(asked) else asked
-    sweeps = _adapted(described, options)
+    sweeps = _adapted(checked_sweeps(described), options)
     _check_by(options.by, sweeps)
     scheduler = options.scheduler
     with nullcontext() if scheduler is None else dask_cluster(scheduler):
@@ -285,6 +291,8 @@ def write_report(
             for file in files:
                 if file.is_symlink():  # what it leads to is not ours
                     file.unlink()
+                elif file.exists() and not file.is_file():
+                    raise InputError(f"{file}: expected a file, found something else; move it")
             if isinstance(item, Axes):
                 figures.save(item, *files)
             else:
@@ -347,7 +355,9 @@ def _path(text: str) -> Path:
 
 
 def _shown_path(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    with suppress(OSError, ValueError):  # elsewhere; the working directory is gone
+        return path.relative_to(Path.cwd())
+    return path
 
 
 class _Parser(argparse.ArgumentParser):

@@ -46,7 +46,7 @@ class Ownership:
     def holds(self) -> bool:
         """Return whether nobody else has taken over."""
         try:
-            return self.note.read_text(encoding="utf-8") == self.text
+            return self.note.read_bytes() == self.text.encode()
         except OSError:
             return False
 
@@ -99,9 +99,10 @@ def _refuse_links(folder: Path) -> None:
                 f"{place}: a link; relulab writes into the results folder alone: link the whole"
                 " folder, or use --results with another one"
             )
-    for place in places[: len(OUR_FILES)]:
-        if place.exists() and not place.is_file():
-            raise InputError(f"{place}: expected a file, found something else; move it")
+    for k, place in enumerate(places):
+        kind, is_right = ("file", Path.is_file) if k < len(OUR_FILES) else ("folder", Path.is_dir)
+        if k < len(OUR_FILES) + len(OUR_FOLDERS) and place.exists() and not is_right(place):
+            raise InputError(f"{place}: expected a {kind}, found something else; move it")
 
 
 def _owner() -> dict[str, Any]:

@@ -105,8 +105,8 @@ class SweepEntry:
         ends = [0, *(shard.stop for shard in entry.shards)]
         starts = [*(shard.start for shard in entry.shards), entry.n_runs]
         _require(ends == starts, "shards that cover the runs")
-        points, rest = divmod(entry.n_runs, 1 if entry.draws is None else max(entry.draws, 1))
-        _require(entry.draws != 0 and points > 0 and rest == 0, "draws")
+        _require(entry.draws is None or entry.draws > 0, "draws")
+        _require(entry.n_runs % (entry.draws or 1) == 0, "draws that fit the runs")
         checked_columns(entry.columns)
         return entry
 
@@ -162,9 +162,12 @@ class Manifest:
     def from_text(cls, text: str | bytes) -> Self:
         """Return the manifest that a text describes; ``ValueError`` if it is damaged."""
         try:
-            content = json.loads(text)
+            return cls._from_json(json.loads(text))
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+
+    @classmethod
+    def _from_json(cls, content: Any) -> Self:
         _require(isinstance(content, dict), "a manifest")
         _require(type(content.get("format")) is int, "a format")
         if content["format"] != FORMAT:
@@ -206,6 +209,15 @@ def read_manifest(file: Path) -> Manifest | None:
             f"{file}: expected a manifest of format {FORMAT}, got one that is damaged or of another"
             f" version ({error}); use --restart, or --results with another folder"
         ) from None
+
+
+def is_foreign_manifest(file: Path) -> bool:
+    """Return whether a file of that name is another program's: JSON, but never a manifest."""
+    try:
+        content = json.loads(file.read_bytes()) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and not {"format", "sweeps"} & set(content)
 
 
 def provenance() -> dict[str, Any]:

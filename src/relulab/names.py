@@ -12,7 +12,7 @@ LONGEST_NAME = 1_000
 LONGEST_READABLE = 48
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_HASHED = re.compile(r".*-[0-9a-f]{8}")
+_HASHED = re.compile(r".*-[0-9a-f]{16}")
 # Windows keeps these for devices, whatever the suffix.
 _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
@@ -32,7 +32,7 @@ def checked_name(argument: str, name: object) -> str:
             f"{argument}: expected a name of 1 to {LONGEST_NAME:,} printable characters,"
             f" got {shown(name)}"
         )
-    return name
+    return str.__str__(name)  # a plain one, also of an enumeration of texts
 
 
 def slug(name: str) -> str:
@@ -47,7 +47,7 @@ def slug(name: str) -> str:
     >>> slug("he_normal")
     'he_normal'
     >>> slug("a/b")
-    'a-b-c14cddc0'
+    'a-b-c14cddc033f64b9d'
     """
     if (
         _PLAIN.fullmatch(name)
@@ -57,5 +57,5 @@ def slug(name: str) -> str:
     ):
         return name
     readable = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:LONGEST_READABLE].strip("-_")
-    digest = hashlib.sha256(name.encode("utf-8")).hexdigest()[:8]
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{readable or 'name'}-{digest}"

@@ -81,8 +81,8 @@ class StoredTable:
 
     def with_dictionary(self) -> list[str]:
         """Return the columns that have a dictionary, because they have few distinct values."""
-        metadata = pq.read_metadata(self.file)
-        group = metadata.row_group(0)
+        with self.file.open("rb") as source:  # by hand, for a name that is no Unicode
+            group = pq.read_metadata(source).row_group(0)
         chunks = [group.column(k) for k in range(group.num_columns)]
         return [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
 
@@ -104,9 +104,10 @@ class StoredTable:
             memory than disk.
         """
         try:
-            with pq.ParquetFile(self.file, page_checksum_verification=True) as source:
-                _check_size(source.metadata, self.file.stat().st_size, dictionary)
-                return source.read(columns=columns)
+            with self.file.open("rb") as source:
+                found = pq.ParquetFile(source, page_checksum_verification=True)
+                _check_size(found.metadata, self.file.stat().st_size, dictionary)
+                return found.read(columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise DamagedFileError(str(error)) from None
 
@@ -157,10 +158,24 @@ def write_table(
 
 def is_ours(file: Path) -> bool:
     """Return whether relulab wrote a Parquet file, in whatever format."""
+    return MARK in (_metadata(file) or {})
+
+
+def is_foreign(file: Path) -> bool:
+    """Return whether there is a whole Parquet file that somebody else wrote."""
+    metadata = _metadata(file)
+    return metadata is not None and MARK not in metadata
+
+
+def _metadata(file: Path) -> dict[bytes, bytes] | None:
+    """Return what the footer of a Parquet file tells of it, or None if it is none."""
     try:
-        return is_regular(file) and MARK in (pq.read_metadata(file).metadata or {})
+        if not is_regular(file):
+            return None
+        with file.open("rb") as source:
+            return pq.read_metadata(source).metadata or {}
     except (OSError, pa.ArrowException):
-        return False
+        return None
 
 
 def _footer(source: Any) -> bytes:

@@ -1,15 +1,16 @@
 """What a results folder is to hold: the shards that are planned there, and those that are added."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from relulab.manifest import Manifest, Shard, SweepEntry, provenance
+from relulab.manifest import Manifest, Shard, SweepEntry, is_foreign_manifest, provenance
 from relulab.names import checked_name
-from relulab.parquet import is_ours
+from relulab.parquet import is_foreign
 from relulab.results import Results
 from relulab.sweep import Sweep, shards
 from relulab.validation import InputError, instance_of, one_line, shortened, shown
+from relulab.writing import goes
 
 # So many strangers among the runs are named.
 MOST_NAMED = 5
@@ -23,6 +24,7 @@ def plan(
     shard_size: int | None = None,
     *,
     restart: bool = False,
+    records: Collection[str] = (),
 ) -> tuple[Manifest, list[str]]:
     """Return the manifest of a folder that is to hold the sweeps; touch nothing.
 
@@ -36,6 +38,8 @@ def plan(
         Of the shards that are added.
     restart : bool
         The folder may hold anything, and all shards are planned anew.
+    records : collection of str
+        The names of the records that are to be stored beside the runs.
 
     Returns
     -------
@@ -48,12 +52,13 @@ def plan(
     InputError
         If the folder holds other runs.
     """
-    for name, sweep in sweeps.items():
-        checked_name("sweeps", name)
-        instance_of(f"sweep {name!r}", sweep, Sweep)
+    sweeps = checked_sweeps(sweeps)
+    _refuse_files_of_others(results, sweeps, records)
     old = None if restart else results.manifest()
     there = old.sweeps if old else {}
-    if old is None and not restart and (runs := _parquet(results.strangers(None))):
+    there_are = [file for path in results.strangers(None) for file in _files(path)]
+    runs = [file for file in there_are if file.suffix.lower() == ".parquet"]
+    if old is None and not restart and runs:
         raise InputError(
             f"{results.manifest_file}: missing, but there are runs, such as {runs[0]}; {OTHERWISE}"
         )
@@ -80,7 +85,22 @@ def plan(
         " used"
         for name in kept
     ]
+    if any("=" in part for part in results.folder.parts):
+        notes.append(
+            f"{results.folder}: has an = in its path, of which DuckDB makes a column; read the runs"
+            " with hive_partitioning = false there"
+        )
     return manifest, notes + _strangers(results, manifest, restart=restart)
+
+
+def checked_sweeps(sweeps: object) -> dict[str, Sweep]:
+    """Return sweeps by their names; refuse what is none, and names that are none."""
+    if not isinstance(sweeps, Mapping):
+        raise InputError(f"sweeps: expected a dict of Sweep by name, got {shown(sweeps)}")
+    checked = {checked_name("sweeps", name): sweep for name, sweep in sweeps.items()}
+    for name, sweep in checked.items():
+        instance_of(f"sweep {name!r}", sweep, Sweep)
+    return checked
 
 
 def _entry(
@@ -95,8 +115,12 @@ def _entry(
     if old:
         for key in [*asked, *old.specification]:
             there, wanted = (s.get(key, "nothing") for s in (old.specification, asked))
-            if there != wanted:
+            if json.dumps(there) != json.dumps(wanted):  # to the bit: 0.0 is not -0.0
                 raise _refusal(results, key, str(there), str(wanted))
+        if old.n_runs != sweep.n_points * (old.draws or 1) or bool(old.draws) != bool(sweep.draws):
+            raise _refusal(
+                results, "draws", f"{old.draws}, with {old.n_runs} runs", str(sweep.draws)
+            )
         if old.n_runs >= len(sweep):
             return old
         kept = old.shards
@@ -116,27 +140,38 @@ def _refusal(results: Results, key: str, there: str, asked: str) -> InputError:
 def _strangers(results: Results, manifest: Manifest, *, restart: bool) -> list[str]:
     """Return a line for what lies among the runs; refuse what others read as runs of ours."""
     found = results.strangers(manifest)
-    if restart:
-        found = [path for path in found if not _goes(path)]
-    if runs := _parquet(found):
+    files = [file for path in found for file in _files(path) if not (restart and goes(file))]
+    if runs := [file for file in files if file.suffix.lower() == ".parquet"]:
         raise InputError(
             f"{runs[0]}: not one of the parts of these results, but pandas would read it as one;"
             " move it, or use --results with another folder"
         )
-    return named(found)
+    return named(files if restart else found)
 
 
-def _parquet(paths: list[Path]) -> list[Path]:
-    """Return the Parquet files among and in some paths."""
-    files = [file for path in paths for file in (path, *path.glob("*"))]
-    return [file for file in files if file.suffix.lower() == ".parquet" and file.is_file()]
-
-
-def _goes(path: Path) -> bool:
-    """Return whether --restart deletes what is there: files of ours, and their folders."""
+def _files(path: Path) -> list[Path]:
+    """Return what is at a path and, if that is a folder, below it, but for folders."""
     if path.is_dir() and not path.is_symlink():
-        return all(map(_goes, path.iterdir()))
-    return is_ours(path)
+        return [file for inner in sorted(path.iterdir()) for file in _files(inner)]
+    return [path]
+
+
+def _refuse_files_of_others(
+    results: Results, sweeps: Mapping[str, Sweep], records: Collection[str]
+) -> None:
+    """Refuse to write over whole files that somebody else wrote."""
+    files = [*map(results.data_file, sweeps), *map(results.record_file, records)]
+    for file in files:
+        if is_foreign(file):
+            raise InputError(
+                f"{file}: expected no file, or one that relulab wrote, found another's; move it, or"
+                " use --results with another folder"
+            )
+    if is_foreign_manifest(results.manifest_file):
+        raise InputError(
+            f"{results.manifest_file}: expected a manifest of relulab's, found another program's"
+            " file; use --results with another folder"
+        )
 
 
 def named(strangers: list[Path]) -> list[str]:

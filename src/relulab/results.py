@@ -16,19 +16,20 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from relulab.data import Scale, TrainingSet
 from relulab.manifest import Manifest, Shard, SweepEntry, read_manifest
 from relulab.names import checked_name, slug
 from relulab.parquet import DamagedFileError, StoredTable
-from relulab.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as
+from relulab.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as, unknown_words
 from relulab.validation import InputError, shown
 
 
@@ -55,6 +56,8 @@ class Part(NamedTuple):
         stored = StoredTable.open(self.file)
         if stored.about != self.about or stored.n_rows != len(self.shard):
             raise DamagedFileError("it holds other runs")
+        if not set(self.entry.columns) <= set(stored.schema.names):
+            raise DamagedFileError("it lacks columns")
         return stored
 
 
@@ -78,7 +81,8 @@ class Results:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or "\0" in str(folder):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        self.folder = Path(os.path.expanduser(folder))
+        # Absolute, for a script may go to another working directory.
+        self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
         self.manifest_file = self.folder / "manifest.json"
 
     def __repr__(self) -> str:
@@ -143,6 +147,16 @@ class Results:
                 [file for file in _inside(path) if file not in parts] if path in folders else [path]
             )
         return found
+
+    def n_unfitted(self) -> int:
+        """Return how many parts still have fewer columns than all have, as when interrupted."""
+        manifest = self._manifest()
+        schema = arrow_schema(manifest.columns)
+        n = 0
+        for part in self.parts(manifest):
+            with suppress(FileNotFoundError, DamagedFileError):
+                n += not StoredTable.open(part.file).schema.equals(schema)
+        return n
 
     def frames(
         self, columns: Sequence[str] | None = None, sweep: str | None = None
@@ -226,7 +240,7 @@ class Results:
         file = self.record_file(name)
         with self._reading(file, f"the record {name!r}"):
             stored = StoredTable.open(file)
-            if stored.about != {"record": name}:
+            if stored.about != {"record": checked_name("record", name)}:
                 raise DamagedFileError("it holds something else")
             stored.check()
             frame: pd.DataFrame = stored.read().to_pandas()
@@ -248,7 +262,7 @@ class Results:
         """
         manifest = self._manifest()
         names = sorted(manifest.sweeps)
-        described = {name: _text(manifest.sweeps[name].specification["data"]) for name in names}
+        described = {name: _text(manifest.sweeps[name].specification.get("data")) for name in names}
         if sweep is None and len(set(described.values())) > 1:
             raise InputError(
                 f"sweep: expected one of {', '.join(names)}, whose data differ, got None"
@@ -256,7 +270,7 @@ class Results:
         name = names[0] if sweep is None else self._known(sweep, manifest)
         file = self.data_file(name)
         missing = f"the samples of sweep {name!r}"
-        with self._reading(file, missing):
+        with self._reading(file, missing, manifest):
             stored = StoredTable.open(file)
             stored.check()
             table = stored.read()
@@ -300,12 +314,14 @@ class Results:
     def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
         """Return the runs of a part in some columns."""
         columns = {name: manifest.columns[name] for name in wanted if name != SWEEP}
-        with self._reading(part.file, f"runs of sweep {part.sweep!r}"):
+        with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
             stored = part.open()
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
                 raise DamagedFileError("its columns are of other types")
             table = stored.read([name for name in columns if name in there], COLUMNS)
+            if wrong := unknown_words(table):
+                raise DamagedFileError(f"it has no known words in {wrong[0]}")
         frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
         if columns:
             frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
@@ -316,13 +332,18 @@ class Results:
         return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")
 
     @contextmanager
-    def _reading(self, file: Path, what: str) -> Iterator[None]:
+    def _reading(self, file: Path, what: str, manifest: Manifest | None = None) -> Iterator[None]:
         """Say in one line what is wrong with a file, or that what it is to hold is not there."""
         try:
             yield
         except FileNotFoundError:
             raise self._nothing(what) from None
         except (OSError, DamagedFileError, ValueError, KeyError, TypeError) as error:
+            if manifest and self._manifest().to_text() != manifest.to_text():
+                raise InputError(
+                    f"{self.folder}: expected results that stay as they are while they are read,"
+                    " got others meanwhile; read them again"
+                ) from None
             raise InputError(
                 f"{file}: expected the file that relulab wrote, got a damaged one ({error}); run"
                 " the experiment again, which mends it"
@@ -339,14 +360,14 @@ def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
     }
 
 
-def _checked_columns(columns: Sequence[str] | None, manifest: Manifest) -> list[str]:
+def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
     """Return names of columns, ``sweep`` among them."""
     there = manifest.columns
     if columns is None:
         return list(there)
     if (
         isinstance(columns, str)
-        or not isinstance(columns, Sequence)
+        or not isinstance(columns, Sequence | pd.Index | np.ndarray)
         or not all(isinstance(name, str) for name in columns)
     ):
         raise InputError(f"columns: expected names of columns, got {shown(columns)}")

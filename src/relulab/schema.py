@@ -117,6 +117,19 @@ def is_read_as(stored: pa.DataType, kind: str) -> bool:
     return stored == ARROW[kind] or (stored == pa.float32() and kind == "float64")
 
 
+def unknown_words(table: pa.Table) -> list[str]:
+    """Return the columns of a stored table whose words are others than a run's may be."""
+    known = {"outcome": OUTCOMES, "unit": UNITS}
+    return [
+        name
+        for name, words in known.items()
+        if name in table.column_names
+        and any(
+            chunk.dictionary.to_pylist() != list(words.categories) for chunk in table[name].chunks
+        )
+    ]
+
+
 def in_schema(table: pa.Table, schema: pa.Schema, n_rows: int) -> pa.Table:
     """Return a stored table in the columns of another schema, which holds all of its columns."""
     arrays = [

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from relulab.data import TrainingSet
 from relulab.files import is_regular, remove_temporary_files, write_whole
 from relulab.locking import Ownership
 from relulab.manifest import Manifest
-from relulab.parquet import DamagedFileError, StoredTable, is_ours, write_table
+from relulab.parquet import DamagedFileError, StoredTable, is_foreign, is_ours, write_table
 from relulab.results import Part, Results, about_data
 from relulab.schema import COLUMNS, SWEEP, arrow_schema, in_schema, to_table
-from relulab.validation import InputError
+from relulab.validation import InputError, checked_table
 
 # What an operating system says where there is no room: on the disk, of a quota, of a file's size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+_PART = re.compile(r"part-[0-9]{5,}\.parquet")
 
 
 class StorageError(OSError):
@@ -55,6 +59,12 @@ def told_in_a_line(folder: Path) -> Iterator[None]:
         raise
 
 
+def goes(file: Path) -> bool:
+    """Return whether --restart deletes a file: it bears our mark, or is a damaged part."""
+    damaged = is_regular(file) and _PART.fullmatch(file.name) and not is_foreign(file)
+    return is_ours(file) or bool(damaged)
+
+
 @dataclass(frozen=True)
 class Slot:
     """Where the runs of a shard go; a worker gets it.
@@ -78,6 +88,8 @@ class Slot:
     def write(self, runs: pd.DataFrame, repeating: Sequence[str]) -> None:
         """Store the runs of the shard; only the columns ``repeating`` have few distinct values."""
         for folder in (self.file.parent.parent, self.file.parent):
+            if folder.is_symlink():
+                raise InputError(f"{folder}: expected a folder of ours, found a link meanwhile")
             folder.mkdir(exist_ok=True)  # but not the results folder, should it be gone
         table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
         write_table(self.ours.folder, self.file, table, self.about, [SWEEP, *repeating])
@@ -115,8 +127,9 @@ class Writer:
         try:
             stored = StoredTable.open(file)
             stored.check()
-            kept = stored.about == about
-        except (FileNotFoundError, DamagedFileError):
+            samples = [stored.read()[name].to_numpy().tobytes() for name in ("x", "target")]
+            kept = stored.about == about and samples == [data.x.tobytes(), data.target.tobytes()]
+        except (FileNotFoundError, DamagedFileError, KeyError):
             kept = False
         if not kept:
             units = json.dumps({name: about[name] for name in ("x", "target")})
@@ -126,9 +139,13 @@ class Writer:
 
     def record(self, name: str, frame: pd.DataFrame) -> None:
         """Store a record."""
-        if not isinstance(frame, pd.DataFrame):
-            raise InputError(f"record {name!r}: expected a DataFrame, got {type(frame).__name__}")
-        self._table(self.results.record_file(name), frame, {"record": name})
+        checked_table(f"record {name!r}", frame)
+        try:
+            self._table(self.results.record_file(name), frame, {"record": name})
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"record {name!r}: expected a table that a Parquet file can hold, got {error}"
+            ) from None
 
     def _table(
         self,
@@ -138,7 +155,7 @@ class Writer:
         metadata: Mapping[bytes, str] | None = None,
     ) -> None:
         file.parent.mkdir(exist_ok=True)
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        table = pa.Table.from_pandas(frame)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
         write_table(self.results.folder, file, table, about)
 
@@ -157,14 +174,10 @@ class Writer:
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
         folder = self.results.folder
-        try:
-            listed = {part.file for part in self.results.parts(self.results.manifest())}
-        except InputError:  # damaged, or of another format
-            listed = set()
-        places = ("runs/*/*.parquet", "records/*.parquet", "data/*.parquet")
-        for file in (file for place in places for file in folder.glob(place)):
-            if (file in listed and is_regular(file)) or is_ours(file):
-                file.unlink()
+        for place in ("runs/*/*", "records/*", "data/*"):
+            for file in folder.glob(place):
+                if goes(file):
+                    file.unlink()
         self.results.manifest_file.unlink(missing_ok=True)
         for place in (*folder.glob("runs/*"), folder / "runs", folder / "records", folder / "data"):
             if place.is_dir() and not any(place.iterdir()):
