@@ -779,6 +779,8 @@ def look_at(ax, *files):
         for text in texts_of(figure):
             if text.get_visible() and text.get_text():
                 box = text.get_window_extent()
+                if not np.isfinite(box.extents).all():
+                    continue  # of what is beyond the limits of the axes, and not drawn
                 inside = (box.x0 >= -1, box.y0 >= -1, box.x1 <= figure.bbox.x1 + 1,
                           box.y1 <= figure.bbox.y1 + 1)  # fmt: skip
                 assert all(inside), (text, box, figure.bbox)
@@ -792,7 +794,7 @@ NO_GLYPH = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 def test_every_figure_takes_any_table(name):
     tables, how = ANY[name]
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(tables, st.fixed_dictionaries({k: v for k, v in how.items() if not isinstance(v, str)}))
     def holds(table, drawn):
         plt.close("all")  # of an example that failed
