@@ -2,6 +2,8 @@ import matplotlib as mpl
 from hypothesis import settings
 
 mpl.use("Agg")
+# The gate runs the tests with a hostile matplotlibrc, which a user's own Axes obeys; without LaTeX.
+mpl.rcParams["text.usetex"] = False
 # A busy machine is no error, and the gate says the same each time. To look for new examples:
 # pytest --hypothesis-profile search
 settings.register_profile("search", deadline=None)

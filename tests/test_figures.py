@@ -686,18 +686,18 @@ LABEL = st.text(st.characters(codec="latin-1"), max_size=20) | st.sampled_from(
     ["W" * 300, "a word " * 50, "$", "$x", r"$\frac$", "$5 or $6", r"\$", "_hidden", "", " ",
      "two\nlines", "bell \a", "None", "a" * 299 + "b", "%s", "{0}"]
 )  # fmt: skip
-NAME = LABEL.filter(bool)
+NAME = st.sampled_from(["a", "W" * 300, "$", "$x", "_b", "a word " * 50, "two\nlines"])
 SHARE = st.floats(0, 1)
 
 
-def rows(max_size=6, **columns):
-    return st.lists(st.fixed_dictionaries(columns), max_size=max_size).map(
-        lambda found: pd.DataFrame(found, columns=list(columns))
-    )
+def rows(max_size=6, one_each=(), **columns):
+    """Return tables of so many rows, of which one for each combination of some columns."""
 
+    def table(found):
+        frame = pd.DataFrame(found, columns=list(columns))
+        return frame.drop_duplicates(list(one_each), ignore_index=True) if one_each else frame
 
-def one_each(*names):
-    return lambda table: not table.duplicated(list(names)).any()
+    return st.lists(st.fixed_dictionaries(columns), max_size=max_size).map(table)
 
 
 LOGS = st.sampled_from(["", "x", "y", "xy"])
@@ -709,7 +709,7 @@ ANY = {
     "bars": (rows(label=LABEL, value=PLACED), {"label": "label", "value": "value"}),
     "cumulative": (rows(value=NUMBERS, share=SHARE, of=LABEL), {"value": "value", "by": "of"}),
     "fate_bars": (
-        rows(label=LABEL, share=SHARE, **FATE).filter(one_each("label", "outcome", "unit")),
+        rows(label=LABEL, share=SHARE, **FATE, one_each=("label", "outcome", "unit")),
         {"label": "label"},
     ),
     "intervals": (rows(**NUMBERED, low=NUMBERS, high=NUMBERS, of=LABEL),
@@ -717,16 +717,16 @@ ANY = {
     "lines": (rows(**NUMBERED, of=LABEL), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
     "loss_curves": (rows(run=STEP, step=NUMBERS, loss=NUMBERS), {}),
     "optimum_bars": (
-        rows(label=LABEL, share=SHARE, **OPTIMUM).filter(one_each("label", "optimum")),
+        rows(label=LABEL, share=SHARE, **OPTIMUM, one_each=("label", "optimum")),
         {"label": "label"},
     ),
     "optimum_shares": (
-        rows(x=PLACED, share=SHARE, **OPTIMUM).filter(one_each("x", "optimum")), {"x": "x"},
+        rows(x=PLACED, share=SHARE, **OPTIMUM, one_each=("x", "optimum")), {"x": "x"},
     ),
-    "outcome_map": (rows(**dict.fromkeys("xy", PLACED), **FATE).filter(one_each("x", "y")),
+    "outcome_map": (rows(**dict.fromkeys("xy", PLACED), **FATE, one_each=("x", "y")),
                     {"x": "x", "y": "y"}),
     "outcome_shares": (
-        rows(x=PLACED, share=SHARE, **FATE).filter(one_each("x", "outcome", "unit")), {"x": "x"},
+        rows(x=PLACED, share=SHARE, **FATE, one_each=("x", "outcome", "unit")), {"x": "x"},
     ),
     "parameter_curves": (
         rows(run=st.just(0), step=NUMBERS, prediction=NUMBERS, **dict.fromkeys("wbvc", NUMBERS)),
@@ -734,16 +734,14 @@ ANY = {
     ),
     "points": (rows(20, **NUMBERED, of=NUMBERS), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
     "steps_map": (
-        rows(**dict.fromkeys("xy", PLACED), steps_taken=NUMBERS, **FATE).filter(one_each("x", "y")),
+        rows(**dict.fromkeys("xy", PLACED), steps_taken=NUMBERS, **FATE, one_each=("x", "y")),
         {"x": "x", "y": "y"},
     ),
     "survival": (rows(step=STEP, survival=NUMBERS, low=NUMBERS, high=NUMBERS, of=LABEL),
                  {"by": "of"}),
     "trajectories": (rows(run=STEP, **NUMBERED), {"x": "x", "y": "y"}),
     "transitions": (
-        rows(before=NAME, after=NAME, count=st.integers(0, 10**15)).filter(
-            one_each("before", "after")
-        ),
+        rows(before=NAME, after=NAME, count=st.integers(0, 10**15), one_each=("before", "after")),
         {},
     ),
 }  # fmt: skip
@@ -779,6 +777,8 @@ def look_at(ax, *files):
         for text in texts_of(figure):
             if text.get_visible() and text.get_text():
                 box = text.get_window_extent()
+                if not np.isfinite(box.extents).all():
+                    continue  # of what is beyond the limits of the axes, and not drawn
                 inside = (box.x0 >= -1, box.y0 >= -1, box.x1 <= figure.bbox.x1 + 1,
                           box.y1 <= figure.bbox.y1 + 1)  # fmt: skip
                 assert all(inside), (text, box, figure.bbox)
@@ -792,7 +792,7 @@ NO_GLYPH = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 def test_every_figure_takes_any_table(name):
     tables, how = ANY[name]
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(tables, st.fixed_dictionaries({k: v for k, v in how.items() if not isinstance(v, str)}))
     def holds(table, drawn):
         plt.close("all")  # of an example that failed

@@ -93,7 +93,7 @@ def test_a_smaller_tolerance_that_is_not_possible_is_told_with_the_reason():
     with pytest.raises(
         rl.InputError,
         match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 converged"
-        r" runs would have trained on, .* not stored; train them again with that tolerance$",
+        r" run would have trained on, .* not stored; train them again with that tolerance$",
     ):
         rl.relabel(by_hand(), 1e-8)
 
@@ -138,6 +138,17 @@ def test_words_of_a_csv_file_become_categories():
     assert found["outcome"].tolist() == rl.relabel(runs, 1e-5)["outcome"].tolist()
 
 
+def test_several_tables_are_relabelled_one_by_one():
+    parts = [by_hand().iloc[:2], by_hand().iloc[2:]]
+    found = list(rl.relabel(iter(parts), 1e-2))
+    for frame, part in zip(found, parts, strict=True):
+        pd.testing.assert_frame_equal(frame, rl.relabel(part, 1e-2))
+    with pytest.raises(rl.InputError, match="gradient_tolerance"):
+        rl.relabel(iter(parts), -1)  # at once
+    with pytest.raises(rl.InputError, match="expected DataFrame, got 3"):
+        list(rl.relabel([3], 1e-2))
+
+
 def test_of_no_runs():
     assert rl.relabel(by_hand().iloc[:0], 1).empty
 
@@ -149,7 +160,7 @@ def test_of_no_runs():
         ("gradient_tolerance: expected a finite number, got nan", by_hand(), np.nan),
         ("gradient_tolerance: expected a finite number, got inf", by_hand(), np.inf),
         ("gradient_tolerance: expected a number, got '1'", by_hand(), "1"),
-        ("runs: expected DataFrame, got", [by_hand()], 1),
+        ("runs: expected a DataFrame, several of them, or Results, got 3", 3, 1),
         ("runs: expected the columns .*; no outcome", by_hand().drop(columns="outcome"), 1),
         ("runs: .*; no gradient_norm", by_hand().drop(columns="gradient_norm"), 1),
         ("runs: expected numbers in gradient_norm, got", by_hand(gradient_norm="x"), 1),

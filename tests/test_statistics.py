@@ -480,3 +480,44 @@ def test_missing_and_many_death_steps_count_alike_in_parts_and_whole(n, table):
     )
     parts = [runs[i : i + n] for i in range(0, 4 * n, n)]
     pd.testing.assert_frame_equal(table(parts, ["sweep"]), table(runs, ["sweep"]))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        statistics.outcome_rates,
+        statistics.steps_to_converge,
+        statistics.survival,
+        statistics.summary,
+        lambda runs, by: statistics.rates(runs, "unit", by),
+        lambda runs, by: statistics.cumulative(runs, "loss", by),
+    ],
+)
+def test_the_index_of_runs_is_not_looked_at(function, runs):
+    by = ["learning_rate"]
+    expected = function(runs, by)
+    for names in (by, ["outcome", "unit"], ["loss", "learning_rate", "steps_taken"]):
+        strange = runs.set_index(names, drop=False)
+        strange.columns.name = names[0]
+        before = strange.copy()
+        pd.testing.assert_frame_equal(function(strange, by), expected)
+        pd.testing.assert_frame_equal(function([strange[:50], strange[50:]], by), expected)
+        pd.testing.assert_frame_equal(strange, before)
+    found = statistics.rates(runs.set_index("unit", drop=False), "unit")
+    pd.testing.assert_frame_equal(found, statistics.rates(runs, "unit"))
+
+
+class Folder:
+    """Something that yields tables, as a results folder does."""
+
+    def __init__(self, frames):
+        self.frames = frames
+
+    def __iter__(self):
+        return iter(self.frames)
+
+
+def test_whatever_yields_tables_can_be_counted(runs):
+    parts = Folder([runs[:100], runs[100:]])
+    pd.testing.assert_frame_equal(outcome_rates(parts), outcome_rates(runs))
+    assert outcome_rates(rl.relabel(parts, 1.0))["count"].sum() == len(runs)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from relulab.figures.words import drawable, fitting
+from relulab.figures.words import cut, drawable, fitting
 from relulab.validation import (
     InputError,
     checked_table,
@@ -63,14 +63,14 @@ OURS = "relulab"  # how figures are told that were made in this style
 
 MOST_PANELS = 100
 
+MOST_LETTERS = 250  # of a title
+
 MOST_LAYOUTS = 4  # one is enough unless a text leaves the figure
 
 # What the horizontal bars of an Axes are of, in full.
 row_names: WeakKeyDictionary[Axes, list[str]] = WeakKeyDictionary()
 
-LARGEST = (
-    1e150  # Matplotlib adds margins and ticks, on logarithmic axes by powers; finite ones, too
-)
+LARGEST = 1e150  # Matplotlib adds margins and ticks, by powers on logarithmic axes; finite, too
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,7 +210,11 @@ def _spread_title(figure: Figure) -> None:
             titled[0].set_title("", loc=where)
     if text := text.strip("\n"):
         title = figure.suptitle(
-            text, x=0.01, ha="left", wrap=True, fontsize=STYLE["figure.titlesize"]
+            cut(text, MOST_LETTERS),
+            x=0.01,
+            ha="left",
+            wrap=True,
+            fontsize=STYLE["figure.titlesize"],
         )
         _shorten(title, figure, highest=figure.bbox.height / 4)
 

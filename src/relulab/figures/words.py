@@ -107,7 +107,7 @@ def literal(text: str) -> str:
 
 def drawable(text: str) -> str:
     """Return a text on one line in which formulas stay, should it have any that can be read."""
-    text = one_line(text) if text.strip() else text
+    text = one_line(text)
     if is_math_text(text):
         try:
             FORMULAS.parse(text)
