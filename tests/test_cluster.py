@@ -254,7 +254,8 @@ def only_error(process, status):
     """Return the one line that a process has said, but for how far it has come."""
     _, errors = process.communicate(timeout=120)
     assert process.returncode == status, errors
-    lines = [line for line in errors.splitlines() if line and "run/s" not in line]
+    progress = ("run/s", "runs to train in")
+    lines = [s for s in errors.splitlines() if s and not any(word in s for word in progress)]
     assert len(lines) == 1, errors
     return lines[0]
 
@@ -382,7 +383,7 @@ def test_a_worker_in_place_of_the_scheduler_is_told(cluster):
 # After five results the child tells us so, and goes on when we answer.
 PAUSE = """
     def pausing(done, *rest):
-        quiet(waiting(done), *rest)
+        return quiet(waiting(done), *rest)
 
     def waiting(done):
         for k, result in enumerate(done):
@@ -391,7 +392,7 @@ PAUSE = """
                 sys.stdin.readline()
             yield result
 
-    quiet, execution._note_results = execution._note_results, pausing
+    quiet, execution._noted = execution._noted, pausing
 """
 
 

@@ -174,10 +174,9 @@ class Writer:
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
         folder = self.results.folder
-        for place in ("runs/*/*", "records/*", "data/*"):
-            for file in folder.glob(place):
-                if goes(file):
-                    file.unlink()
+        for pattern in ("runs/*/*", "records/*", "data/*"):
+            for file in filter(goes, list(folder.glob(pattern))):
+                file.unlink()
         self.results.manifest_file.unlink(missing_ok=True)
         for place in (*folder.glob("runs/*"), folder / "runs", folder / "records", folder / "data"):
             if place.is_dir() and not any(place.iterdir()):
