@@ -26,7 +26,7 @@ from relulab.names import checked_name, slug
 from relulab.planning import checked_sweeps, named
 from relulab.results import Results
 from relulab.sweep import Sweep
-from relulab.validation import InputError, counted, named_as_options, one_line
+from relulab.validation import InputError, counted, named_as_options, one_line, shown
 
 Report = Iterable[tuple[str, Axes | pd.DataFrame]]
 
@@ -38,6 +38,9 @@ QUICK = 5
 ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "csv", "results"}
 ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
 ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by"}
+
+# How the names of the tables of --by begin.
+TABLES_BY = ("summary_by_", "survival_by_")
 
 # The summary counts so many sweeps one by one, more of them together.
 MOST_PRINTED = 8
@@ -103,6 +106,8 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     parser = _parser(experiment)
     options = parser.parse_args(arguments)
     csv = getattr(options, "csv", None)
+    if csv and str(csv).startswith("/dev/"):  # a pipe, whose number tells nothing
+        csv = Path("pipe")
     folder = experiment.folder(quick=options.quick, data=csv.stem if csv else None)
     results = Results(options.results or folder)
     try:
@@ -170,20 +175,15 @@ def _check_use(
         else:
             continue
         option = "--" + name.replace("_", "-")
+        if options.figures and hasattr(options, "csv"):
+            why += "; the samples are in the folder, which --csv FILE alone or --results DIR names"
         raise InputError(f"{option}: expected none{why}")
 
 
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
     if options.figures:
-        for line in named(results.strangers(results.manifest())):
-            print(line, file=sys.stderr)
-        if experiment.sweeps and (n := results.n_unfitted()):
-            print(
-                f"{results.folder}: {counted(n, 'part lacks', 'parts lack')} columns that others"
-                " have, and pandas may miss them in all; without --figures that is mended",
-                file=sys.stderr,
-            )
+        _say_what_is_wrong(results)
     else:
         failed = _train(experiment, options, results)
     if failed and not results.sweeps():
@@ -193,14 +193,34 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         if missing := results.n_missing():
             unfinished = counted(missing, "run is", "runs are")
             print(f"{unfinished} not finished; all that is told here is of those that are")
-    report = chain(experiment.report(results), _tables_by(results, options.by))
+    told = experiment.report(results)
+    if not isinstance(told, Iterable) or isinstance(told, pd.DataFrame):
+        raise InputError(f"report: expected names with figures and tables, got {shown(told)}")
+    report = chain(told, _tables_by(results, options.by))
     written = write_report(report, results.folder, options.format, options.tables)
+    for file in sorted(results.folder.glob("*_by_*.*")):
+        if file.name.startswith(TABLES_BY) and file not in written:
+            print(f"{file.name}: of an earlier call with --by, and not made anew", file=sys.stderr)
     print(f"\n{experiment.question}")
     print(f"  in {one_line(str(results.folder))}")
     if experiment.sweeps:
         print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
+
+
+def _say_what_is_wrong(results: Results) -> None:
+    """Say what others than we would read otherwise than we do, where nothing is trained."""
+    manifest = results.manifest()
+    for line in named(results.strangers(manifest)):
+        print(line, file=sys.stderr)
+    if n := results.n_unfitted(manifest):
+        lack = counted(n, "part lacks", "parts lack")
+        print(
+            f"{results.folder}: {lack} columns that others have, and pandas may miss them in all;"
+            " without --figures that is mended",
+            file=sys.stderr,
+        )
 
 
 def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
@@ -282,9 +302,10 @@ def write_report(
     written: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     with figures.style():  # the report draws while it is iterated over
-        for name, item in report:
+        for entry in report:
+            name, item = _named_item(entry)
             kinds = formats if isinstance(item, Axes) else table_formats
-            stem = slug(checked_name("report", name))
+            stem = slug(name)
             files = [folder / f"{stem}.{kind}" for kind in dict.fromkeys(kinds)]
             if twice := set(files) & set(written):
                 raise InputError(f"report: expected each name once, got {name!r} for {min(twice)}")
@@ -300,6 +321,18 @@ def write_report(
                     tables.write(item, file)
             written += files
     return written
+
+
+def _named_item(entry: object) -> tuple[str, Axes | pd.DataFrame]:
+    """Return the name and the figure or table that a report yields; refuse all else."""
+    if not isinstance(entry, tuple | list) or len(entry) != 2:
+        raise InputError(f"report: expected a name with its figure or table, got {shown(entry)}")
+    name, item = entry
+    if not isinstance(item, Axes | pd.DataFrame):
+        raise InputError(
+            f"report: expected Axes or a DataFrame of name {name!r}, got {shown(item)}"
+        )
+    return checked_name("report", name), item
 
 
 def _adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[str, Sweep]:
@@ -345,8 +378,8 @@ def _tables_by(results: Results, by: Sequence[str]) -> Report:
     if by:
         summary = statistics.summary(results.frames(), by)
         print(f"\n{tables.text(summary)}")
-        yield f"summary_by_{'_'.join(by)}", summary
-        yield f"survival_by_{'_'.join(by)}", statistics.survival(results.frames(), by)
+        yield f"{TABLES_BY[0]}{'_'.join(by)}", summary
+        yield f"{TABLES_BY[1]}{'_'.join(by)}", statistics.survival(results.frames(), by)
 
 
 def _path(text: str) -> Path:

@@ -197,13 +197,9 @@ def read_manifest(file: Path) -> Manifest | None:
         If the file is damaged, of another format, or no file at all.
     """
     try:
-        status = file.lstat()
+        return Manifest.from_text(_content(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        _require(stat.S_ISREG(status.st_mode), "a file")  # a pipe would be waited for
-        _require(status.st_size <= LARGEST_MANIFEST, "a size")
-        return Manifest.from_text(file.read_bytes())
     except ValueError as error:  # also of JSON, of the encoding, and InputError
         raise InputError(
             f"{file}: expected a manifest of format {FORMAT}, got one that is damaged or of another"
@@ -211,10 +207,18 @@ def read_manifest(file: Path) -> Manifest | None:
         ) from None
 
 
+def _content(file: Path) -> bytes:
+    """Return what is in a file; ``ValueError`` if it is none, or too large for a manifest."""
+    status = file.lstat()
+    _require(stat.S_ISREG(status.st_mode), "a file")  # a pipe would be waited for
+    _require(status.st_size <= LARGEST_MANIFEST, "a size")
+    return file.read_bytes()
+
+
 def is_foreign_manifest(file: Path) -> bool:
     """Return whether a file of that name is another program's: JSON, but never a manifest."""
     try:
-        content = json.loads(file.read_bytes()) if file.is_file() else None
+        content = json.loads(_content(file))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and not {"format", "sweeps"} & set(content)

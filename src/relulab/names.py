@@ -9,7 +9,7 @@ from relulab.validation import InputError, shown
 LONGEST_NAME = 1_000
 
 # A slug is a name's readable part of at most this many characters, and a hash if need be.
-LONGEST_READABLE = 48
+LONGEST_READABLE = 40
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _HASHED = re.compile(r".*-[0-9a-f]{16}")

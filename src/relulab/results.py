@@ -148,10 +148,9 @@ class Results:
             )
         return found
 
-    def n_unfitted(self) -> int:
-        """Return how many parts still have fewer columns than all have, as when interrupted."""
-        manifest = self._manifest()
-        schema = arrow_schema(manifest.columns)
+    def n_unfitted(self, manifest: Manifest | None) -> int:
+        """Return how many parts have other columns than all are to have, as when interrupted."""
+        schema = arrow_schema(manifest.columns) if manifest else None
         n = 0
         for part in self.parts(manifest):
             with suppress(FileNotFoundError, DamagedFileError):
