@@ -669,7 +669,7 @@ CALLS |= {
 ELSEWHERE = {
     "InputError": "is what all others raise",
     "Experiment": "is made by a script",
-    "Report": "a type of annotations",
+    "Report": "is the type of what a report yields",
     "Experiment.folder": "is called by the command line",
     "main": "is the command line, below",
     **{

@@ -117,8 +117,8 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
     if not 0 <= share <= 1:
         raise InputError(f"share: expected a number from 0 to 1, got {share}")
     instance_of("text", text, str)
-    # The whole names of our bars, whose labels may be shortened; else what the labels say.
-    names = row_names.get(ax) or [label.get_text() for label in ax.get_yticklabels()]
+    labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    names = row_names.get(ax, labels)  # else the user's own bars
     if name_of(row) not in names:
         raise InputError(f"row: expected one of {', '.join(names)}, got {shortened(name_of(row))}")
     how: dict[str, Any] = {"marker": "|", "color": "black", "linestyle": "none"}
