@@ -1,5 +1,6 @@
 """What is stored is what is read: by us, and by whoever opens the files without us."""
 
+import enum
 import itertools
 import os
 import stat
@@ -462,3 +463,155 @@ def test_what_is_no_file_is_not_waited_for(results, place, kind, tmp_path, capsy
         assert status == 0
         assert stat.S_ISREG(file.lstat().st_mode)
     assert elsewhere.read_bytes() == content
+
+
+def test_parts_that_are_not_asked_for_fit_the_columns_too(results):
+    """A sweep that is kept, and draws beyond those that are asked for."""
+    narrow = KINDS["float32"]
+    many = replace(KINDS["hidden"], draws=9)
+    run_sweeps({"a": narrow, "c": many}, results, shard_size=3, engine="lockstep", progress=False)
+    few = {"c": replace(many, draws=3), "z": KINDS["one sample"]}
+    run_sweeps(few, results, shard_size=3, engine="lockstep", progress=False)
+    for reader in READERS:
+        assert_read(results, {"a": narrow, "c": many, "z": KINDS["one sample"]}, reader)
+    assert results.n_unfitted(results.manifest()) == 0
+
+
+def test_a_damaged_part_that_is_not_asked_for_is_no_dead_end(results, capsys):
+    sweeps = {"a": KINDS["layers"], "b": KINDS["one sample"]}
+    run_sweeps(sweeps, results, shard_size=4, progress=False)
+    damaged = results.part_file("b", 1)
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    run_sweeps({"a": KINDS["layers"]}, results, progress=False)
+    said = capsys.readouterr().err
+    assert f"{damaged}: damaged (" in said
+    assert "deleted, as its sweep is not asked for" in said
+    assert results.n_missing() == 4
+    assert len(results.load(sweep="b")) == 10
+    run_sweeps(sweeps, results, progress=False)
+    assert_read(results, sweeps, "pandas")
+
+
+def test_another_working_directory_changes_nothing(tmp_path, monkeypatch):
+    """Not even one in which there are other results under the same name."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    victim = {"victim": KINDS["layers"]}
+    run_sweeps(victim, rl.Results(there / "r"), progress=False)
+    monkeypatch.chdir(here)
+    results = rl.Results("r")
+
+    def going():
+        os.chdir(there)
+        return pd.DataFrame({"n": [1]})
+
+    run_sweeps({"a": KINDS["layers"]}, results, records={"x": going}, progress=False)
+    assert_read(rl.Results(there / "r"), victim, "pandas")
+    assert_read(rl.Results(here / "r"), {"a": KINDS["layers"]}, "pandas")
+    assert not (here / "r" / ".owner.json").exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("place", ["data/a.parquet", "records/r.parquet", "manifest.json"])
+def test_files_of_others_in_the_place_of_ours_are_refused(results, place, restart):
+    mine = results.folder / place
+    mine.parent.mkdir(parents=True)
+    if place == "manifest.json":
+        mine.write_text('{"name": "my web app", "icons": []}')
+    else:
+        pd.DataFrame({"mine": [1]}).to_parquet(mine)
+    before = mine.read_bytes()
+    with pytest.raises(rl.InputError, match=rf"{mine.name}: expected .*another") as error:
+        run_sweeps({"a": KINDS["layers"]}, results, records={"r": lambda: None}, restart=restart,
+                   progress=False)  # fmt: skip
+    assert "--restart" not in str(error.value)
+    assert mine.read_bytes() == before
+    assert set(results.folder.rglob("*")) == {mine, mine.parent} - {results.folder}
+
+
+RECORDS = {
+    "an index": pd.DataFrame({"loss": [1.0, 2.0]}, pd.Index([3, 5], name="step")),
+    "two": pd.DataFrame({"n": [1]}, pd.MultiIndex.from_tuples([(1, "a")], names=["k", "l"])),
+    "no rows": pd.DataFrame({"a": pd.Series([], dtype="float64")}),
+    "words": pd.DataFrame({"a": pd.Categorical(["x", "y", "x"]), "t": ["1", None, "2"]}),
+    "times": pd.DataFrame({"t": pd.to_datetime(["2024-01-01", None]), "b": [True, False]}),
+}
+
+
+@pytest.mark.parametrize("table", RECORDS.values(), ids=RECORDS)
+def test_a_record_comes_back_as_it_was_made(results, table):
+    run_sweeps({}, results, records={"r": lambda: table}, progress=False)
+    pd.testing.assert_frame_equal(results.load_record("r"), table)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({"a": [1, "x"]}), None, [1],
+        pd.DataFrame({"a": [1j]}), pd.DataFrame({"a": [2**70]}), pd.DataFrame({"a": [object()]}),
+        pd.DataFrame({("a", "b"): [1]}),
+        pd.DataFrame(index=range(3)),
+    ],
+)  # fmt: skip
+def test_a_record_that_no_file_can_hold_is_refused_in_one_line(results, table):
+    with pytest.raises(rl.InputError, match=r"^record 'r': expected"):
+        run_sweeps({}, results, records={"r": lambda: table}, progress=False)
+
+
+class Named(enum.StrEnum):
+    A = "aa"
+
+
+def test_names_that_are_members_of_an_enumeration_are_their_texts(results):
+    run_sweeps({Named.A: KINDS["layers"]}, results, progress=False)
+    assert results.sweeps() == ["aa"]
+    assert_read(results, {"aa": KINDS["layers"]}, "pandas")
+    assert len(results.load(sweep=Named.A)) == len(KINDS["layers"])
+
+
+@pytest.mark.parametrize("damaged", ["part", "part and manifest", "stranger"])
+def test_restart_deletes_our_own_damaged_parts(results, damaged):
+    sweeps = {"a": KINDS["layers"], "b": KINDS["one sample"]}
+    run_sweeps(sweeps, results, shard_size=4, progress=False)
+    part = results.part_file("b", 2)
+    if damaged == "stranger":
+        part.with_name("notes.txt").write_text("mine")
+    else:
+        part.write_bytes(part.read_bytes()[:-50])
+    if damaged == "part and manifest":
+        results.manifest_file.write_text("{")
+    run_sweeps({"a": KINDS["layers"]}, results, restart=True, progress=False)
+    assert_read(results, {"a": KINDS["layers"]}, "Results.load")
+    left = {file.name for file in results.folder.rglob("runs/*/*")}
+    assert left == {"part-00000.parquet"} | ({"notes.txt"} if damaged == "stranger" else set())
+
+
+def test_a_folder_that_changes_while_it_is_read_is_not_called_damaged(results):
+    run_sweeps({"f": KINDS["float32"]}, results, shard_size=3, engine="lockstep", progress=False)
+    frames = results.frames()
+    next(frames)
+    run_sweeps({"f": KINDS["float32"], "z": KINDS["one sample"]}, results, progress=False)
+    with pytest.raises(rl.InputError, match="expected results that stay as they are"):
+        list(frames)
+
+
+def test_an_equals_sign_in_the_path_is_told(tmp_path, capsys):
+    results = rl.Results(tmp_path / "w=1")
+    run_sweeps({"a": KINDS["layers"]}, results, progress=False)
+    assert "read the runs with hive_partitioning = false" in capsys.readouterr().err
+    query = "select w from read_parquet(?, hive_partitioning = false)"
+    found = duckdb.connect().execute(query, [f"{results.folder}/runs/*/*.parquet"]).fetchall()
+    assert [w for (w,) in found] == list(KINDS["layers"].run()["w"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sweeps": None}, {"sweeps": [1]}, {"sweeps": {"a": 3}}, {"restart": "no"}, {"progress": 1},
+     {"results": "a path"}],
+)  # fmt: skip
+def test_wrong_arguments_of_a_run_are_refused_in_one_line(results, wrong):
+    valid = {"sweeps": {"a": KINDS["layers"]}, "results": results, "restart": False}
+    with pytest.raises(rl.InputError, match=r"^(sweeps|sweep 'a'|restart|progress|results): exp"):
+        run_sweeps(**valid | wrong)
+    assert not results.folder.exists()

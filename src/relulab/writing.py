@@ -140,6 +140,8 @@ class Writer:
     def record(self, name: str, frame: pd.DataFrame) -> None:
         """Store a record."""
         checked_table(f"record {name!r}", frame)
+        if frame.columns.empty:
+            raise InputError(f"record {name!r}: expected at least one column, got none")
         try:
             self._table(self.results.record_file(name), frame, {"record": name})
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
