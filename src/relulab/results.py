@@ -364,9 +364,11 @@ def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
     there = manifest.columns
     if columns is None:
         return list(there)
+    if isinstance(columns, pd.Index | np.ndarray):
+        columns = columns.tolist()
     if (
         isinstance(columns, str)
-        or not isinstance(columns, Sequence | pd.Index | np.ndarray)
+        or not isinstance(columns, Sequence)
         or not all(isinstance(name, str) for name in columns)
     ):
         raise InputError(f"columns: expected names of columns, got {shown(columns)}")
