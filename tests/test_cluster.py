@@ -363,6 +363,7 @@ OTHER_SERVERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHER_SERVERS)
 def test_another_kind_of_server_is_told_in_one_line(cluster, kind):
     """Dask's client waits for ever for the first words of some of these."""
@@ -374,6 +375,7 @@ def test_another_kind_of_server_is_told_in_one_line(cluster, kind):
     assert ("what answers there is no scheduler" in line) != silent
 
 
+@pytest.mark.slow
 def test_a_worker_in_place_of_the_scheduler_is_told(cluster):
     [line] = [line for line in cluster.worker().said if "Start worker at:" in line]
     cluster.address = line.split()[-1]
@@ -419,6 +421,7 @@ def test_a_silent_scheduler_is_told_and_may_come_back(cluster, undisturbed, tmp_
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_an_interrupt_does_not_wait_for_a_silent_scheduler(cluster, tmp_path):
     cluster.worker()
     process = paused_child(cluster, IMPATIENT, SMALL_SHARDS, MAIN)
@@ -434,6 +437,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_scheduler(cluster, tmp_path):
     assert 5 <= len(rl.Results(tmp_path / "here").part_files()) < N_SHARDS
 
 
+@pytest.mark.slow
 def test_a_silent_worker_is_named(cluster, undisturbed, tmp_path):
     victim = cluster.worker()
     process = paused_child(cluster, IMPATIENT, RUN)
@@ -447,6 +451,7 @@ def test_a_silent_worker_is_named(cluster, undisturbed, tmp_path):
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [1_000_000], indirect=True)
 def test_workers_that_die_and_come_back_for_ever_are_counted(cluster):
     """As a nanny makes them where their memory is too small; here they are killed otherwise."""
@@ -481,6 +486,7 @@ BLIND = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [3], indirect=True)
 def test_a_worker_that_does_not_see_the_folder_is_avoided(cluster, undisturbed, tmp_path):
     good = cluster.worker()
@@ -495,6 +501,7 @@ def test_a_worker_that_does_not_see_the_folder_is_avoided(cluster, undisturbed, 
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_where_no_worker_sees_the_folder_it_is_told_in_one_line(cluster, tmp_path):
     cluster.worker(BLIND="1")
     process = cluster.child(IMPATIENT, SMALL_SHARDS, BLIND, MAIN)
@@ -503,6 +510,7 @@ def test_where_no_worker_sees_the_folder_it_is_told_in_one_line(cluster, tmp_pat
     assert line.startswith("error: --scheduler: no worker is left that sees /there")
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_found_before_the_start(cluster):
     check = """
     with cluster.dask_cluster(address):

@@ -124,6 +124,7 @@ except rl.InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_where_numba_cannot_be_used_the_numpy_engine_does_the_work(case, by_lockstep):
     first, environment, why = UNUSABLE[case]
@@ -177,6 +178,7 @@ def test_a_broken_installation_is_named(tmp_path, by_lockstep, does, why):
         assert str(package) in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "code"),
     [
@@ -210,6 +212,7 @@ def test_a_usable_choice_of_processor_is_no_problem():
 
 
 @posix
+@pytest.mark.slow
 def test_a_worker_of_a_cluster_decides_for_itself(tmp_path, by_lockstep):
     pytest.importorskip("distributed", reason="Dask (extra dask) missing")
     from test_cluster import Cluster
@@ -482,6 +485,7 @@ def test_another_numba_inside_costs_the_cache_alone(small, monkeypatch, capsys):
     assert "; compiled kernels are not kept\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_that_start_together(small):
     shutil.rmtree(small.cache)
     code = f"""
@@ -581,6 +585,7 @@ def test_a_full_cache_disk_is_no_full_results_disk(cache, by_lockstep, tmp_path)
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_file_in_the_place_of_the_cache_folder(tmp_path, by_lockstep):
     place = tmp_path / "cache"
     place.write_text("a file, not a folder")

@@ -17,6 +17,8 @@ import relulab as rl
 from relulab import figures
 from relulab.streams import Output, own_output
 
+pytestmark = pytest.mark.slow  # many scripts; the pass with the lowest versions is hostile itself
+
 ROOT = Path(__file__).parent.parent
 HOSTILE = ROOT / "tests" / "data" / "hostile.matplotlibrc"
 PICTURES = [f"parameter_curves.{kind}" for kind in figures.FORMATS]

@@ -787,6 +787,7 @@ def look_at(ax, *files):
 NO_GLYPH = pytest.mark.filterwarnings("ignore:Glyph .* missing from")
 
 
+@pytest.mark.slow
 @NO_GLYPH
 @pytest.mark.parametrize("name", sorted(ANY))
 def test_every_figure_takes_any_table(name):
@@ -804,6 +805,7 @@ def test_every_figure_takes_any_table(name):
 LONG = ["W" * 300, "i" * 300, "a word " * 60, "$" * 301, "_" * 300, "\n" * 300, "$x$ " * 100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", LONG)
 def test_names_of_any_length_stay_inside_the_picture(label):
     two = [label + "1", label + "2"]

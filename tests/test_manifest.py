@@ -10,6 +10,8 @@ import relulab as rl
 from relulab.execution import run_sweeps
 from relulab.manifest import FORMAT, Manifest, _digest
 
+pytestmark = pytest.mark.slow  # as a whole, and of no library
+
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(1, 3), w=rl.Normal(0, 1), draws=40, learning_rate=[0.1, 1],
     max_steps=20,

@@ -53,6 +53,7 @@ def test_the_same_table_gives_the_same_bytes(file, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"t.parquet", "again.parquet"}
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_file_is_found(file):
     content = file.read_bytes()
     for place in range(len(content)):
