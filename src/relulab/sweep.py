@@ -263,10 +263,11 @@ class Sweep:
         """
         n_jobs = checked_n_jobs(n_jobs)
         instance_of("progress", progress, bool)
+        planned = shards(0, len(self), shard_size)
         self._check_memory()
         engine, threads = engine_for_workers(engine)
         _ = self.best_loss
-        tasks = [(start, stop, engine) for start, stop in shards(0, len(self), shard_size)]
+        tasks = [(start, stop, engine) for start, stop in planned]
         frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
         done = map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads)
         with closing(done), progress_of(0, len(self), quiet=not progress) as bar:

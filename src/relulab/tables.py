@@ -84,4 +84,4 @@ def _cell(value: Any, name: object) -> str:
 
 def _line(value: object) -> str:
     """Return a value in words that fit on one line, without what a terminal would obey."""
-    return one_line(str(value))
+    return one_line(" ".join(str(value).split()))

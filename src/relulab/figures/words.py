@@ -97,7 +97,7 @@ def symbol(column: str) -> str:
 
 def name_of(value: object) -> str:
     """Return how a value of a column is called in a legend or beside a bar."""
-    return f"{value:g}" if isinstance(value, float) else one_line(str(value))
+    return f"{value:g}" if isinstance(value, float) else one_line(" ".join(str(value).split()))
 
 
 def literal(text: str) -> str:
@@ -107,7 +107,7 @@ def literal(text: str) -> str:
 
 def drawable(text: str) -> str:
     """Return a text on one line in which formulas stay, should it have any that can be read."""
-    text = one_line(text)
+    text = one_line(" ".join(text.split()))
     if is_math_text(text):
         try:
             FORMULAS.parse(text)
