@@ -249,7 +249,13 @@ def run_script(name, *options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+# Of every kind one: what a script asks of the libraries, others ask as well.
+FAST = {"edge_of_stability", "hinge_regression", "learning_rate", "seed_trace"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in FAST else [pytest.mark.slow]) for n in SCRIPTS]
+)
 def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path):
     done = run_script(name, "--quick", "--results", tmp_path, "--jobs", 1, *SMALL.get(name, ()))
     assert done.returncode == 0, done.stderr

@@ -501,7 +501,9 @@ def test_the_index_of_runs_is_not_looked_at(function, runs):
         strange.columns.name = names[0]
         before = strange.copy()
         pd.testing.assert_frame_equal(function(strange, by), expected)
-        pd.testing.assert_frame_equal(function([strange[:50], strange[50:]], by), expected)
+        pd.testing.assert_frame_equal(
+            function([strange.iloc[:50], strange.iloc[50:]], by), expected
+        )
         pd.testing.assert_frame_equal(strange, before)
     found = statistics.rates(runs.set_index("unit", drop=False), "unit")
     pd.testing.assert_frame_equal(found, statistics.rates(runs, "unit"))
