@@ -531,7 +531,8 @@ def test_figures_and_tables_are_not_written_through_links(results, tmp_path):
 
 
 LOST = {
-    "deleted": "shutil.rmtree(results.folder)",
+    # At once, as no other worker may write into what is half deleted.
+    "deleted": "shutil.rmtree(results.folder.rename(str(results.folder) + '.gone'))",
     "renamed": "os.rename(results.folder, str(results.folder) + '.moved')",
     "unlocked": "os.unlink(results.folder / '.owner.json')",
     "taken over": "(results.folder / '.owner.json').write_text('{}')",
