@@ -56,9 +56,7 @@ def plan(
     _refuse_files_of_others(results, sweeps, records)
     old = None if restart else results.manifest()
     there = old.sweeps if old else {}
-    there_are = [file for path in results.strangers(None) for file in _files(path)]
-    runs = [file for file in there_are if file.suffix.lower() == ".parquet"]
-    if old is None and not restart and runs:
+    if old is None and not restart and (runs := _parquet(results.strangers(None))):
         raise InputError(
             f"{results.manifest_file}: missing, but there are runs, such as {runs[0]}; {OTHERWISE}"
         )
@@ -140,13 +138,20 @@ def _refusal(results: Results, key: str, there: str, asked: str) -> InputError:
 def _strangers(results: Results, manifest: Manifest, *, restart: bool) -> list[str]:
     """Return a line for what lies among the runs; refuse what others read as runs of ours."""
     found = results.strangers(manifest)
-    files = [file for path in found for file in _files(path) if not (restart and goes(file))]
-    if runs := [file for file in files if file.suffix.lower() == ".parquet"]:
+    if restart:
+        found = [file for path in found for file in _files(path) if not goes(file)]
+    if runs := _parquet(found):
         raise InputError(
             f"{runs[0]}: not one of the parts of these results, but pandas would read it as one;"
             " move it, or use --results with another folder"
         )
-    return named(files if restart else found)
+    return named(found)
+
+
+def _parquet(paths: list[Path]) -> list[Path]:
+    """Return the Parquet files at some paths and below them, by their names."""
+    files = [file for path in paths for file in _files(path)]
+    return [file for file in files if file.suffix.lower() == ".parquet"]
 
 
 def _files(path: Path) -> list[Path]:
