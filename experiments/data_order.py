@@ -8,7 +8,6 @@ beginning of an epoch is no reason to stop.
 """
 
 from argparse import Namespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,28 +18,24 @@ from relulab import figures, statistics, theory
 DATA = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
 RATES = np.geomspace(0.005, 1.6, 16)
 ALL, IN_ORDER, SHUFFLED = "all samples", "one by one, in order", "one by one, shuffled"
-ORDERS: dict[str, dict[str, Any]] = {
-    ALL: {},
-    IN_ORDER: {"batch_size": 1},
-    SHUFFLED: {"batch_size": 1, "shuffle_seed": 0},
-}
+ORDERS = {ALL: (None, None), IN_ORDER: (1, None), SHUFFLED: (1, 0)}  # batch size, seed
 N_SHUFFLES = 100  # to see between which values c moves
 SHUFFLED_STEPS = 3_000  # of a start at c = 0
 
 DIES, DIVERGES = "the unit dies", "diverges, the unit alive"
 
 
-def sweep(order: dict[str, Any]) -> rl.Sweep:
+def sweep(batch_size: int | None, shuffle_seed: int | None) -> rl.Sweep:
     """Return the sweep of one order; the starts are the same in all."""
-    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
         data=DATA,
-        **start,
+        **rl.standard_normal(),
         draws=2_000,
         learning_rate=RATES,
         max_steps=9_999,
         gradient_tolerance=0,
-        **order,
+        batch_size=batch_size,
+        shuffle_seed=shuffle_seed,
     )
 
 
@@ -51,17 +46,19 @@ def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
         raise rl.InputError(
             f"--max-steps: expected a multiple of the {n} samples, got {options.max_steps}"
         )
-    return {name: sweep(order) for name, order in ORDERS.items()}
+    return {name: sweep(*order) for name, order in ORDERS.items()}
 
 
 def shuffled_c(_options: Namespace) -> pd.DataFrame:
     """Return where c of a dead unit's network is after many epochs, each of many times shuffled."""
     dead = rl.Networks(w=np.zeros(RATES.size), b=-1.0, v=0.0, c=0.0)
-    options: dict[str, Any] = {"gradient_tolerance": 0, "max_steps": SHUFFLED_STEPS}
-    ends = [
-        rl.train(dead, DATA, RATES, batch_size=1, shuffle_seed=seed, **options).networks.c
-        for seed in range(N_SHUFFLES)
-    ]
+    ends = []
+    for seed in range(N_SHUFFLES):
+        trained = rl.train(
+            dead, DATA, RATES, batch_size=1, shuffle_seed=seed,
+            gradient_tolerance=0, max_steps=SHUFFLED_STEPS,
+        )  # fmt: skip
+        ends.append(trained.networks.c)
     return pd.DataFrame({"learning_rate": np.tile(RATES, N_SHUFFLES), "c": np.concatenate(ends)})
 
 

@@ -7,7 +7,6 @@ remedies: a positive initial bias, a smaller learning rate, and what they cost.
 
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from relulab import figures, statistics, theory
 DOMAINS = {"[-1, 1]": (-1.0, 1.0), "[0, 1]": (0.0, 1.0), "[1, 2]": (1.0, 2.0)}
 FILES = {"[-1, 1]": "minus_1_to_1", "[0, 1]": "0_to_1", "[1, 2]": "1_to_2"}
 STANDARD = "all N(0, 1)"
-SCHEMES: dict[str, dict[str, Any]] = {
+SCHEMES: dict[str, rl.Scheme] = {
     **{name: rl.scheme(name) for name in ("he_normal", "he_uniform", "glorot_uniform")},
     "torch_default": rl.torch_default(),
     STANDARD: rl.standard_normal(),

@@ -40,10 +40,9 @@ CATAPULTS = rl.Networks(w=[1.5, 1.1, 2.9], b=0.0, v=[2.2, 2.1, 0.6], c=0.0)
 
 def sweep(data: rl.TrainingSet) -> rl.Sweep:
     """Return the sweep of starts and rates on a data set."""
-    start: dict[str, Any] = rl.standard_normal() | {"c": 0.0}
     return rl.Sweep(
         data=data,
-        **start,
+        **rl.standard_normal() | {"c": 0.0},
         draws=DRAWS,
         learning_rate=np.geomspace(0.02, 2.5, 36),
         max_steps=20_000,
@@ -69,9 +68,8 @@ FROZEN = rl.Sweep(
 def orbits(_options: Namespace) -> pd.DataFrame:
     """Trace where the networks with c frozen go round."""
     start = rl.Networks(np.full(K.size, W), B, V, 0.0)
-    options: dict[str, Any] = {"freeze": ("c",)}
-    settled = rl.train(start, FROZEN.data, frozen_rates(), max_steps=20_000, **options)
-    trace = rl.trace(settled.networks, FROZEN.data, frozen_rates(), n_steps=ORBIT, **options)
+    settled = rl.train(start, FROZEN.data, frozen_rates(), max_steps=20_000, freeze=("c",))
+    trace = rl.trace(settled.networks, FROZEN.data, frozen_rates(), n_steps=ORBIT, freeze=("c",))
     trace["k"] = K[trace["run"]]
     return trace[["k", "step", "prediction"]]
 

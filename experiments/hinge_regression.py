@@ -41,12 +41,15 @@ def diabetes() -> rl.TrainingSet:
 def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
     """Return one sweep for each scheme."""
     data = data_of(options, diabetes)
-    starts: dict[str, Any] = {name: rl.scheme(name) for name in SCHEMES}
     return {
         name: rl.Sweep(
-            data=data, **start, draws=2_000, learning_rate=LEARNING_RATE, max_steps=100_000
+            data=data,
+            **rl.scheme(name),
+            draws=2_000,
+            learning_rate=LEARNING_RATE,
+            max_steps=100_000,
         )
-        for name, start in starts.items()
+        for name in SCHEMES
     }
 
 

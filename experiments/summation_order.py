@@ -8,7 +8,6 @@ max_steps and tolerances found them, and float32 reaches other tolerances.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +25,9 @@ RATES = [SHOWN_RATE, *(rate for rate in np.arange(0.4, 1.61, 0.05).round(2) if r
 
 def sweep(data: rl.TrainingSet, dtype: str = "float64") -> rl.Sweep:
     """Return the sweep of one way to sum; the starts are the same in all."""
-    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
         data=data,
-        **start,
+        **rl.standard_normal(),
         draws=20_000,
         learning_rate=RATES,
         max_steps=10_000,

@@ -5,7 +5,6 @@ the hinge to be found lies at -bias. Students start from named schemes and train
 """
 
 from argparse import Namespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +26,9 @@ def sweep_name(scheme: str, bias: float) -> str:
 
 def student(scheme: str, bias: float) -> rl.Sweep:
     """Return the sweep of students of a teacher that start from a scheme."""
-    start: dict[str, Any] = rl.scheme(scheme)
     return rl.Sweep(
         data=rl.TrainingSet.teacher(w=1, b=bias, v=1, c=0, n_samples=100),
-        **start,
+        **rl.scheme(scheme),
         draws=1_000,
         learning_rate=RATES,
         max_steps=20_000,

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +24,13 @@ import pandas as pd
 import relulab as rl
 from peers import Job, Trainer, jax_fixed_steps, jax_full_batch, jax_while, torch_steps
 from relulab import figures
-from relulab.engines.sorted_sums import SortedSums
-from relulab.locking import Ownership
-from relulab.parallel import map_unordered
-from relulab.schema import merged
-from relulab.sweep import shards
+from relulab.sweeps.locking import Ownership
+from relulab.sweeps.schema import merged
+from relulab.sweeps.sweep import shards
+from relulab.sweeps.workers import map_unordered
+from relulab.sweeps.writing import Slot
+from relulab.training.sorted_sums import SortedSums
 from relulab.validation import FloatArray
-from relulab.writing import Slot
 
 X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
 TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
@@ -39,26 +38,25 @@ DATA = rl.TrainingSet.point(X, TARGET)
 SHARD = 50_000  # so a second thread has nothing to do for fewer networks
 Program = Callable[[pd.DataFrame], FloatArray]
 HAS_NUMBA = find_spec("numba") is not None
-ENGINES = ["lockstep", "compiled"] if HAS_NUMBA else ["lockstep"]
+ENGINES = ["numpy", "numba"] if HAS_NUMBA else ["numpy"]
 
 # The scan over the number of samples. Each variant has the most samples that it is timed on and
 # the most samples times steps: where sums are slow there are fewer steps, not fewer networks, since
 # NumPy's calls and half-empty compiled lanes make the step of one network among few dearer.
 SCAN_NETWORKS, NO_LIMIT = 2_000, 10**10
 VARIANTS = [
-    ("compiled", "direct", 10**4, 10**6),
-    ("compiled", "sorted", 10**6, NO_LIMIT),
-    ("lockstep", "direct", 10**3, 5 * 10**4),
-    ("lockstep", "sorted", 10**5, NO_LIMIT),
+    ("numba", "direct", 10**4, 10**6),
+    ("numba", "sorted", 10**6, NO_LIMIT),
+    ("numpy", "direct", 10**3, 5 * 10**4),
+    ("numpy", "sorted", 10**5, NO_LIMIT),
 ]
 JAX_SAMPLES, JAX_WORK = 10**4, 10**5
 
 
 def job(n_networks: int) -> rl.Sweep:
     """Return the job as a sweep."""
-    start: dict[str, Any] = rl.standard_normal()
     return rl.Sweep(
-        data=DATA, **start, learning_rate=rl.LogUniform(0.01, 2), draws=n_networks,
+        data=DATA, **rl.standard_normal(), learning_rate=rl.LogUniform(0.01, 2), draws=n_networks,
         max_steps=MAX_STEPS, gradient_tolerance=TOLERANCE,
     )  # fmt: skip
 
@@ -122,8 +120,8 @@ def ours(engine: str, dtype: str = "float64") -> Callable[[pd.DataFrame], FloatA
 
 
 def two_threads(rows: pd.DataFrame) -> FloatArray:
-    """Train rows on the compiled engine, in shards on two threads."""
-    run = ours("compiled")
+    """Train rows on the Numba engine, in shards on two threads."""
+    run = ours("numba")
     slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows), SHARD)]
     parts = dict(map_unordered(run, slices, n_jobs=2, threads=True))
     return np.concatenate([parts[i] for i in range(len(slices))], axis=1)
@@ -204,9 +202,9 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     for engine in ENGINES:
         programs[f"relulab {engine}"] = (n_networks, ours(engine))
     if HAS_NUMBA:
-        programs["relulab compiled, 2 threads"] = (n_networks, two_threads)
-        in_float32 = (n_networks, ours("compiled", "float32"))
-        programs["relulab compiled, float32, tolerance 1e-5"] = in_float32
+        programs["relulab numba, 2 threads"] = (n_networks, two_threads)
+        in_float32 = (n_networks, ours("numba", "float32"))
+        programs["relulab numba, float32, tolerance 1e-5"] = in_float32
 
     trained = rl.train(
         starts(rows), DATA, rows["learning_rate"], max_steps=MAX_STEPS,
@@ -221,7 +219,7 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     table["seconds_for_all"] = table["seconds"] * n_networks / table["networks"]
     table["million_steps_per_second"] = trained.steps_taken.sum() / table["seconds_for_all"] / 1e6
     table["times_python_loop"] = table["seconds_for_all"].iloc[0] / table["seconds_for_all"]
-    table["times_lockstep"] = table["seconds_for_all"].iloc[1] / table["seconds_for_all"]
+    table["times_numpy"] = table["seconds_for_all"].iloc[1] / table["seconds_for_all"]
     return table
 
 
@@ -230,12 +228,12 @@ def by_networks(options: Namespace) -> pd.DataFrame:
     largest = 10_000 if options.quick else options.largest
     programs = {engine: ours(engine) for engine in ENGINES}
     if HAS_NUMBA:
-        programs["compiled, 2 threads"] = two_threads
+        programs["numba, 2 threads"] = two_threads
     measured = []
     for n in (n for n in (10**k for k in range(2, 8)) if n <= largest):
         rows = job(n).parameters(0, n)
         for name, program in programs.items():
-            if name == "lockstep" and n > 10**6:
+            if name == "numpy" and n > 10**6:
                 continue
             seconds = seconds_of(partial(program, rows), 3 if n <= 10**6 else 1)
             measured.append((name, n, seconds / n * 1e6))
@@ -259,17 +257,18 @@ def by_samples(options: Namespace) -> pd.DataFrame:
     for n in (10**k for k in range(1, 4 if options.quick else 7)):
         x = np.sort(rng.uniform(-1, 1, n))
         target = np.maximum(x, 0) + 0.1 * rng.standard_normal(n)
-        train = partial(rl.train, networks, rl.TrainingSet(x, target), rate)
-        tabulating = seconds_of(partial(SortedSums.of, x, target), options.repeats)
-        for engine, gradient, most, work in VARIANTS:
+        data = rl.TrainingSet(x, target)
+        train = partial(rl.train, networks, data, rate)
+        tabulating = seconds_of(partial(SortedSums.of, data, np.dtype(np.float64)), options.repeats)
+        for engine, summation, most, work in VARIANTS:
             if engine not in ENGINES or n > most:
                 continue
             limit = min(MAX_STEPS, work // n) // (10 if options.quick else 1)
-            run = partial(train, max_steps=limit, gradient=gradient, engine=engine)
+            run = partial(train, max_steps=limit, summation=summation, engine=engine)
             steps = run().steps_taken.sum()  # compiles, warms up, makes the tables
             cost = seconds_of(run, options.repeats) / steps * 1e9
-            extra = tabulating if gradient == "sorted" else np.nan
-            measured.append((f"{engine}, {gradient}", n, len(rate), limit, cost, extra, np.nan))
+            extra = tabulating if summation == "sorted" else np.nan
+            measured.append((f"{engine}, {summation}", n, len(rate), limit, cost, extra, np.nan))
         if find_spec("jax") is not None and n <= JAX_SAMPLES:
             limit = min(MAX_STEPS, JAX_WORK // n) // (10 if options.quick else 1)
             run_jax = partial(jax_full_batch(x, target, limit), networks.stack(), rate)
@@ -320,7 +319,7 @@ def bounds(options: Namespace) -> pd.DataFrame:
         return pd.DataFrame({"measure": [], "value": []})
     from numba import njit
 
-    import relulab.engines.compiled  # noqa: F401 (so that both use the same vectors)
+    import relulab.training.numba_engine  # noqa: F401 (so that both use the same vectors)
 
     @njit(nogil=True, error_model="numpy")
     def bare(p: FloatArray, rate: FloatArray, n_steps: int) -> None:
@@ -369,8 +368,8 @@ def machine(_options: Namespace) -> pd.DataFrame:
 
 # The engines and peers by their full names, also in records of older versions.
 NAMES = {
-    "lockstep": "NumPy engine",
-    "relulab compiled": "relulab compiled engine",
+    "numpy": "NumPy engine",
+    "relulab numba": "relulab Numba engine",
     "JAX the same": "JAX jit(vmap(while_loop))",
     "torch.compile of it": "torch.compile of vmap(grad)",
 }

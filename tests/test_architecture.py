@@ -1,112 +1,35 @@
-"""The house: imports point down, the way to the figures needs no engine, import is light."""
+"""The house: wings import downwards, the way to the figures needs no engine, the door is light."""
 
-import ast
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import relulab as rl
 
-SOURCE = Path(rl.__file__).parent
-
-# From the ground up: a module may import those of lower layers only.
-LAYERS = [
-    {"validation", "double_double", "streams"},
-    {"csv_files", "notation", "tallies", "tasks", "compiler", "names", "files", "environment"},
-    {"columns"},
-    {"csv_columns"},
-    {
-        "outcome",
-        "network",
-        "data",
-        "initialization",
-        "cluster",
-        "locking",
-        "parquet",
-        "progress",
-        "splits",
-        "batches",
-    },
-    {
-        "settings",
-        "least_squares",
-        "engines.sorted_sums",
-        "theory.born_dead",
-        "theory.dead_unit",
-        "theory.dying",
-        "theory.frozen_c",
-        "theory.settling",
-    },
-    {"engines.contract", "engines.kernel_cache", "curvature", "parallel", "theory", "schema"},
-    {"manifest"},
-    {"engines.lockstep", "engines.compiled"},
-    {"engines.orbits"},
-    {"training"},
-    {"sweep"},
-    {"figures.words"},
-    {"figures.style"},
-    {"figures.legends"},
-    {"figures.curves", "figures.maps", "figures.marks", "figures.shares", "figures.traces"},
-    {"results", "statistics", "tables", "relabeling", "figures"},
-    {"writing"},
-    {"planning"},
-    {"execution"},
-    {"experiment"},
-]
-LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
+ROOT = Path(__file__).parents[1]
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 
 
-def module_name(file):
-    """Return the name of a module; the file ``__init__.py`` is the package itself."""
-    parts = file.relative_to(SOURCE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+def test_wings_import_downwards():
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert linted.returncode == 0, linted.stdout
 
 
-def file_of(name):
-    path = SOURCE.joinpath(*name.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def imports(file):
-    """Return the relulab modules that a file imports anywhere, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "relulab":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relulab."):
-            module = node.module.removeprefix("relulab.")
-            inside = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {name if file_of(name).exists() else module for name in inside}
-    return found
-
-
-# Without what only has a docstring, and without the package's door, which imports when asked.
-FILES = [f for f in SOURCE.rglob("*.py") if imports(f) or f.name != "__init__.py"]
-FILES.remove(SOURCE / "__init__.py")
-
-
-def test_every_module_has_a_layer():
-    assert {module_name(f) for f in FILES} == set(LEVEL)
-
-
-@pytest.mark.parametrize("file", FILES, ids=module_name)
-def test_imports_point_down(file):
-    name = module_name(file)
-    assert all(LEVEL[other] < LEVEL[name] for other in imports(file)), imports(file)
-
-
-@pytest.mark.parametrize("name", ["figures", "statistics", "results"])
-def test_figures_see_tables_only(name):
-    reached, todo = set(), {name}
-    while todo:
-        module = todo.pop()
-        reached.add(module)
-        todo |= imports(file_of(module)) - reached
-    assert name == "figures" or "figures" not in reached
-    assert not reached & {"training", "sweep"}
-    assert not any(module.startswith("engines") for module in reached)
+def test_the_page_shows_the_layers_of_the_contract():
+    [contract] = LAYERS
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    shown = re.findall(r"(?m)^\| `([\w./ |`\\]+)` \|", page[: page.index("## How one run flows")])
+    shown = [re.findall(r"\w+", row.replace(".py", "")) for row in shown]
+    assert shown == [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
 
 def loaded_after(code):
@@ -117,6 +40,16 @@ def loaded_after(code):
     return set(done.stdout.split())
 
 
+ENGINES = {f"relulab.training.{name}" for name in ("trainer", "numpy_engine", "numba_engine")}
+
+
+@pytest.mark.parametrize("name", ["figures", "statistics", "tables", "Results"])
+def test_figures_and_tables_load_no_engine(name):
+    loaded = loaded_after(f"import relulab as rl; rl.{name}")
+    assert "relulab.validation" in loaded
+    assert not loaded & ENGINES
+
+
 def test_import_is_light():
     assert not {"numpy", "pandas", "matplotlib", "numba"} & loaded_after("import relulab")
 
@@ -124,12 +57,53 @@ def test_import_is_light():
 def test_describing_a_sweep_loads_no_engine():
     loaded = loaded_after("import relulab as rl; rl.Sweep(data=rl.TrainingSet.point(1, 3), "
                           "learning_rate=0.1)")  # fmt: skip
-    assert "relulab.sweep" in loaded
-    assert not {"relulab.training", "relulab.engines.lockstep", "matplotlib"} & loaded
+    assert "relulab.sweeps.sweep" in loaded
+    assert not loaded & (ENGINES | {"matplotlib"})
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_is_found_and_described():
+    assert sorted(rl.__all__) == sorted(dir(rl))
     for name in rl.__all__:
         assert getattr(rl, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        assert f"``{name}``" in rl.__doc__, name
+    with pytest.raises(AttributeError, match="nonsense"):
         rl.nonsense  # noqa: B018
+    first_page = pydoc.plain(pydoc.render_doc(rl))
+    assert "``best_fit``: the network of the smallest loss" in first_page
+
+
+@pytest.mark.parametrize("module", [rl.figures, rl.statistics, rl.tables, rl.theory])
+def test_a_public_module_shows_what_is_public(module):
+    assert set(dir(module)) == set(module.__all__)
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert not inspect.isfunction(value) or inspect.getdoc(value), name
+
+
+def test_options_are_written_once():
+    """What ``train`` and ``trace`` take by keyword are the fields of the options, no more."""
+    from dataclasses import fields
+
+    from relulab.training.options import TrainingOptions
+
+    options = {f.name: f.default for f in fields(TrainingOptions)}
+    for function, others in (
+        (rl.train, {"networks", "data", "engine"}),
+        (rl.Sweep, {"data", "w", "b", "v", "c", "draws", "seed"}),
+        (rl.trace, {"networks", "data", "n_steps"}),
+    ):
+        parameters = inspect.signature(function).parameters
+        given = {name: p.default for name, p in parameters.items() if name not in others}
+        assert given.items() <= options.items()
+        stopping = {"max_steps", "gradient_tolerance", "divergence_loss"}
+        assert set(options) - set(given) == (stopping if function is rl.trace else set())
+        for name in given:
+            assert re.search(rf"(?m)^    .*\b{name}\b", function.__doc__), name
+
+
+@pytest.mark.parametrize("function", [rl.train, rl.trace])
+def test_an_unknown_option_is_refused_by_the_function_that_was_called(function):
+    start, data = rl.Networks(1, 0, 1, 0), rl.TrainingSet.point(1, 3)
+    expected = rf"{function.__name__}\(\) got an unexpected keyword argument 'momentum'"
+    with pytest.raises(TypeError, match=expected):
+        function(start, data, 0.1, momentum=0.9)

@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 
 import relulab as rl
 from relulab import figures, statistics, tables, theory
-from relulab.execution import run_sweeps
 from relulab.experiment import add_data_options, data_of
+from relulab.sweeps.execution import run_sweeps
 
 POINT = rl.TrainingSet.point(1, 3)
 DATA = rl.TrainingSet([-1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
@@ -38,7 +38,7 @@ SWEEP = rl.Sweep(
     data=DATA, w=[-0.5, 0.3], b=[0.1, -1], v=rl.Normal(0, 1), draws=2, learning_rate=[0.1, 3],
     max_steps=30,
 )  # fmt: skip
-RUNS = SWEEP.run(engine="lockstep")[
+RUNS = SWEEP.run(engine="numpy")[
     ["draw", "w0", "b0", "learning_rate", "loss", "excess_loss", "gradient_norm", "steps_taken",
      "death_step", "period", "outcome", "unit"]
 ]  # fmt: skip
@@ -340,9 +340,9 @@ FEW_STEPS = without_much_work(1000, 2**62)
 FREEZE = odd(
     c=lambda: ("c",), all=lambda: ["w", "b", "v", "c"], frame=lambda: pd.DataFrame({"w": [1]})
 )
-GRADIENT = words("direct", "sorted")
+SUMMATION = words("direct", "sorted")
 DTYPE = words("float32", "float16")
-ENGINE = words("lockstep", "compiled")
+ENGINE = words("numpy", "numba")
 OPTIONAL: dict[str, Any] = {"hidden_learning_rate": None, "output_learning_rate": None}
 
 TRAINING = {
@@ -353,19 +353,19 @@ TRAINING = {
     "freeze": (),
     "batch_size": None,
     "shuffle_seed": None,
-    "gradient": "auto",
+    "summation": "auto",
     "dtype": "float64",
 }
 STOPPING = {"max_steps": 30, "gradient_tolerance": 1e-6, "divergence_loss": 1e30}
-HOW = {"max_steps": FEW_STEPS, "freeze": FREEZE, "gradient": GRADIENT, "dtype": DTYPE}
-IN_SORTED = {"data": "gradient"}  # many samples are summed from tables
+HOW = {"max_steps": FEW_STEPS, "freeze": FREEZE, "summation": SUMMATION, "dtype": DTYPE}
+IN_SORTED = {"data": "summation"}  # many samples are summed from tables
 
 
 def swept(**arguments):
     """Make a sweep, what a manifest holds of it, and its runs."""
     sweep = rl.Sweep(**arguments)
     json.dumps(sweep.specification(), allow_nan=False)
-    return sweep.run(engine="lockstep")
+    return sweep.run(engine="numpy")
 
 
 FILE = odd(
@@ -399,19 +399,19 @@ CALLS = {
             **STOPPING,
             "batch_size": None,
             "shuffle_seed": None,
-            "gradient": "auto",
+            "summation": "auto",
             "dtype": "float64",
         },
         {"draws": without_much_work(1000, 2**63), **HOW},
-        named={"data": "gradient|data", "c": "draws"},
+        named={"data": "summation|data", "c": "draws"},
     ),
     "Sweep.parameters": Call(SWEEP.parameters, {"start": 0, "stop": 3}),
     "Sweep.run": Call(
         rl.Sweep(data=POINT, learning_rate=0.1).run,  # one run: no odd n_jobs starts workers
-        {"n_jobs": 1, "shard_size": None, "engine": "lockstep", "progress": False},
+        {"n_jobs": 1, "shard_size": None, "engine": "numpy", "progress": False, "client": None},
         {"engine": ENGINE},
     ),
-    "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "lockstep"}, {"engine": ENGINE}),
+    "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "numpy"}, {"engine": ENGINE}),
     "Trained": Call(
         rl.Trained,
         {f.name: vars(rl.train(NETWORK, DATA, 0.1, max_steps=3))[f.name] for f in fields(rl.Trained)},
@@ -463,7 +463,7 @@ CALLS = {
         rl.sharpness, {"networks": NETWORK, "data": DATA, "freeze": ()}, {"freeze": FREEZE}
     ),
     "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
-    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "lockstep"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
+    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
 }  # fmt: skip
 
 # A folder with the runs of a sweep and a record, to be read.
@@ -670,6 +670,7 @@ ELSEWHERE = {
     "InputError": "is what all others raise",
     "Experiment": "is made by a script",
     "Report": "is the type of what a report yields",
+    "Scheme": "is the type of a scheme",
     "Experiment.folder": "is called by the command line",
     "main": "is the command line, below",
     **{
@@ -688,14 +689,10 @@ def public_callables() -> dict[str, Any]:
     """Return all public functions and classes, and the methods that are given arguments."""
     found = {name: value for name in rl.__all__ if callable(value := getattr(rl, name))}
     for module in (figures, statistics, tables, theory):
-        names = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items()
-            if inspect.isfunction(value) and value.__module__ == module.__name__
-        ]  # fmt: skip
-        prefix = module.__name__.removeprefix("relulab.")
+        prefix = module.__name__.split(".")[-1]
         found |= {
             f"{prefix}.{name}": getattr(module, name)
-            for name in names
+            for name in module.__all__
             if callable(getattr(module, name)) and not name.startswith("_")
         }
     for owner, kind in list(found.items()):
@@ -742,7 +739,7 @@ def made(value: Any) -> Any:
 def make_files():
     Path("data.csv").write_text("size,price,name\n1,2,a\n3,4,b\n")
     run_sweeps(
-        {"a": SWEEP}, rl.Results(STORED), engine="lockstep", progress=False,
+        {"a": SWEEP}, rl.Results(STORED), engine="numpy", progress=False,
         records={"trace": lambda: TRACE},
     )  # fmt: skip
 
@@ -850,8 +847,8 @@ def assert_says(message: str, names: str) -> None:
 FOUND = {
     "y: expected another column than x": lambda: figures.outcome_map(MAP, "w0", "w0"),
     "rates: expected another column": lambda: figures.fate_bars(RATES, "outcome"),
-    "gradient: expected one of": lambda: rl.train(
-        NETWORK, DATA, 0.1, batch_size=1, gradient=pd.Series(["auto"])
+    "summation: expected one of": lambda: rl.train(
+        NETWORK, DATA, 0.1, batch_size=1, summation=pd.Series(["auto"])
     ),
     "table: expected alive, born_dead, died": lambda: figures.points(
         RUNS.assign(unit="asleep"), "w0", "loss", "fate"
@@ -929,7 +926,7 @@ OPTIONS: dict[str, list[list[str]]] = {
     "--draws": [[number] for number in NUMBERS],
     "--seed": [[number] for number in NUMBERS],
     "--max-steps": [[number] for number in NUMBERS],
-    "--engine": [["lockstep"], ["gpu"], ["Lockstep"], *([word] for word in WORDS)],
+    "--engine": [["numpy"], ["gpu"], ["NumPy"], *([word] for word in WORDS)],
     "--results": [[name] for name in (
         "new", "old", "file", "file/below", "deep/er/folder", "", ".", " ", "a\nb", "n\u00e4me",
         "*[a]?{}%s", "x" * 300, "x/" * 3000, "-", "--quick", "sweep=a",
@@ -985,7 +982,7 @@ def shop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_files()
     Path("file").write_text("no folder")
-    assert run_main(tiny(tmp_path), ["--results", "old", "--engine", "lockstep"])[0] == 0
+    assert run_main(tiny(tmp_path), ["--results", "old", "--engine", "numpy"])[0] == 0
     return tmp_path
 
 
@@ -995,7 +992,7 @@ def shop(tmp_path, monkeypatch):
 @given(arguments=command_lines())
 def test_an_odd_command_line_works_or_is_refused_in_one_line(shop, arguments):
     before = contents(shop)
-    status, _, told = run_main(tiny(shop), ["--engine", "lockstep", *arguments])
+    status, _, told = run_main(tiny(shop), ["--engine", "numpy", *arguments])
     assert status in (0, 2)
     if status == 2:
         assert told.startswith("error: ")

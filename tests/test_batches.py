@@ -6,9 +6,9 @@ from test_engines import both, mixture, needs_numba
 
 import relulab as rl
 from oracle import assert_same_bits, train_one
-from relulab.batches import Batches
+from relulab.training.batches import Batches
 
-ENGINES = ["lockstep", pytest.param("compiled", marks=needs_numba)]
+ENGINES = ["numpy", pytest.param("numba", marks=needs_numba)]
 SEVERAL = rl.TrainingSet([-2.0, 1.0, 2.0, 0.5, -1.0], [1.0, -1.0, 3.0, 0.25, 0.1])
 
 
@@ -68,7 +68,7 @@ def test_a_batch_of_everything_is_the_full_batch(engine):
     networks, rates = mixture(500)
     options = {"max_steps": 300, "engine": engine}
     one = rl.train(networks, SEVERAL, rates, batch_size=5, **options)
-    full = rl.train(networks, SEVERAL, rates, gradient="direct", **options)
+    full = rl.train(networks, SEVERAL, rates, summation="direct", **options)
     assert one.to_frame().equals(full.to_frame())
     shuffled = rl.train(networks, SEVERAL, rates, batch_size=5, shuffle_seed=0, **options)
     assert not shuffled.to_frame().equals(full.to_frame())  # another order of the sums
@@ -142,8 +142,8 @@ def test_an_epoch_takes_every_sample_once():
             "shuffle_seed: expected a whole number >= 0, got -1",
         ),
         ({"shuffle_seed": 1}, "shuffle_seed: expected None without batch_size"),
-        ({"batch_size": 1, "gradient": "sorted"}, "gradient: expected direct or auto with batch"),
-        ({"gradient": "fast"}, "gradient: expected one of auto, direct, sorted, got 'fast'"),
+        ({"batch_size": 1, "summation": "sorted"}, "summation: expected direct or auto with batch"),
+        ({"summation": "fast"}, "summation: expected one of auto, direct, sorted, got 'fast'"),
     ],
 )
 def test_bad_input(options, text):

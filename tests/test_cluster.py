@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import relulab as rl
-from relulab.parallel import map_unordered
+from relulab.sweeps.workers import map_unordered
 
 pytest.importorskip("distributed", reason="Dask (extra dask) missing")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -25,8 +25,8 @@ CHILD = """
 import os, signal, sys
 import joblib
 import relulab as rl
-from relulab import cluster, execution, planning
-from relulab.execution import run_sweeps
+from relulab.sweeps import dask, dask_client, execution, planning
+from relulab.sweeps.execution import run_sweeps
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
 SWEEP = rl.Sweep(
@@ -47,8 +47,10 @@ HALF_WAY = """
     quiet, execution._noted = execution._noted, interrupted
 """
 RUN = """
-    with cluster.dask_cluster(address):
-        failed = run_sweeps({"a": SWEEP}, rl.Results(folder), shard_size=400, progress=False)
+    with dask_client.dask_client(address) as client:
+        failed = run_sweeps(
+            {"a": SWEEP}, rl.Results(folder), shard_size=400, progress=False, client=client
+        )
     sys.exit(failed)
 """
 SMALL_SHARDS = """
@@ -191,9 +193,9 @@ def test_a_worker_killed_half_way_costs_nothing_where_dask_tries_again(
                 while len(default_client().nthreads()) == 2:
                     pass
             yield result
-            SWEEP.train(0, 10 if k else 6_000, "lockstep")  # meanwhile others end, or are lost
+            SWEEP.train(0, 10 if k else 6_000, "numpy")  # meanwhile others end, or are lost
     """
-    long = RUN.replace("progress=False", "progress=False, engine='lockstep'")
+    long = RUN.replace("progress=False", "progress=False, engine='numpy'")
     finished(cluster.child(HALF_WAY, slowly, long, victim=victim), 0)
     assert_whole(tmp_path, undisturbed)
 
@@ -219,7 +221,7 @@ def test_a_task_that_kills_its_workers_is_given_up(cluster, undisturbed, tmp_pat
 
 # The lines come sooner than they do elsewhere.
 IMPATIENT = """
-    cluster.LOOK = cluster.SOON = cluster.PATIENCE = 0.2
+    dask.LOOK = dask.SOON = dask.PATIENCE = 0.2
 """
 
 
@@ -301,7 +303,7 @@ def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
 def test_workers_of_another_version_are_refused(cluster, tmp_path):
     cluster.worker()
     code = """
-    cluster.version = lambda package: "9.0"
+    dask.version = dask_client.version = lambda package: "9.0"
     """
     line = only_error(cluster.child(code, MAIN), 2)
     there = f"--scheduler: expected workers with relulab 9.0, found {version('relulab')} on "
@@ -309,14 +311,17 @@ def test_workers_of_another_version_are_refused(cluster, tmp_path):
     assert not rl.Results(tmp_path / "here").part_files()
 
 
-def test_any_sweep_runs_under_joblibs_config(cluster):
+def test_any_sweep_runs_on_a_cluster_by_its_client_or_by_joblibs_config(cluster):
     cluster.worker()
     code = """
     from distributed import Client
     import pandas as pd
 
-    with Client(address), joblib.parallel_config(backend="dask"):
-        there = SWEEP.run(shard_size=1_000)
+    with Client(address) as client:
+        there = SWEEP.run(shard_size=1_000, client=client)
+        with joblib.parallel_config(backend="dask"):
+            by_joblib = SWEEP.run(shard_size=1_000)
+    pd.testing.assert_frame_equal(by_joblib, there, check_exact=True)
     pd.testing.assert_frame_equal(there, SWEEP.run(), check_exact=True)
     """
     finished(cluster.child(code), 0)
@@ -368,7 +373,7 @@ OTHER_SERVERS = {
 def test_another_kind_of_server_is_told_in_one_line(cluster, kind):
     """Dask's client waits for ever for the first words of some of these."""
     cluster.address = OTHER_SERVERS[kind]()
-    line = only_error(cluster.child("\ncluster.LIMIT = 1\n", MAIN), 2)
+    line = only_error(cluster.child("\ndask_client.LIMIT = 1\n", MAIN), 2)
     assert line.startswith("error: --scheduler: expected the address of a Dask scheduler, such as")
     silent = kind in ("http", "mute", "short")
     assert ("answers as a scheduler does within 1 s" in line) == silent
@@ -469,8 +474,8 @@ def test_workers_that_die_and_come_back_for_ever_are_counted(cluster):
 BLIND = """
     from pathlib import Path
     from time import sleep
-    from relulab.parallel import check_workers
-    from relulab.tasks import Unseen
+    from relulab.sweeps.dask_client import check_workers
+    from relulab.sweeps.attempts import Unseen
 
     def sees():
         return "BLIND" not in os.environ
@@ -513,16 +518,16 @@ def test_where_no_worker_sees_the_folder_it_is_told_in_one_line(cluster, tmp_pat
 @pytest.mark.slow
 def test_a_worker_that_does_not_see_the_folder_is_found_before_the_start(cluster):
     check = """
-    with cluster.dask_cluster(address):
+    with dask_client.dask_client(address) as client:
         try:
-            check_workers(Path("/there"), sees)
+            check_workers(client, Path("/there"), sees)
         except rl.InputError as error:
             sys.exit(str(error))
     """
     cluster.worker()
     finished(cluster.child(BLIND, check), 0)
     cluster.stop(cluster.worker(BLIND="1"))  # which cannot answer, so it is not refused
-    finished(cluster.child(BLIND, "\ncluster.LIMIT = 1\n", check), 0)
+    finished(cluster.child(BLIND, "\ndask_client.LIMIT = 1\n", check), 0)
     cluster.resume()
     line = only_error(cluster.child(BLIND, check), 1)
     assert line.startswith("--scheduler: expected workers that all see /there, found 1 of 2")
@@ -548,7 +553,7 @@ def test_a_ctrl_c_reaches_no_worker_of_this_machine(tmp_path):
     execution._run_shard = lambda *task: [os.write(1, b"here\\n"), signal.pause()]
     experiment = rl.Experiment(file="a.py", question="?", sweeps={"a": SWEEP},
                                report=lambda results: ())
-    sys.exit(rl.main(experiment, ["--results", "a", "--jobs", "2", "--engine", "lockstep"]))
+    sys.exit(rl.main(experiment, ["--results", "a", "--jobs", "2", "--engine", "numpy"]))
     """
     process = child_of_its_own_group(tmp_path, SMALL_SHARDS, code)
     for _ in range(2):
@@ -568,7 +573,7 @@ def test_workers_of_this_machine_are_deaf_to_ctrl_c_and_their_parent_is_not():
 
 def test_a_ctrl_c_while_workers_start_is_taken_when_they_have(tmp_path):
     code = """
-    from relulab.parallel import map_unordered
+    from relulab.sweeps.workers import map_unordered
 
     def started(*arguments, quiet=joblib.Parallel.__call__):
         os.kill(os.getpid(), signal.SIGINT)

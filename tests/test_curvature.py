@@ -5,12 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import relulab as rl
-from relulab import curvature
-from relulab.curvature import hessian, sharpness
+from relulab.theory import curvature
+from relulab.theory.curvature import hessian, sharpness
 
 EPSILON = np.finfo(float).eps
 
@@ -189,74 +187,3 @@ def test_gradient_descent_settles_only_below_two_over_the_rate():
 def test_mistakes_are_named(networks, data, freeze, message):
     with pytest.raises(rl.InputError, match=message):
         sharpness(networks, data, freeze)
-
-
-def symmetric(entries):
-    matrix = np.zeros((4, 4))
-    matrix[np.triu_indices(4)] = entries
-    return matrix + np.triu(matrix, 1).T
-
-
-def hard_matrices():
-    """Return matrices with equal, nearly equal and zero eigenvalues, turned and at all scales."""
-    rng = np.random.default_rng(5)
-    spectra = [
-        [0, 0, 0, 0], [1, 1, 1, 1], [-1, -1, -1, -1], [1, 1, 0, 0], [3, 3, 3, -1], [0, 0, 0, 5],
-        [0, 0, 0, -5], [1, 1 + 1e-15, 0, 0], [1, 1 + 1e-8, 1 - 1e-8, -1], [1, 1 + 1e-4, 0.5, 0],
-        [1e-17, 1, -1, 0], [-1e9, 1, 1, 1], [1, 1e-8, 1e-16, 1e-24], [1, 2, 3, 4],
-        [-1, 1e-12, 0, 0], [1, 1, 1, 1 + 1e-12],
-    ]  # fmt: skip
-    matrices = []
-    for spectrum in spectra:
-        turns = [np.eye(4), *(np.linalg.qr(rng.normal(size=(4, 4)))[0] for _ in range(20))]
-        plane = np.eye(4)
-        plane[2:, 2:] = np.linalg.qr(rng.normal(size=(2, 2)))[0]
-        for turn in [*turns, plane]:
-            matrix = turn @ np.diag(np.asarray(spectrum, float)) @ turn.T
-            matrices.append((matrix + matrix.T) / 2)
-    matrices += [symmetric(rng.choice([0, 1e-30, 1e-160, 1e-200, 1], 10)) for _ in range(300)]
-    matrices += [symmetric(rng.normal(size=10) * 10.0 ** rng.integers(-40, 40, 10))
-                 for _ in range(300)]  # fmt: skip
-    matrices += [symmetric(rng.integers(-1, 2, 10).astype(float)) for _ in range(300)]
-    return np.array(matrices)
-
-
-def assert_as_accurate_as_lapack(matrices):
-    matrices = np.asarray(matrices)
-    found = curvature._largest_eigenvalues(np.ascontiguousarray(matrices.transpose(1, 2, 0)))
-    scale = np.abs(matrices).max(axis=(1, 2))
-    unit = np.where(scale > 0, scale, 1)
-    expected = np.linalg.eigvalsh(matrices / unit[:, None, None])[:, -1]
-    # Below 1e-308 numbers have fewer digits.
-    assert (np.abs(found - expected * unit) <= 32 * EPSILON * unit + 1e-322).all()
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e-290, 1e-320, 1e250])
-def test_eigenvalues_of_hard_matrices(scale):
-    matrices = hard_matrices()
-    small = np.abs(matrices).max(axis=(1, 2)) < 1e40
-    assert_as_accurate_as_lapack(matrices[small] * scale)
-
-
-def test_an_eigenvalue_beyond_the_range_is_infinite():
-    found = curvature._largest_eigenvalues(np.full((4, 4, 1), 1e308))
-    assert found.tolist() == [np.inf]
-
-
-entries = st.floats(-1, 1) | st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e-9, 1e-21, 1e-170])
-
-
-@settings(max_examples=300)
-@given(st.lists(st.lists(entries, min_size=10, max_size=10), min_size=1, max_size=5))
-def test_eigenvalues_of_any_matrices(drawn):
-    assert_as_accurate_as_lapack([symmetric(entries) for entries in drawn])
-
-
-def test_most_hessians_need_no_lapack(monkeypatch):
-    def refuse(matrices):
-        raise AssertionError(f"{len(matrices)} matrices")
-
-    data, networks = sample(9), draw(5000)
-    expected = sharpness(networks, data)
-    monkeypatch.setattr(np.linalg, "eigvalsh", refuse)
-    np.testing.assert_array_equal(sharpness(networks, data), expected)

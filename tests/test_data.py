@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import relulab as rl
-from relulab.data import Scale
 from relulab.experiment import add_data_options, data_of
+from relulab.model.data import Scale
 
 FRAME = pd.DataFrame({"size": [1.0, 2, 4], "price": [3, 5, 4], "name": ["a", "b", "c"]})
 

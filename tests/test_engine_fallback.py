@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relulab import compiler
+from relulab.training import numba_support
 
 pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extra fast) missing")
 posix = pytest.mark.skipif(os.name != "posix", reason="limits and signals of POSIX")
@@ -34,13 +34,15 @@ TRAIN = "show(SWEEP.train(0, len(SWEEP), {engine!r}))\n"
 SWEEP_SHARDS = "show(SWEEP.run(engine={engine!r}, n_jobs=2, shard_size=50))\n"
 IN_FILES = """
 import os
-from relulab.execution import run_sweeps
+from relulab.sweeps.execution import run_sweeps
 results = rl.Results(os.environ["RESULTS"])
 if failed := run_sweeps({"a": SWEEP}, results, shard_size=100, n_jobs=2, progress=False):
     sys.exit(results.manifest().sweeps["a"].shards[0].error)
 show(results.load(sweep="a").drop(columns="sweep", errors="ignore"))
 """
-END = "import relulab.engines.compiled as c; print(sum(c._train.stats.cache_misses.values()))\n"
+END = (
+    "import relulab.training.numba_engine as c; print(sum(c._train.stats.cache_misses.values()))\n"
+)
 
 FALLS_BACK = "; the NumPy engine does the work, with the same bits but slower\n"
 
@@ -56,11 +58,11 @@ def run_python(*codes, path=(), **environment):
 
 
 @pytest.fixture(scope="module")
-def by_lockstep():
+def by_numpy():
     names: dict = {}
     exec(BEGIN, names)
     sweep = names["SWEEP"]
-    frame = sweep.train(0, len(sweep), "lockstep")
+    frame = sweep.train(0, len(sweep), "numpy")
     assert set(frame["outcome"]) == {"converged", "diverged", "unfinished"}
     return frame.to_csv(float_format=float.hex) + "\n"
 
@@ -118,7 +120,7 @@ if os.name == "posix":
 
 ASKED_FOR = """
 try:
-    SWEEP.run(engine="compiled")
+    SWEEP.run(engine="numba")
 except rl.InputError as error:
     print(error)
 """
@@ -126,25 +128,25 @@ except rl.InputError as error:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_where_numba_cannot_be_used_the_numpy_engine_does_the_work(case, by_lockstep):
+def test_where_numba_cannot_be_used_the_numpy_engine_does_the_work(case, by_numpy):
     first, environment, why = UNUSABLE[case]
     auto = TRAIN.format(engine="auto")
     done = run_python(first, BEGIN, auto, auto, ASKED_FOR, **environment)
-    assert done.stdout.startswith(2 * by_lockstep), done.stderr
+    assert done.stdout.startswith(2 * by_numpy), done.stderr
     assert done.stderr.startswith("Numba cannot be used (")
     assert done.stderr.endswith(FALLS_BACK)
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
-    check_refusal(done.stdout.removeprefix(2 * by_lockstep), why)
+    check_refusal(done.stdout.removeprefix(2 * by_numpy), why)
 
 
 def check_refusal(line, why):
-    assert line.startswith("engine: expected lockstep or auto where Numba cannot be used (")
+    assert line.startswith("engine: expected numpy or auto where Numba cannot be used (")
     assert why in line
     assert line.count("\n") == 1
 
 
-def test_where_the_compiled_engine_was_asked_for_and_fails_one_line_says_why():
+def test_where_numba_was_asked_for_and_fails_one_line_says_why():
     first, _, why = UNUSABLE["an error of LLVM"]
     done = run_python(first, BEGIN, ASKED_FOR)
     assert done.stderr == ""
@@ -164,10 +166,10 @@ def test_where_the_compiled_engine_was_asked_for_and_fails_one_line_says_why():
         ("", "there is no Numba in "),
     ],
 )
-def test_a_broken_installation_is_named(tmp_path, by_lockstep, does, why):
+def test_a_broken_installation_is_named(tmp_path, by_numpy, does, why):
     package = a_numba_that(tmp_path, does)
     done = run_python(hidden_by(tmp_path), BEGIN, TRAIN.format(engine="auto"))
-    assert done.stdout == by_lockstep, done.stderr
+    assert done.stdout == by_numpy, done.stderr
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
     assert len(done.stderr) < 600
@@ -187,33 +189,33 @@ def test_a_broken_installation_is_named(tmp_path, by_lockstep, does, why):
         ("no compiler", IN_FILES),
     ],
 )
-def test_one_line_for_all_workers(case, code, by_lockstep, tmp_path):
+def test_one_line_for_all_workers(case, code, by_numpy, tmp_path):
     first, environment, why = UNUSABLE[case]
     done = run_python(first, BEGIN, code, RESULTS=str(tmp_path / "results"), **environment)
-    assert done.stdout == by_lockstep, done.stderr
+    assert done.stdout == by_numpy, done.stderr
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_closed_stderr_ends_nothing(by_lockstep):
+def test_a_closed_stderr_ends_nothing(by_numpy):
     for how in ("sys.stderr.close()", "sys.stderr = None"):
         done = run_python(
             BEGIN, how + "\n", TRAIN.format(engine="auto"), "sys.stderr = sys.__stderr__ = None",
             NUMBA_DISABLE_JIT="1",
         )  # fmt: skip
-        assert done.stdout == by_lockstep
+        assert done.stdout == by_numpy
 
 
 def test_a_usable_choice_of_processor_is_no_problem():
-    done = run_python("from relulab import compiler; print(compiler.problem())",
-                      NUMBA_CPU_NAME="generic")  # fmt: skip
+    code = "from relulab.training import numba_support; print(numba_support.problem())"
+    done = run_python(code, NUMBA_CPU_NAME="generic")
     assert done.stdout == "None\n"
     assert done.stderr == ""
 
 
 @posix
 @pytest.mark.slow
-def test_a_worker_of_a_cluster_decides_for_itself(tmp_path, by_lockstep):
+def test_a_worker_of_a_cluster_decides_for_itself(tmp_path, by_numpy):
     pytest.importorskip("distributed", reason="Dask (extra dask) missing")
     from test_cluster import Cluster
 
@@ -224,17 +226,18 @@ def test_a_worker_of_a_cluster_decides_for_itself(tmp_path, by_lockstep):
         # Numba is usable here, where nothing is trained.
         done = run_python(
             BEGIN,
-            f"from relulab.cluster import dask_cluster\nwith dask_cluster({cluster.address!r}):\n",
-            "    show(SWEEP.run(shard_size=50))\nprint('numba' in sys.modules)",
+            "from relulab.sweeps.dask_client import dask_client\n"
+            f"with dask_client({cluster.address!r}) as client:\n",
+            "    show(SWEEP.run(shard_size=50, client=client))\nprint('numba' in sys.modules)",
         )  # fmt: skip
-    assert done.stdout == by_lockstep + "False\n", done.stderr
+    assert done.stdout == by_numpy + "False\n", done.stderr
 
 
 # The cache. Most is tried with a small kernel of its own file, which compiles in a moment.
 
 KERNEL = """
 import numba
-from relulab.engines.kernel_cache import keep_on_disk
+from relulab.training.kernel_cache import keep_on_disk
 
 @numba.njit
 def plus(a, b):
@@ -287,7 +290,7 @@ def small(tmp_path, monkeypatch):
 
     small = Small(tmp_path, monkeypatch)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(small.cache))
-    monkeypatch.setattr(compiler, "_said", set())
+    monkeypatch.setattr(numba_support, "_said", set())
     assert small.total() == (RIGHT, True)
     assert small.total() == (RIGHT, False)
     [_] = small.files
@@ -343,7 +346,7 @@ def test_a_damaged_file_is_named_and_replaced(small, damage, capsys):
 
 
 def test_any_flipped_bit_is_seen(small):
-    from relulab.engines.kernel_cache import DamagedError, KernelFiles
+    from relulab.training.kernel_cache import DamagedError, KernelFiles
 
     [file] = small.files
     whole = file.read_bytes()
@@ -378,7 +381,7 @@ def test_code_of_another_source_is_not_taken(small, capsys):
 
 
 def test_code_of_another_version_of_numba_is_not_taken(small, monkeypatch, capsys):
-    from relulab.engines import kernel_cache
+    from relulab.training import kernel_cache
 
     monkeypatch.setattr(kernel_cache, "VERSIONS", ("another",))
     assert small.total() == (RIGHT, True)
@@ -521,20 +524,20 @@ for dtype in dtypes[first:] + dtypes[:first]:
 
 
 @pytest.fixture(scope="module")
-def compiled_files(tmp_path_factory, by_lockstep):
+def compiled_files(tmp_path_factory, by_numpy):
     """Return a cache folder that holds all that BEGIN's sweep needs."""
     cache = tmp_path_factory.mktemp("cache")
-    where = "from relulab.engines.compiled import _train; print(_train.stats.cache_path)"
+    where = "from relulab.training.numba_engine import _train; print(_train.stats.cache_path)"
     told = run_python(where, NUMBA_CACHE_DIR=str(cache))
     there = Path(told.stdout.strip())
     assert there.is_relative_to(cache), told.stderr
     # What this process has on disk is copied, because compiling takes many seconds.
     names: dict = {}
     exec(BEGIN, names)
-    names["SWEEP"].train(0, len(names["SWEEP"]), "compiled")
-    from relulab.engines.compiled import _train
+    names["SWEEP"].train(0, len(names["SWEEP"]), "numba")
+    from relulab.training.numba_engine import _train
 
-    for file in Path(_train.stats.cache_path).glob("compiled.*.kernel"):
+    for file in Path(_train.stats.cache_path).glob("numba_engine.*.kernel"):
         shutil.copy(file, there)
     return cache
 
@@ -544,14 +547,14 @@ def cache(compiled_files, tmp_path):
     return shutil.copytree(compiled_files, tmp_path / "cache")
 
 
-def test_the_next_process_compiles_nothing(cache, by_lockstep):
+def test_the_next_process_compiles_nothing(cache, by_numpy):
     done = run_python(BEGIN, TRAIN.format(engine="auto"), END, NUMBA_CACHE_DIR=str(cache))
-    assert done.stdout == by_lockstep + "0\n", done.stderr
+    assert done.stdout == by_numpy + "0\n", done.stderr
     assert done.stderr == ""
 
 
 @pytest.mark.slow
-def test_every_file_of_the_engine_is_damaged(cache, by_lockstep):
+def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
     files = sorted(cache.rglob("*.kernel"))
     assert len(files) > 10
     for k, file in enumerate(files):
@@ -560,17 +563,17 @@ def test_every_file_of_the_engine_is_damaged(cache, by_lockstep):
         file.write_bytes([b"", content[: len(content) // 3], content][k % 3])
     codes = BEGIN, TRAIN.format(engine="auto"), END
     done = run_python(*codes, NUMBA_CACHE_DIR=str(cache))
-    assert done.stdout == by_lockstep + "1\n", done.stderr
+    assert done.stdout == by_numpy + "1\n", done.stderr
     assert done.stderr.count("\n") == 1
     assert any(done.stderr == f"{file}: damaged; compiled anew\n" for file in files)
     again = run_python(*codes, NUMBA_CACHE_DIR=str(cache))
-    assert again.stdout == by_lockstep + "0\n", again.stderr
+    assert again.stdout == by_numpy + "0\n", again.stderr
     assert again.stderr == ""
 
 
 @posix
-def test_a_full_cache_disk_is_no_full_results_disk(cache, by_lockstep, tmp_path):
-    files = list(cache.rglob("compiled._follow-*.kernel"))  # of each signature that was needed
+def test_a_full_cache_disk_is_no_full_results_disk(cache, by_numpy, tmp_path):
+    files = list(cache.rglob("numba_engine._follow-*.kernel"))  # of each signature that was needed
     size = min(file.stat().st_size for file in files)
     for file in files:
         file.unlink()
@@ -578,7 +581,7 @@ def test_a_full_cache_disk_is_no_full_results_disk(cache, by_lockstep, tmp_path)
     done = run_python(
         limit, BEGIN, IN_FILES, RESULTS=str(tmp_path / "results"), NUMBA_CACHE_DIR=str(cache)
     )
-    assert done.stdout == by_lockstep, done.stderr
+    assert done.stdout == by_numpy, done.stderr
     assert done.stderr.startswith(f"{files[0].parent}: ")
     assert os.strerror(errno.EFBIG) in done.stderr
     assert "; compiled kernels are not kept" in done.stderr
@@ -586,10 +589,10 @@ def test_a_full_cache_disk_is_no_full_results_disk(cache, by_lockstep, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_file_in_the_place_of_the_cache_folder(tmp_path, by_lockstep):
+def test_a_file_in_the_place_of_the_cache_folder(tmp_path, by_numpy):
     place = tmp_path / "cache"
     place.write_text("a file, not a folder")
     done = run_python(BEGIN, TRAIN.format(engine="auto"), NUMBA_CACHE_DIR=str(place))
-    assert done.stdout == by_lockstep, done.stderr
+    assert done.stdout == by_numpy, done.stderr
     assert done.stderr == ""
     assert place.read_text() == "a file, not a folder"

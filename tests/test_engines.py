@@ -1,4 +1,4 @@
-"""The compiled engine where lanes, bursts and refills could go wrong; threads; no Numba."""
+"""The Numba engine where lanes, bursts and refills could go wrong; threads; no Numba."""
 
 import os
 import shutil
@@ -21,8 +21,7 @@ needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extr
 def both(networks, data, rate, **options):
     """Train on both engines and hold the results together; return one."""
     one, two = (
-        rl.train(networks, data, rate, engine=engine, **options)
-        for engine in ("lockstep", "compiled")
+        rl.train(networks, data, rate, engine=engine, **options) for engine in ("numpy", "numba")
     )
     pd.testing.assert_frame_equal(one.to_frame(), two.to_frame(), check_exact=True)
     return two
@@ -103,13 +102,13 @@ def test_a_tolerance_beyond_float32():
 
 
 @needs_numba
-@pytest.mark.parametrize("gradient", ["direct", "sorted"])
+@pytest.mark.parametrize("summation", ["direct", "sorted"])
 @pytest.mark.parametrize("max_steps", [1, 100])
-def test_v_overflows_in_the_step_that_kills_the_unit(gradient, max_steps):
+def test_v_overflows_in_the_step_that_kills_the_unit(summation, max_steps):
     """With c frozen, only v tells: the loss of sorted sums is finite without it."""
     trained = both(
         rl.Networks(w=0.0, b=1e150, v=1e-5, c=1e149), rl.TrainingSet([0.0, 1.0], [0.0, 0.0]), 1e10,
-        freeze=("c",), divergence_loss=1e308, max_steps=max_steps, gradient=gradient,
+        freeze=("c",), divergence_loss=1e308, max_steps=max_steps, summation=summation,
     )  # fmt: skip
     assert trained.outcome[0] == "diverged"
     assert trained.unit[0] == "alive"  # a state that is not finite is not told to be dead
@@ -139,11 +138,11 @@ def test_threads_give_the_same_bits():
         data=POINT, w=normal, b=normal, v=normal, c=normal, draws=3000,
         learning_rate=[0.01, 0.3, 2.5], max_steps=1000,
     )  # fmt: skip
-    alone = sweep.run(engine="compiled")
+    alone = sweep.run(engine="numba")
     pd.testing.assert_frame_equal(
-        sweep.run(engine="compiled", n_jobs=2, shard_size=1000), alone, check_exact=True
+        sweep.run(engine="numba", n_jobs=2, shard_size=1000), alone, check_exact=True
     )
-    pd.testing.assert_frame_equal(sweep.run(engine="lockstep"), alone, check_exact=True)
+    pd.testing.assert_frame_equal(sweep.run(engine="numpy"), alone, check_exact=True)
 
 
 def run_python(code, **environment):
@@ -159,7 +158,7 @@ TRAIN = (
 )
 
 
-def test_without_numba_auto_is_lockstep_and_compiled_names_the_extra():
+def test_without_numba_auto_is_numpy_and_numba_names_the_extra():
     # find_spec raises ValueError for a None in sys.modules, so hide the package by a finder.
     hide = (
         "import sys, importlib.machinery as m\n"
@@ -169,14 +168,14 @@ def test_without_numba_auto_is_lockstep_and_compiled_names_the_extra():
     )
     auto = run_python(hide + TRAIN.format(engine="auto", more=", 'numba' in sys.modules"))
     assert auto.stdout == "0.5949862276409392 False\n", auto.stderr
-    compiled = run_python(hide + TRAIN.format(engine="compiled", more=""))
+    compiled = run_python(hide + TRAIN.format(engine="numba", more=""))
     last = compiled.stderr.strip().splitlines()[-1]
-    assert "InputError: engine: expected lockstep or auto where Numba is not installed" in last
+    assert "InputError: engine: expected numpy or auto where Numba is not installed" in last
     assert 'pip install "relulab[fast]"' in last
 
 
 @needs_numba
-def test_auto_takes_the_compiled_engine():
+def test_auto_takes_numba():
     auto = run_python("import sys\n" + TRAIN.format(engine="auto", more=", 'numba' in sys.modules"))
     assert auto.stdout == "0.5949862276409392 True\n", auto.stderr
 
@@ -186,10 +185,10 @@ def test_where_nothing_can_be_cached_it_compiles_anew(tmp_path):
     # An installation in which no cache folder can be made, neither beside the code nor at home.
     package = Path(rl.__file__).parent
     shutil.copytree(package, tmp_path / "relulab", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "relulab" / "engines" / "__pycache__").write_text("a file, not a folder")
+    (tmp_path / "relulab" / "training" / "__pycache__").write_text("a file, not a folder")
     nowhere = "/dev/null/nowhere"
     done = run_python(
-        TRAIN.format(engine="compiled", more=", rl.__file__"),
+        TRAIN.format(engine="numba", more=", rl.__file__"),
         PYTHONPATH=str(tmp_path),
         HOME=nowhere,
         XDG_CACHE_HOME=nowhere,
@@ -216,7 +215,7 @@ def test_the_type_of_the_stopping_numbers_changes_no_bit(number):
     pd.testing.assert_frame_equal(trained.to_frame(), plain.to_frame(), check_exact=True)
 
 
-@pytest.mark.parametrize("engine", ["lockstep", pytest.param("compiled", marks=needs_numba)])
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=needs_numba)])
 def test_a_small_integer_type_for_max_steps(engine):
     networks = rl.Networks(np.linspace(-1, 1, 20_000), 0.2, 0.3, 0.1)
     trained = rl.train(networks, POINT, 0.001, max_steps=np.uint8(100), engine=engine)

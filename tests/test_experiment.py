@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_ident
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,11 @@ from matplotlib.text import Text
 
 import relulab as rl
 from relulab import figures, statistics
-from relulab.execution import Ended, run_sweeps
 from relulab.experiment import write_report
-from relulab.parquet import StoredTable, write_table
-from relulab.schema import COLUMNS
+from relulab.sweeps import execution
+from relulab.sweeps.execution import Ended, run_sweeps
+from relulab.sweeps.parquet import StoredTable, write_table
+from relulab.sweeps.schema import COLUMNS
 
 ROOT = Path(__file__).parent.parent
 SWEEP = rl.Sweep(
@@ -81,7 +82,7 @@ def test_parquet_round_trip_is_exact_and_opens_in_pandas(results):
 
 
 def test_files_do_not_depend_on_the_number_of_workers(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("relulab.execution.FEW_RUNS", 0)
+    monkeypatch.setattr("relulab.sweeps.execution.FEW_RUNS", 0)
     other = rl.Results(tmp_path / "other")
     run_sweeps({"a": SWEEP}, results, shard_size=30, progress=False)
     run_sweeps({"a": SWEEP}, other, shard_size=30, n_jobs=2, progress=False)
@@ -267,8 +268,8 @@ def test_every_experiment_runs_quick_and_redraws_without_training(name, tmp_path
     # Training made unimportable: the figures come from the files alone, to the same bytes.
     block = (
         "import runpy, sys\n"
-        "for module in ('training', 'engines.lockstep', 'engines.compiled', 'engines.contract'):\n"
-        "    sys.modules[f'relulab.{module}'] = None\n"
+        "for module in ('trainer', 'numpy_engine', 'numba_engine', 'specification', 'orbits'):\n"
+        "    sys.modules[f'relulab.training.{module}'] = None\n"
         f"sys.path.insert(0, {str(ROOT / 'experiments')!r})\n"  # as Python does for a script
         f"sys.argv = ['{name}', '--figures', '--results', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(ROOT / 'experiments' / f'{name}.py')!r}, run_name='__main__')\n"
@@ -430,14 +431,14 @@ def test_an_interrupt_says_what_is_kept(tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("relulab.experiment.run_sweeps", interrupted)
+    monkeypatch.setattr("relulab.experiment.command.run_sweeps", interrupted)
     options = ["--results", str(tmp_path)]
     assert rl.main(load_script("learning_rate"), options) == 130
     assert "nothing is made yet" in capsys.readouterr().err
     monkeypatch.undo()
     run_sweeps({"a": SWEEP}, rl.Results(tmp_path), shard_size=50, progress=False)
     rl.Results(tmp_path).part_file("a", 0).unlink()
-    monkeypatch.setattr("relulab.experiment.run_sweeps", interrupted)
+    monkeypatch.setattr("relulab.experiment.command.run_sweeps", interrupted)
     assert rl.main(load_script("learning_rate"), options) == 130
     assert f"kept in {tmp_path} (50 runs are missing)" in capsys.readouterr().err
 
@@ -459,11 +460,14 @@ def test_write_report_returns_its_files(tmp_path):
 
 
 def test_small_sweeps_start_no_workers(results, monkeypatch):
-    def no_workers(*_, **__):
-        raise AssertionError("a worker was started")
+    def noted(*task, run_shard=execution._run_shard):  # which could not be sent to a process
+        at_work.append(get_ident())
+        return run_shard(*task)
 
-    monkeypatch.setattr("joblib.Parallel", no_workers)
-    assert run_sweeps({"a": SWEEP}, results, shard_size=30, n_jobs=2, progress=False) == 0
+    at_work = []
+    monkeypatch.setattr(execution, "_run_shard", noted)
+    run_sweeps({"a": SWEEP}, results, shard_size=30, n_jobs=2, engine="numpy", progress=False)
+    assert at_work == [get_ident()] * 7
 
 
 @pytest.mark.slow
@@ -473,7 +477,7 @@ def test_memory_does_not_grow_with_the_number_of_runs(tmp_path):
     measure = (
         "import resource, sys\n"
         "import relulab as rl\n"
-        "from relulab.execution import run_sweeps\n"
+        "from relulab.sweeps.execution import run_sweeps\n"
         "sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=rl.Normal(0, 1), v=rl.Normal(0, 1),\n"
         "                 draws=int(sys.argv[1]), learning_rate=0.5, max_steps=5)\n"
         "results = rl.Results(sys.argv[2])\n"
@@ -553,13 +557,13 @@ def test_parts_of_all_sweeps_grow_together(results, monkeypatch):
         begun.append(slot.file.parent.name)
         return Ended(error="it fails")
 
-    monkeypatch.setattr("relulab.execution._run_shard", fails)
+    monkeypatch.setattr("relulab.sweeps.execution._run_shard", fails)
     run_sweeps({"a": SWEEP, "b": SWEEP}, results, shard_size=30, progress=False)
     assert begun[:4] == ["a", "b", "a", "b"]
 
 
 HINGE = load_script("hinge_regression")
-QUICKLY = ["--quick", "--draws", "3", "--max-steps", "50", "--engine", "lockstep"]
+QUICKLY = ["--quick", "--draws", "3", "--max-steps", "50", "--engine", "numpy"]
 
 
 def test_the_users_file_is_read_once_before_training(tmp_path, capsys, monkeypatch):
@@ -650,7 +654,7 @@ def test_figures_and_tables_of_any_name_stay_in_the_folder(tmp_path):
 
 def test_a_long_sweep_says_first_how_much_is_to_come(results, capsys):
     sweep = replace(SWEEP, draws=6_000, learning_rate=[0.1, 0.2, 0.3, 0.4], max_steps=1)
-    run_sweeps({"a": sweep}, results, engine="lockstep")
+    run_sweeps({"a": sweep}, results, engine="numpy")
     said = capsys.readouterr().err.splitlines()[0]
     assert said.startswith("24,000 runs to train in 3 parts, which take about ")
     told = float(said.split("about ")[1].split(" MB")[0])

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 
 import relulab as rl
 from relulab import figures, statistics
-from relulab.outcome import OUTCOMES, UNITS
+from relulab.model.outcome import OUTCOMES, UNITS
 
 POINT = rl.TrainingSet.point(1, 3)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relulab.data import TrainingSet
-from relulab.least_squares import best_fit
-from relulab.network import Networks
+from relulab.model.data import TrainingSet
+from relulab.model.network import Networks
+from relulab.theory.optimum import best_fit
 from relulab.validation import InputError
 
 

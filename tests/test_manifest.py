@@ -7,8 +7,8 @@ import random
 import pytest
 
 import relulab as rl
-from relulab.execution import run_sweeps
-from relulab.manifest import FORMAT, Manifest, _digest
+from relulab.sweeps.execution import run_sweeps
+from relulab.sweeps.manifest import FORMAT, Manifest, _digest
 
 pytestmark = pytest.mark.slow  # as a whole, and of no library
 
@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
 def results(tmp_path):
     """Return a folder with the runs of a sweep."""
     results = rl.Results(tmp_path / "here")
-    run_sweeps({"a": SWEEP}, results, shard_size=30, engine="lockstep", progress=False)
+    run_sweeps({"a": SWEEP}, results, shard_size=30, engine="numpy", progress=False)
     return results
 
 
@@ -44,7 +44,7 @@ def refused(results, capsys):
         file="m.py", question="?", sweeps={"a": SWEEP},
         report=lambda found: [("t", rl.statistics.outcome_rates(found))],
     )  # fmt: skip
-    folder = ["--results", str(results.folder), "--engine", "lockstep"]
+    folder = ["--results", str(results.folder), "--engine", "numpy"]
     before = contents(results)
     for options in ([], ["--figures"]):
         capsys.readouterr()

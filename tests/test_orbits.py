@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from oracle import assert_same_bits, period_of, train_one
-from relulab.engines.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, shortest_period
+from relulab.training.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, shortest_period
 
-ENGINES = ["lockstep", "compiled"]
+ENGINES = ["numpy", "numba"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request):
-    if request.param == "compiled":
+    if request.param == "numba":
         pytest.importorskip("numba", reason="Numba (extra fast) missing")
     return request.param
 
@@ -151,7 +151,7 @@ def test_sorted_sums_oscillate_too(engine):
     x = np.linspace(-1, 1, 101)
     networks = rl.Networks(*np.random.default_rng(2).standard_normal((4, 500)))
     trained = rl.train(
-        networks, rl.TrainingSet(x, x), 1.0, max_steps=3000, gradient="sorted", engine=engine
+        networks, rl.TrainingSet(x, x), 1.0, max_steps=3000, summation="sorted", engine=engine
     )
     assert 0.3 < (trained.period == 2).mean() < 0.5
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relulab.files import remove_temporary_files
-from relulab.parquet import MARK, DamagedFileError, StoredTable, is_ours, write_table
+from relulab.sweeps.files import remove_temporary_files
+from relulab.sweeps.parquet import MARK, DamagedFileError, StoredTable, is_ours, write_table
 
 FRAME = pd.DataFrame(
     {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import relulab as rl
-from relulab.outcome import OUTCOMES
+from relulab.model.outcome import OUTCOMES
 
 POINT = rl.TrainingSet.point(1, 3)
 LINE = rl.TrainingSet([-1.0, 0.0, 1.0, 2.0], [0.0, 0.5, 0.0, 1.5])
@@ -58,7 +58,7 @@ def test_a_larger_tolerance_by_hand():
         (1e-3, {}),
         (1e-3, {"data": POINT}),
         (1e-3, {"dtype": "float32"}),
-        (1e-3, {"gradient": "sorted"}),
+        (1e-3, {"summation": "sorted"}),
         (0.05, {"batch_size": 3, "max_steps": 203}),  # the last state is within an epoch
     ],
 )

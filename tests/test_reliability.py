@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import relulab as rl
-from relulab.execution import run_sweeps
+from relulab.sweeps.execution import run_sweeps
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
@@ -36,8 +36,8 @@ CHILD = """
 import os, signal, sys
 import numpy as np
 import relulab as rl
-from relulab import execution
-from relulab.execution import run_sweeps
+from relulab.sweeps import execution
+from relulab.sweeps.execution import run_sweeps
 
 execution.FEW_RUNS = 0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs lack
@@ -103,10 +103,10 @@ def kill_group(process):
 
 
 @posix
-@pytest.mark.parametrize("engine", ["lockstep", "compiled"])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(results, undisturbed, engine):
     """Ten times: begin or go on, and after a random number of shards, and a bit, kill it."""
-    if engine == "compiled":
+    if engine == "numba":
         pytest.importorskip("numba", reason="Numba (extra fast) missing")
     moments = random.Random(engine)
     n_shards, finished = 30, {}
@@ -152,7 +152,7 @@ DEADLY = """
     Deadly.__module__ = "__main__"
     deadly = Deadly(**{{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
                        if name != "_values"}})
-    print(run_sweeps({{"a": deadly}}, results, n_jobs=2, engine="lockstep", shard_size=400,
+    print(run_sweeps({{"a": deadly}}, results, n_jobs=2, engine="numpy", shard_size=400,
                      progress=False))
 """
 
@@ -176,10 +176,10 @@ def test_a_killed_worker_costs_at_most_its_own_shard(results, undisturbed, alway
 
 
 @posix
-@pytest.mark.parametrize("engine", ["lockstep", "compiled"])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupt_does_not_wait_for_the_runs(results, engine, n_jobs):
-    if engine == "compiled":
+    if engine == "numba":
         pytest.importorskip("numba", reason="Numba (extra fast) missing")
     endless = """
         endless = rl.Sweep(data=SWEEP.data, w=np.linspace(1, 2, 4), v=1.0, learning_rate=1e-15,
@@ -237,7 +237,7 @@ def test_a_full_disk_ends_in_one_line_and_a_folder_that_resumes(results, undistu
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         experiment = rl.Experiment(file="full.py", question="When?", sweeps={{"a": SWEEP}},
                                    report=lambda results: ())
-        status = rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "lockstep",
+        status = rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "numpy",
                                       "--results", sys.argv[1]])
         sys.exit(status)
     """
@@ -259,7 +259,7 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_taken_over(
     results, undisturbed, capsys
 ):
     waiting = """
-        from relulab.locking import locked
+        from relulab.sweeps.locking import locked
         with locked(results.folder):
             print("locked", flush=True)
             sys.stdin.read()
@@ -430,7 +430,7 @@ RECORDED = rl.Experiment(
 @pytest.mark.parametrize("what", ["records/numbers.parquet", "data/a.parquet"])
 @pytest.mark.parametrize("damage", ["flipped", "short", "empty", "missing"])
 def test_a_damaged_record_is_named_in_one_line_and_made_again(results, capsys, what, damage):
-    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    options = ["--results", str(results.folder), "--engine", "numpy"]
     assert rl.main(RECORDED, options) == 0
     file = results.folder / what
     content = file.read_bytes()
@@ -462,7 +462,7 @@ def test_records_come_first_so_figures_can_be_drawn_while_a_sweep_runs(results, 
     names = [name for name in SWEEP.__dataclass_fields__ if name != "_values"]
     sweep = Asking(**{name: getattr(RECORDED.sweeps["a"], name) for name in names})
     made = {"numbers": lambda: RECORDED.records["numbers"](None)}
-    run_sweeps({"a": sweep}, results, shard_size=100, engine="lockstep", records=made,
+    run_sweeps({"a": sweep}, results, shard_size=100, engine="numpy", records=made,
                progress=False)  # fmt: skip
     assert asked == [0, 0]
     assert "200 runs are not finished" in capsys.readouterr().out
@@ -473,7 +473,7 @@ def test_if_all_shards_fail_their_reason_is_told(results, capsys, monkeypatch):
         raise RuntimeError("the third\x1b[31m law")
 
     monkeypatch.setattr(rl.Sweep, "train", fails)
-    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    options = ["--results", str(results.folder), "--engine", "numpy"]
     assert rl.main(RECORDED, options) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: 1 of 1 shard failed, the first with RuntimeError: the third")
@@ -486,7 +486,7 @@ def test_if_all_shards_fail_their_reason_is_told(results, capsys, monkeypatch):
 @pytest.mark.parametrize("place", ["runs", "runs/a", "records", "data", "manifest.json", ".lock",
                                    ".owner.json"])  # fmt: skip
 def test_links_that_lead_elsewhere_are_refused(results, tmp_path, place, capsys):
-    options = ["--results", str(results.folder), "--engine", "lockstep"]
+    options = ["--results", str(results.folder), "--engine", "numpy"]
     assert rl.main(RECORDED, options) == 0
     elsewhere = tmp_path / "larger disk"
     link = results.folder / place
@@ -547,7 +547,7 @@ def test_a_folder_that_goes_away_is_told_in_one_line_and_does_not_come_back(
 ):
     code = f"""
     import shutil
-    from relulab import planning
+    from relulab.sweeps import planning
     class Losing(rl.Sweep):
         def train(self, start, stop, engine):
             if start == 1200:
@@ -561,7 +561,7 @@ def test_a_folder_that_goes_away_is_told_in_one_line_and_does_not_come_back(
     planning.shards = lambda start, stop, *_: planned(start, stop, 400)
     experiment = rl.Experiment(file="lost.py", question="Where?", sweeps={{"a": losing}},
                                report=lambda results: ())
-    sys.exit(rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "lockstep",
+    sys.exit(rl.main(experiment, ["--jobs", "{n_jobs}", "--engine", "numpy",
                                   "--results", sys.argv[1]]))
     """
     process = child(code, results.folder)
@@ -597,14 +597,14 @@ def test_a_disk_that_stays_full_is_told_in_one_line(results, undisturbed):
                     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
                 return runs
         Filling.__module__ = "__main__"
-        from relulab import planning
+        from relulab.sweeps import planning
         filling = Filling(**{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
                              if name != "_values"})
         planned = planning.shards
         planning.shards = lambda start, stop, *_: planned(start, stop, 400)
         experiment = rl.Experiment(file="full.py", question="When?", sweeps={"a": filling},
                                    report=lambda results: ())
-        sys.exit(rl.main(experiment, ["--jobs", "1", "--engine", "lockstep",
+        sys.exit(rl.main(experiment, ["--jobs", "1", "--engine", "numpy",
                                       "--results", sys.argv[1]]))
     """
     process = child(full, results.folder)
@@ -627,7 +627,7 @@ def test_interrupts_that_follow_the_first_change_nothing(results, undisturbed, n
     """They arrive within all that the first one leads to: writing, cleaning up, telling."""
     code = f"""
     from pathlib import Path
-    from relulab import planning, writing
+    from relulab.sweeps import planning, writing
 
     begun = Path(sys.argv[1] + ".interrupted")
     parent = os.getpid()
@@ -659,7 +659,7 @@ def test_interrupts_that_follow_the_first_change_nothing(results, undisturbed, n
     experiment = rl.Experiment(file="again.py", question="When?", sweeps={{"a": sweep}},
                                report=lambda results: ())
     folder = sys.argv[1]
-    sys.argv[1:] = ["--jobs", "{n_jobs}", "--engine", "lockstep", "--results", folder]
+    sys.argv[1:] = ["--jobs", "{n_jobs}", "--engine", "numpy", "--results", folder]
     sys.exit(rl.main(experiment))
     """
     process = child(code, results.folder)

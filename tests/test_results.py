@@ -16,10 +16,10 @@ import pytest
 
 import relulab as rl
 from relulab import statistics
-from relulab.execution import run_sweeps
-from relulab.names import slug
-from relulab.parquet import write_table
-from relulab.schema import COLUMNS
+from relulab.sweeps.execution import run_sweeps
+from relulab.sweeps.names import slug
+from relulab.sweeps.parquet import write_table
+from relulab.sweeps.schema import COLUMNS
 
 POINT = rl.TrainingSet.point(1, 3)
 THREE = rl.TrainingSet([-1.0, 0.5, 2.0], [2.0, -1.0, 3.0])
@@ -59,7 +59,7 @@ def expected_of(sweeps):
     """Return what any reader must find: all runs, in the columns of all sweeps, from memory."""
     frames = []
     for name, sweep in sorted(sweeps.items()):
-        runs = sweep.run(engine="lockstep")
+        runs = sweep.run(engine="numpy")
         frames.append(
             {"sweep": np.full(len(runs), name, object)}
             | {column: runs[column].to_numpy(object, na_value=None) if runs[column].dtype == "Int64"
@@ -140,7 +140,7 @@ def test_every_reader_finds_every_column_and_every_bit(results, mix):
     # Under names whose order, in folders too, is another one each time.
     names = np.random.default_rng(len(mix)).permutation(["z", "a", "M/m", "5", "é"])
     sweeps = {str(n): KINDS[kind] for n, kind in zip(names, mix, strict=False)}
-    assert run_sweeps(sweeps, results, shard_size=4, engine="lockstep", progress=False) == 0
+    assert run_sweeps(sweeps, results, shard_size=4, engine="numpy", progress=False) == 0
     for reader in READERS:
         assert_read(results, sweeps, reader)
     schemas = [pq.read_schema(file) for file in results.part_files()]
@@ -315,16 +315,16 @@ GROWN = {"a": KINDS["one sample"], "b": KINDS["three samples"]}
 def test_a_folder_grows_by_sweeps_that_have_other_columns(results, capsys):
     """Also where the new columns make those that are there wider: nothing is trained again."""
     first = {"f": KINDS["float32"]}
-    run_sweeps(first, results, shard_size=5, engine="lockstep", progress=False)
+    run_sweeps(first, results, shard_size=5, engine="numpy", progress=False)
     assert results.load()["w"].dtype == np.float32
     seconds = [shard.seconds for shard in results.manifest().sweeps["f"].shards]
     sweeps = {"a": KINDS["one sample"], "l": KINDS["layers"], **first}
-    run_sweeps(sweeps, results, shard_size=4, engine="lockstep", progress=False)
+    run_sweeps(sweeps, results, shard_size=4, engine="numpy", progress=False)
     assert [shard.seconds for shard in results.manifest().sweeps["f"].shards] == seconds
     for reader in READERS:
         assert_read(results, sweeps, reader)
     assert capsys.readouterr().err == ""
-    run_sweeps(first, results, engine="lockstep", progress=False)
+    run_sweeps(first, results, engine="numpy", progress=False)
     said = capsys.readouterr().err
     assert "also has the sweep 'a', which is not asked for; it is kept and used" in said
     assert_read(results, sweeps, "pandas")
@@ -333,7 +333,7 @@ def test_a_folder_grows_by_sweeps_that_have_other_columns(results, capsys):
 def test_killed_while_columns_grow_it_resumes(results, monkeypatch):
     """A part of the old columns beside one of the new ones is read rightly, and mended."""
     first = {"f": KINDS["float32"]}
-    run_sweeps(first, results, shard_size=5, engine="lockstep", progress=False)
+    run_sweeps(first, results, shard_size=5, engine="numpy", progress=False)
     sweeps = {"a": KINDS["one sample"], **first}
     written = []
 
@@ -344,15 +344,15 @@ def test_killed_while_columns_grow_it_resumes(results, monkeypatch):
             written.append(file)
         write_table(folder, file, *rest)
 
-    monkeypatch.setattr("relulab.writing.write_table", killed)
+    monkeypatch.setattr("relulab.sweeps.writing.write_table", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_sweeps(sweeps, results, engine="lockstep", progress=False)
+        run_sweeps(sweeps, results, engine="numpy", progress=False)
     monkeypatch.undo()
     loaded = results.load(sweep="f")
-    expected = first["f"].run(engine="lockstep")
+    expected = first["f"].run(engine="numpy")
     for name in expected:
         assert bits(loaded[name].astype(object)) == bits(expected[name].astype(object)), name
-    run_sweeps(sweeps, results, engine="lockstep", progress=False)
+    run_sweeps(sweeps, results, engine="numpy", progress=False)
     for reader in READERS:
         assert_read(results, sweeps, reader)
 
@@ -384,12 +384,12 @@ def test_fewer_draws_than_planned_train_no_more_than_is_asked_for(results, monke
     monkeypatch.setattr(rl.Sweep, "train", stopping)
     stop_at = 8
     with pytest.raises(KeyboardInterrupt):
-        run_sweeps({"a": many}, results, shard_size=8, engine="lockstep", progress=False)
+        run_sweeps({"a": many}, results, shard_size=8, engine="numpy", progress=False)
     stop_at = 0
-    run_sweeps({"a": few}, results, engine="lockstep", progress=False)
+    run_sweeps({"a": few}, results, engine="numpy", progress=False)
     assert trained == [0, 8, 16]
     assert results.n_missing() == 80 - 24
-    run_sweeps({"a": many}, results, engine="lockstep", progress=False)
+    run_sweeps({"a": many}, results, engine="numpy", progress=False)
     assert_read(results, {"a": many}, "pandas")
 
 
@@ -413,7 +413,7 @@ def test_sweeps_that_were_planned_apart_are_paired_run_by_run(results):
 
 def test_more_shards_than_a_folder_holds_are_refused_when_it_grows_too(results, monkeypatch):
     run_sweeps({"a": KINDS["one sample"]}, results, shard_size=2, progress=False)
-    monkeypatch.setattr("relulab.sweep.MOST_SHARDS", 9)
+    monkeypatch.setattr("relulab.sweeps.sweep.MOST_SHARDS", 9)
     with pytest.raises(rl.InputError, match="at most 9 shards, got 6 runs in shards of 2 beside 7"):
         run_sweeps({"a": replace(KINDS["one sample"], draws=10)}, results, shard_size=2,
                    progress=False)  # fmt: skip
@@ -469,9 +469,9 @@ def test_parts_that_are_not_asked_for_fit_the_columns_too(results):
     """A sweep that is kept, and draws beyond those that are asked for."""
     narrow = KINDS["float32"]
     many = replace(KINDS["hidden"], draws=9)
-    run_sweeps({"a": narrow, "c": many}, results, shard_size=3, engine="lockstep", progress=False)
+    run_sweeps({"a": narrow, "c": many}, results, shard_size=3, engine="numpy", progress=False)
     few = {"c": replace(many, draws=3), "z": KINDS["one sample"]}
-    run_sweeps(few, results, shard_size=3, engine="lockstep", progress=False)
+    run_sweeps(few, results, shard_size=3, engine="numpy", progress=False)
     for reader in READERS:
         assert_read(results, {"a": narrow, "c": many, "z": KINDS["one sample"]}, reader)
     assert results.n_unfitted(results.manifest()) == 0
@@ -588,7 +588,7 @@ def test_restart_deletes_our_own_damaged_parts(results, damaged):
 
 
 def test_a_folder_that_changes_while_it_is_read_is_not_called_damaged(results):
-    run_sweeps({"f": KINDS["float32"]}, results, shard_size=3, engine="lockstep", progress=False)
+    run_sweeps({"f": KINDS["float32"]}, results, shard_size=3, engine="numpy", progress=False)
     frames = results.frames()
     next(frames)
     run_sweeps({"f": KINDS["float32"], "z": KINDS["one sample"]}, results, progress=False)

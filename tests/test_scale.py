@@ -49,9 +49,9 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("engine", ["compiled", "lockstep"])
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
 def test_many_runs_stay_within_a_small_memory(tmp_path, pytestconfig, engine):
-    if engine == "compiled":
+    if engine == "numba":
         pytest.importorskip("numba", reason="Numba (extra fast) missing")
     n_runs = pytestconfig.getoption("runs")
     script = tmp_path / "many.py"

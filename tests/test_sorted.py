@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from test_engines import both, mixture, needs_numba
 
 import relulab as rl
-from relulab.double_double import DoubleDouble, two_product, two_sum
-from relulab.engines import sorted_sums
-from relulab.engines.contract import Problem
-from relulab.engines.lockstep import Lanes
-from relulab.settings import DIRECT_UP_TO, StoppingRule
-from relulab.splits import Splits
+from relulab.model.double_double import DoubleDouble, two_product, two_sum
+from relulab.model.splits import Splits
+from relulab.training import sorted_sums
+from relulab.training.numpy_engine import Lanes
+from relulab.training.options import DIRECT_UP_TO, TrainingOptions
+from relulab.training.specification import Problem
 
 EPS = 2.0**-52
 LETTERS = ("gw", "gb", "gv", "gc", "loss")
@@ -30,7 +30,12 @@ def noisy(n, seed=0, noise=0.1):
     return rl.TrainingSet(x, np.maximum(x, 0) + noise * rng.standard_normal(n))
 
 
-def totals(networks, x, target, gradient, dtype="float64"):
+def tables_of(x, target):
+    x = np.asarray(x)
+    return sorted_sums.tables(rl.TrainingSet(x, target), x.dtype)
+
+
+def totals(networks, x, target, summation, dtype="float64"):
     """Return gw, gb, gv, gc, loss of every network by an engine, shape (5, n_nets)."""
     x, target = np.array(x, dtype), np.array(target, dtype)
     parameters = networks.stack().astype(dtype)
@@ -40,9 +45,9 @@ def totals(networks, x, target, gradient, dtype="float64"):
         trained=(True, True, True, True),
         x=x,
         target=target,
-        sums=sorted_sums.tables(x, target) if gradient == "sorted" else None,
+        sums=tables_of(x, target) if summation == "sorted" else None,
         batches=None,
-        stopping=StoppingRule(),
+        options=TrainingOptions(learning_rate=0.0),
     )
     with np.errstate(all="ignore"):
         lanes = Lanes(problem, len(networks))
@@ -230,7 +235,7 @@ def test_x_whose_squares_vanish(dtype, size):
         by_tables, refusal = totals(networks, x, target, "sorted", dtype), ""
     except rl.InputError as error:
         by_tables, refusal = direct, str(error)
-    assert not refusal or refusal.startswith("gradient: ")
+    assert not refusal or refusal.startswith("summation: ")
     np.testing.assert_allclose(by_tables[1:], direct[1:], rtol=1e-4)
 
 
@@ -301,7 +306,7 @@ def test_training_down_to_a_loss_of_zero():
     data = rl.TrainingSet(x, np.maximum(x, 0))
     start = rl.Networks([0.9, 1.2, 0.7], [0.05, -0.1, 0.02], [1.1, 0.8, 1.2], [-0.02, 0.1, 0.0])
     trained = rl.train(
-        start, data, 1.0, max_steps=20_000, gradient_tolerance=1e-14, gradient="sorted"
+        start, data, 1.0, max_steps=20_000, gradient_tolerance=1e-14, summation="sorted"
     )
     assert list(trained.outcome) == ["converged"] * 3
     assert (trained.loss >= 0).all()
@@ -346,7 +351,7 @@ def hinges(draw, most=12):
 @given(hinges())
 def test_splits_are_those_of_a_scan(drawn):
     x, networks = drawn
-    sums = sorted_sums.SortedSums.of(np.array(x), np.zeros(len(x)))
+    sums = tables_of(np.array(x), np.zeros(len(x)))
     w, b = np.array(networks).T
     with np.errstate(all="ignore"):
         found = sorted_sums.find_splits(sums, w, b)
@@ -363,7 +368,7 @@ def test_hinges_at_samples_in_both_engines(drawn, seed):
     w, b = np.array(networks).T
     start = rl.Networks(w, b, *rng.standard_normal((2, w.size)))
     for max_steps in (0, 60):
-        both(start, data, 0.01, max_steps=max_steps, gradient="sorted")
+        both(start, data, 0.01, max_steps=max_steps, summation="sorted")
 
 
 @pytest.mark.slow
@@ -372,7 +377,7 @@ def test_hinges_at_samples_in_both_engines(drawn, seed):
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 17, 1000])
 def test_any_number_of_samples(n, dtype):
     networks, rate = mixture(300, 1e-2, 3.0)
-    trained = both(networks, noisy(n), rate, max_steps=120, gradient="sorted", dtype=dtype)
+    trained = both(networks, noisy(n), rate, max_steps=120, summation="sorted", dtype=dtype)
     assert len(set(trained.unit)) > 1
 
 
@@ -380,7 +385,7 @@ def test_any_number_of_samples(n, dtype):
 @pytest.mark.parametrize("freeze", [("c",), ("w", "b"), ("v",), ("b", "c"), ("w", "b", "v", "c")])
 def test_frozen_parameters(freeze):
     networks, rate = mixture(300, 1e-2, 3.0)
-    trained = both(networks, noisy(60), rate, max_steps=150, freeze=freeze, gradient="sorted")
+    trained = both(networks, noisy(60), rate, max_steps=150, freeze=freeze, summation="sorted")
     for name in "wbvc":
         same = getattr(trained.networks, name) == getattr(networks, name)
         assert same.all() == (name in freeze)
@@ -397,14 +402,14 @@ def test_clustered_x(outliers, dtype):
     w, v, c = rng.standard_normal((3, 300))
     start = rl.Networks(w, -w * rng.choice(x, 300) * rng.choice([1, 1.001, 0.999], 300), v, c)
     rate = np.exp(rng.uniform(np.log(1e-9), np.log(1e-2), 300))
-    both(start, data, rate, max_steps=100, gradient="sorted", dtype=dtype)
+    both(start, data, rate, max_steps=100, summation="sorted", dtype=dtype)
 
 
 @needs_numba
 @pytest.mark.parametrize("max_steps", [0, 1, 47, 48, 49, 95, 96, 97])
 def test_max_steps_at_the_edges_of_bursts(max_steps):
     networks, rate = mixture(300)
-    trained = both(networks, noisy(50), rate, max_steps=max_steps, gradient="sorted")
+    trained = both(networks, noisy(50), rate, max_steps=max_steps, summation="sorted")
     assert trained.steps_taken.max() == max_steps
 
 
@@ -412,7 +417,7 @@ def test_max_steps_at_the_edges_of_bursts(max_steps):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_rates_at_which_training_diverges(dtype):
     networks, rate = mixture(400, 1.0, 100.0)
-    trained = both(networks, noisy(50), rate, max_steps=300, gradient="sorted", dtype=dtype)
+    trained = both(networks, noisy(50), rate, max_steps=300, summation="sorted", dtype=dtype)
     assert 20 < (trained.outcome == "diverged").sum() < 400
 
 
@@ -422,7 +427,7 @@ def test_rates_at_which_training_diverges(dtype):
 def test_tolerance_and_divergence_loss(tolerance, divergence_loss):
     networks, rate = mixture(400, 0.1, 3.0)
     both(
-        networks, noisy(40), rate, max_steps=200, gradient="sorted",
+        networks, noisy(40), rate, max_steps=200, summation="sorted",
         gradient_tolerance=tolerance, divergence_loss=divergence_loss,
     )  # fmt: skip
 
@@ -431,7 +436,7 @@ def test_tolerance_and_divergence_loss(tolerance, divergence_loss):
 def test_weights_that_change_their_sign():
     rng = np.random.default_rng(4)
     w, (b, v, c) = 1e-2 * rng.standard_normal(400), rng.standard_normal((3, 400))
-    trained = both(rl.Networks(w, b, v, c), noisy(100), 0.3, max_steps=200, gradient="sorted")
+    trained = both(rl.Networks(w, b, v, c), noisy(100), 0.3, max_steps=200, summation="sorted")
     alive = trained.death_step < 0
     assert ((trained.networks.w > 0) != (w > 0))[alive].sum() > 20
 
@@ -444,7 +449,7 @@ def test_the_order_of_the_samples_changes_no_bit(order):
     i = np.argsort(data.x)
     i = {"ascending": i, "descending": i[::-1], "shuffled": np.roll(i, 13)}[order]
     other = rl.TrainingSet(data.x[i], data.target[i])
-    trained = [both(networks, d, rate, max_steps=100, gradient="sorted") for d in (data, other)]
+    trained = [both(networks, d, rate, max_steps=100, summation="sorted") for d in (data, other)]
     pd.testing.assert_frame_equal(*(t.to_frame() for t in trained), check_exact=True)
 
 
@@ -452,7 +457,7 @@ def test_networks_end_where_direct_sums_end_them():
     # Rates below the edge of stability, where no rounding grows, and as many steps for both.
     networks, rate = mixture(400, 0.01, 0.2, seed=9)
     one, two = (
-        rl.train(networks, noisy(50), rate, max_steps=1000, gradient_tolerance=0.0, gradient=g)
+        rl.train(networks, noisy(50), rate, max_steps=1000, gradient_tolerance=0.0, summation=g)
         for g in ("sorted", "direct")
     )
     np.testing.assert_array_equal(one.steps_taken, two.steps_taken)
@@ -470,7 +475,7 @@ def test_networks_end_where_direct_sums_end_them():
 def test_labels_are_those_of_direct_sums():
     networks, rate = mixture(400, 0.01, 3.0)
     one, two = (
-        rl.train(networks, noisy(50), rate, max_steps=400, gradient_tolerance=1e-3, gradient=g)
+        rl.train(networks, noisy(50), rate, max_steps=400, gradient_tolerance=1e-3, summation=g)
         for g in ("sorted", "direct")
     )
     assert (one.outcome == two.outcome).mean() > 0.98
@@ -482,7 +487,7 @@ def test_labels_are_those_of_direct_sums():
 def test_auto(n, same):
     networks, rate = mixture(50)
     frames = {
-        g: rl.train(networks, noisy(n), rate, max_steps=50, gradient=g).to_frame()
+        g: rl.train(networks, noisy(n), rate, max_steps=50, summation=g).to_frame()
         for g in ("auto", "direct", "sorted")
     }
     assert not frames["direct"].equals(frames["sorted"])
@@ -495,12 +500,12 @@ def test_direct_up_to_sixteen():
     assert DIRECT_UP_TO == 16
 
 
-@pytest.mark.parametrize("gradient", ["auto", "direct", "sorted"])
+@pytest.mark.parametrize("summation", ["auto", "direct", "sorted"])
 @pytest.mark.parametrize("n", [16, 17])
-def test_a_sweep_tells_how_it_sums(gradient, n):
-    sweep = rl.Sweep(data=noisy(n), w=[0.1, 0.2], learning_rate=0.1, gradient=gradient)
+def test_a_sweep_tells_how_it_sums(summation, n):
+    sweep = rl.Sweep(data=noisy(n), w=[0.1, 0.2], learning_rate=0.1, summation=summation)
     auto = "direct" if n == 16 else "sorted"
-    assert sweep.specification()["gradient"] == (auto if gradient == "auto" else gradient)
+    assert sweep.specification()["gradient"] == (auto if summation == "auto" else summation)
 
 
 @pytest.mark.parametrize(
@@ -515,19 +520,19 @@ def test_a_sweep_tells_how_it_sums(gradient, n):
 def test_sums_of_squares_beyond_the_range(x, target, dtype):
     data = rl.TrainingSet(x, target)
     with pytest.raises(rl.InputError) as raised:
-        rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, gradient="sorted", dtype=dtype)
+        rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, summation="sorted", dtype=dtype)
     message = str(raised.value)
-    assert message.startswith("gradient: expected 'direct'")
+    assert message.startswith("summation: expected 'direct'")
     assert dtype in message
     assert "\n" not in message
-    rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, gradient="direct", dtype=dtype)
+    rl.train(rl.Networks(1, 0, 1, 0), data, 0.1, summation="direct", dtype=dtype)
 
 
 def test_a_loss_beyond_the_range_is_not_zero():
     data = rl.TrainingSet([1.0, 1.0], [1e200, -1e200])
-    assert rl.train(rl.Networks(0, 0, 0, 0), data, 0.1, gradient="direct").loss[0] == np.inf
+    assert rl.train(rl.Networks(0, 0, 0, 0), data, 0.1, summation="direct").loss[0] == np.inf
     try:
-        loss = rl.train(rl.Networks(0, 0, 0, 0), data, 0.1, gradient="sorted").loss[0]
+        loss = rl.train(rl.Networks(0, 0, 0, 0), data, 0.1, summation="sorted").loss[0]
     except rl.InputError:
         return
     assert not loss < 1e300
@@ -535,7 +540,7 @@ def test_a_loss_beyond_the_range_is_not_zero():
 
 def test_auto_refuses_what_sorted_refuses():
     x = np.append(np.linspace(-1, 1, DIRECT_UP_TO), 1e200)
-    with pytest.raises(rl.InputError, match=r"\Agradient: expected 'direct'.*\Z"):
+    with pytest.raises(rl.InputError, match=r"\Asummation: expected 'direct'.*\Z"):
         rl.train(rl.Networks(1, 0, 1, 0), rl.TrainingSet(x, x * 0), 0.1)
 
 
@@ -651,20 +656,20 @@ def test_hinges_among_samples_of_which_no_guess_is_near(dtype):
     x = np.concatenate([np.linspace(-1, 1, 500), [-1e3, 1e3]])
     networks, rates = mixture(300, 1e-7, 1e-5)
     trained = both(
-        networks, rl.TrainingSet(x, np.abs(x) ** 0.1), rates, gradient="sorted", max_steps=60,
+        networks, rl.TrainingSet(x, np.abs(x) ** 0.1), rates, summation="sorted", max_steps=60,
         dtype=dtype, divergence_loss=1e20,
     )  # fmt: skip
     hinges = -trained.networks.b / trained.networks.w
     assert np.mean(np.abs(hinges) < 1) > 0.2  # that is where they are
 
 
-@pytest.mark.parametrize("engine", ["lockstep", pytest.param("compiled", marks=needs_numba)])
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=needs_numba)])
 def test_a_slope_beyond_the_range_of_samples_at_one_point(engine):
     # v*w overflows, but no prediction does: the samples that fire have one x, and so no slope.
     data = rl.TrainingSet([0.0, 0.0], [1.0, 3.0])
     network = rl.Networks(w=1e160, b=1e-320, v=1e160, c=1.5)
-    for gradient in ("direct", "sorted"):
-        trained = rl.train(network, data, 0.0, max_steps=100, gradient=gradient, engine=engine)
+    for summation in ("direct", "sorted"):
+        trained = rl.train(network, data, 0.0, max_steps=100, summation=summation, engine=engine)
         assert trained.outcome[0] == "unfinished"
         assert trained.loss[0] == 0.625
 
@@ -680,4 +685,4 @@ def test_hinges_among_samples_that_rounding_cannot_tell_apart():
     data = rl.TrainingSet(x, rng.standard_normal(x.size))
     # No step, so that they stay there, and steps, for the search in a burst.
     for rate, max_steps in ((0.0, 0), (1e-30, 100)):
-        both(networks, data, rate, gradient="sorted", max_steps=max_steps)
+        both(networks, data, rate, summation="sorted", max_steps=max_steps)

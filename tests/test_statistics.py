@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from relulab import statistics
-from relulab.outcome import OUTCOMES, UNITS
-from relulab.statistics import (
+from relulab.analysis.statistics import (
     outcome_rates,
     steps_to_converge,
     summary,
     survival,
     wilson_interval,
 )
+from relulab.model.outcome import OUTCOMES, UNITS
 
 
 @pytest.fixture(scope="module")

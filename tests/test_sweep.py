@@ -221,7 +221,7 @@ def test_a_joblib_backend_may_give_all_results_at_once():
 
     joblib.register_parallel_backend("all at once", AllAtOnce)
     with joblib.parallel_config(backend="all at once"):
-        there = small_sweep().run(n_jobs=2, shard_size=100, engine="lockstep")
+        there = small_sweep().run(n_jobs=2, shard_size=100, engine="numpy")
     pd.testing.assert_frame_equal(there, small_sweep().run(), check_exact=True)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from relulab import tables
-from relulab.outcome import OUTCOMES
+from relulab.model.outcome import OUTCOMES
 
 
 def a_table():

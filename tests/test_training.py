@@ -20,10 +20,10 @@ PARAMETERS = ("w", "b", "v", "c")
 
 
 COMPILED = pytest.param(
-    "compiled",
+    "numba",
     marks=pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extra fast) is missing"),
 )
-both_engines = pytest.mark.parametrize("engine", ["lockstep", COMPILED])
+both_engines = pytest.mark.parametrize("engine", ["numpy", COMPILED])
 
 
 def random_networks(n, seed=0, scale=1.0):
@@ -192,10 +192,10 @@ def test_alone_or_among_many(engine):
 @pytest.mark.slow
 def test_any_window_of_lanes_gives_the_same_bits(monkeypatch):
     networks, rate = random_networks(200), rates(200, 0.003, 3)
-    whole = rl.train(networks, SEVERAL, rate, max_steps=500, engine="lockstep")
+    whole = rl.train(networks, SEVERAL, rate, max_steps=500, engine="numpy")
     for window in (1, 3, 64):
-        monkeypatch.setattr("relulab.engines.lockstep.WINDOW", window)
-        same_columns(rl.train(networks, SEVERAL, rate, max_steps=500, engine="lockstep"), whole)
+        monkeypatch.setattr("relulab.training.numpy_engine.WINDOW", window)
+        same_columns(rl.train(networks, SEVERAL, rate, max_steps=500, engine="numpy"), whole)
 
 
 @both_engines

@@ -1,109 +1,52 @@
-"""relulab: what gradient descent does to a one-node ReLU network, from every start."""
+"""relulab: what gradient descent does to a one-node ReLU network, from every start.
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+The network is y = v*relu(w*x + b) + c, and the loss is the mean of 0.5*(y - target)**2.
 
-if TYPE_CHECKING:
-    from relulab import figures, statistics, tables, theory
-    from relulab.curvature import sharpness
-    from relulab.data import Scale, TrainingSet
-    from relulab.experiment import Experiment, Report, main
-    from relulab.initialization import (
-        SCHEMES,
-        LogUniform,
-        Normal,
-        Uniform,
-        glorot_normal,
-        glorot_uniform,
-        he_normal,
-        he_uniform,
-        lecun_normal,
-        scheme,
-        standard_normal,
-        torch_default,
-    )
-    from relulab.least_squares import BestFit, best_fit
-    from relulab.network import Networks
-    from relulab.outcome import Outcome, Unit
-    from relulab.relabeling import relabel
-    from relulab.results import Results
-    from relulab.sweep import Sweep
-    from relulab.training import Trained, trace, train
-    from relulab.validation import InputError
+Train networks
 
-# Where each public name lives. Names are imported when first used, so that figures are drawn from
-# files without loading an engine, and ``import relulab`` is light.
-_HOMES = {
-    "curvature": ("sharpness",),
-    "least_squares": ("BestFit", "best_fit"),
-    "data": ("Scale", "TrainingSet"),
-    "experiment": ("Experiment", "Report", "main"),
-    "initialization": (
-        "SCHEMES",
-        "LogUniform",
-        "Normal",
-        "Uniform",
-        "glorot_normal",
-        "glorot_uniform",
-        "he_normal",
-        "he_uniform",
-        "lecun_normal",
-        "scheme",
-        "standard_normal",
-        "torch_default",
-    ),
-    "network": ("Networks",),
-    "outcome": ("Outcome", "Unit"),
-    "relabeling": ("relabel",),
-    "results": ("Results",),
-    "sweep": ("Sweep",),
-    "training": ("Trained", "trace", "train"),
-    "validation": ("InputError",),
-}
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("figures", "statistics", "tables", "theory")
+- ``train``: train many networks at once, and label where each of them ends.
+- ``trace``: the history of networks, step by step.
+- ``Sweep``: the runs of a grid of starts and learning rates, made lazily, up to billions.
+- ``Networks``: the parameters w, b, v, c of many networks.
+- ``Trained``: what ``train`` returns.
+- ``TrainingSet``: the samples: a point, a function, two columns of a table or of a CSV file.
+- ``Scale``: the units of a training set.
+- ``Outcome``: how training ended: converged, diverged, oscillating, unfinished.
+- ``Unit``: what became of the unit: alive, born_dead, died.
+- ``InputError``: what is raised where an argument is wrong.
 
-__all__ = [
-    "SCHEMES",
-    "BestFit",
-    "Experiment",
-    "InputError",
-    "LogUniform",
-    "Networks",
-    "Normal",
-    "Outcome",
-    "Report",
-    "Results",
-    "Scale",
-    "Sweep",
-    "Trained",
-    "TrainingSet",
-    "Uniform",
-    "Unit",
-    "best_fit",
-    "figures",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "main",
-    "relabel",
-    "scheme",
-    "sharpness",
-    "standard_normal",
-    "statistics",
-    "tables",
-    "theory",
-    "torch_default",
-    "trace",
-    "train",
-]
+Draw starts at random
 
+- ``Normal``, ``Uniform``, ``LogUniform``: distributions of one parameter.
+- ``scheme``: a named initialization scheme; ``SCHEMES`` has all of them, ``Scheme`` is their type.
+- ``he_normal``, ``he_uniform``, ``glorot_normal``, ``glorot_uniform``, ``lecun_normal``,
+  ``torch_default``, ``standard_normal``: the schemes.
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"relulab.{name}")
-    if name in _MODULE_OF:
-        return getattr(import_module(f"relulab.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'relulab' has no attribute {name!r}")
+Look at runs
+
+- ``statistics``: rates with intervals, survival, steps to converge.
+- ``relabel``: the outcomes under another gradient tolerance.
+- ``tables``: tables as text, Markdown, CSV.
+- ``figures``: tables as figures.
+
+Compare with theory
+
+- ``theory``: closed forms.
+- ``best_fit``: the network of the smallest loss, a ``BestFit``.
+- ``sharpness``: the largest eigenvalue of the Hessian of the loss.
+
+Run experiments
+
+- ``Experiment``: one question, the sweeps that answer it, how the answer is shown.
+- ``main``: an experiment's command line.
+- ``Results``: the results folder of an experiment, to read.
+- ``Report``: what an experiment's report yields.
+"""
+
+import lazy_loader
+
+# Names are imported when first used, so that figures are drawn from files without loading an
+# engine, and ``import relulab`` is light. __init__.pyi says which there are and where they live.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = "0.1.0"

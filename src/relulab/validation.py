@@ -142,8 +142,10 @@ def non_negative_array(name: str, value: object) -> Float64Array:
     return array
 
 
-def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
-    """Return a float; refuse what is not a finite number greater than ``above``."""
+def finite_number(
+    name: str, value: object, *, above: float = -np.inf, at_least: float = -np.inf
+) -> float:
+    """Return a float; refuse what is not a finite number within the bounds."""
     if isinstance(value, bool) or not _is_number(value):
         raise InputError(f"{name}: expected a number, got {shown(value)}")
     try:
@@ -153,6 +155,8 @@ def finite_number(name: str, value: object, *, above: float = -np.inf) -> float:
     if not (np.isfinite(number) and number > above):
         limit = "" if above == -np.inf else f" > {above:g}"
         raise InputError(f"{name}: expected a finite number{limit}, got {number}")
+    if number < at_least:
+        raise InputError(f"{name}: expected a number >= {at_least:g}, got {number}")
     return number
 
 
@@ -188,6 +192,12 @@ def in_dtype(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     if not np.isfinite(result).all():
         raise InputError(f"{name}: expected values within the range of {dtype}, got larger ones")
     return result
+
+
+def set_fields(instance: object, **values: object) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def instance_of(name: str, value: object, kind: type) -> None:

@@ -4,15 +4,12 @@ Without ``ax`` a figure of relulab's style is made; a given one keeps the style 
 ``plt.style.use("relulab.figures.relulab")`` sets the style for everything.
 """
 
-import relulab.environment  # noqa: F401 (the first to import Matplotlib)
+import relulab.figures.backend  # noqa: F401 (the first to import Matplotlib)
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
+from relulab.figures.fractions import bars, fate_bars, optimum_bars, optimum_shares, outcome_shares
 from relulab.figures.legends import legend_of
 from relulab.figures.maps import outcome_map, steps_map, transitions
-from relulab.figures.marks import mark_curve, mark_level, mark_position, mark_region, mark_share
-from relulab.figures.shares import bars, fate_bars, optimum_bars, optimum_shares, outcome_shares
-from relulab.figures.style import FORMATS, outer_labels, panels, save, style
-from relulab.figures.traces import fits, loss_curves, parameter_curves, trajectories
-from relulab.figures.words import (
+from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
     OPTIMUM_COLORS,
@@ -20,6 +17,15 @@ from relulab.figures.words import (
     SYMBOLS,
     fate_label,
 )
+from relulab.figures.style import FORMATS, outer_labels, panels, save, style
+from relulab.figures.theory_marks import (
+    mark_curve,
+    mark_level,
+    mark_position,
+    mark_region,
+    mark_share,
+)
+from relulab.figures.traces import fits, loss_curves, parameter_curves, trajectories
 
 __all__ = [
     "FATES",
@@ -57,3 +63,7 @@ __all__ = [
     "trajectories",
     "transitions",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.palette import columns_of, groups_of, symbol
 from relulab.figures.style import (
     drawn_in_style,
     new_axes,
@@ -16,7 +17,6 @@ from relulab.figures.style import (
     require_finite,
     with_numbers,
 )
-from relulab.figures.words import columns_of, groups_of, symbol
 from relulab.validation import InputError, shown
 
 # Lines that lie on each other are told apart by their markers.

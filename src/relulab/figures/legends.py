@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
+from relulab.figures.palette import FATES, OPTIMUM_LABELS, cut, drawable, fate_label, fitting
 from relulab.figures.style import root_of
-from relulab.figures.words import FATES, OPTIMUM_LABELS, cut, drawable, fate_label, fitting
 from relulab.validation import Float64Array
 
 # Fates and optima are told in the order of their stacks, whichever panel shows them first.

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, patches
+from relulab.figures.palette import FATE_COLORS, fate_label, name_of, symbol, text_color, wrapped
 from relulab.figures.style import (
     LARGEST,
     WIDTH,
@@ -18,8 +19,7 @@ from relulab.figures.style import (
     require_finite,
     with_numbers,
 )
-from relulab.figures.words import FATE_COLORS, fate_label, name_of, symbol, text_color, wrapped
-from relulab.outcome import OUTCOMES, UNITS
+from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import InputError, shown, whole_numbers_in, words_in
 
 LABEL_WIDTH = 12  # characters in a line

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from relulab.figures.words import cut, drawable, fitting
+from relulab.figures.palette import cut, drawable, fitting
 from relulab.validation import (
     InputError,
     checked_table,

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.palette import SYMBOLS, literal, name_of, sequence_colors, symbol
 from relulab.figures.style import drawn_in_style, new_axes, placed, require, with_numbers
-from relulab.figures.words import SYMBOLS, literal, name_of, sequence_colors, symbol
 from relulab.validation import InputError, instance_of, shown
 
 

@@ -47,3 +47,7 @@ __all__ = [
     "largest_stable_rate",
     "small_rate_death_probability",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from relulab.initialization import Distribution, Normal, Uniform
+from relulab.model.initialization import Distribution, Normal, Uniform
 from relulab.validation import InputError, finite_number, shown
 
 

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from relulab.validation import (
     Float64Array,
-    InputError,
     finite_number,
     non_negative_array,
     number_arrays,
@@ -129,10 +128,7 @@ def death_at_first_step_probability(
 def _spreads(x: float, std_w: float, std_b: float, std_v: float) -> tuple[float, float]:
     """Return the standard deviations of the pre-activation and of v."""
     given = {"std_w": std_w, "std_b": std_b, "std_v": std_v}
-    spreads = {name: finite_number(name, value) for name, value in given.items()}
-    for name, value in spreads.items():
-        if value < 0:
-            raise InputError(f"{name}: expected a number >= 0, got {value}")
+    spreads = {name: finite_number(name, value, at_least=0) for name, value in given.items()}
     return math.hypot(x * spreads["std_w"], spreads["std_b"]), spreads["std_v"]
 
 

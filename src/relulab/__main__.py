@@ -1,0 +1,1 @@
+"""``python -m relulab``: the experiments that there are, and their command lines."""

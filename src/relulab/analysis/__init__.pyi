@@ -1,0 +1,3 @@
+from . import relabeling, statistics, tables
+
+__all__ = ["relabeling", "statistics", "tables"]

@@ -1,0 +1,411 @@
+"""Tables from runs: rates with intervals, steps to converge, survival. They see tables only.
+
+Every function takes the runs as a DataFrame or as an iterable of DataFrames (the parts of a
+results folder), which are counted one after the other, so memory does not grow with the runs.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api.types import is_bool_dtype
+
+from relulab.analysis.counting import (
+    Runs,
+    beside,
+    column_names,
+    frames_of,
+    n_runs,
+    require,
+    tallied,
+)
+from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.validation import (
+    Float64Array,
+    InputError,
+    checked_table,
+    finite_number,
+    number_arrays,
+    numbers_in,
+    shown,
+)
+
+__all__ = [
+    "OPTIMA",
+    "cumulative",
+    "optimum",
+    "optimum_rates",
+    "outcome_rates",
+    "rates",
+    "steps_to_converge",
+    "summary",
+    "survival",
+    "wilson_interval",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+# The columns of the tables beside those that a user groups by.
+RATE_COLUMNS = ("count", "n_runs", "share", "low", "high")
+SURVIVAL_COLUMNS = ("step", "n_at_risk", "n_died", "n_censored", "survival", "low", "high")
+CUMULATIVE_COLUMNS = ("n_runs", "share")
+SUMMARY_COLUMNS = (
+    "n_runs", *OUTCOMES.categories, *UNITS.categories, "global_optimum",
+    "steps_q10", "steps_q50", "steps_q90", "death_step_q50",
+)  # fmt: skip
+
+# What a run on several samples found, the best first.
+OPTIMA = pd.CategoricalDtype(
+    ["global", "local", "oscillating", "moving", "died", "born_dead", "diverged"]
+)
+
+
+def wilson_interval(
+    count: npt.ArrayLike, n: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[Float64Array, Float64Array]:
+    """Return the Wilson score interval (low, high) of a share count / n.
+
+    Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
+    DasGupta 2001). NaN where n is 0.
+    """
+    confidence = finite_number("confidence", confidence)
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence: expected a number between 0 and 1, got {confidence}")
+    count, n = number_arrays(count=count, n=n)
+    if (np.isinf(n) | (n < 0)).any():
+        raise InputError("n: expected finite numbers >= 0, got others")
+    if ((count < 0) | (count > n)).any():
+        raise InputError("count: expected numbers from 0 to n, got others")
+    z = NormalDist().inv_cdf(min((1 + confidence) / 2, float(np.nextafter(1, 0))))
+    n = np.where(n == 0, np.nan, n)
+    share = count / n
+    center = (count + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(share * (n - count) + z**2 / 4)
+    low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
+    # Exactly 0 and 1 at the ends, where rounding leaves a trace.
+    return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
+
+
+def outcome_rates(
+    runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return how many runs ended in each outcome x unit, for each value of the columns ``by``.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
+        high. Every combination of outcome and unit has a row, also where count is 0.
+    """
+    by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
+    groups, (fates,) = tallied(frames_of(runs), by, ["outcome", "unit"])
+    return beside(groups, _rates(groups, fates, {"outcome": OUTCOMES, "unit": UNITS}, confidence))
+
+
+def rates(
+    runs: Runs, column: str, by: str | Sequence[str] = (), confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return how many runs have each value of any column, for each value of the columns ``by``.
+
+    Runs without a value in the column are left out.
+
+    Returns
+    -------
+    DataFrame
+        As ``outcome_rates``, with that column instead of outcome and unit. In every group there is
+        a row for each category, for False and True, or else for each value that occurs in any.
+    """
+    if not isinstance(column, str):
+        raise InputError(f"column: expected the name of a column, got {shown(column)}")
+    by = column_names(by, taken=(column, *RATE_COLUMNS))
+    groups, (tally,) = tallied(frames_of(runs), by, [column])
+    dtype = tally[column].dtype
+    values = (
+        [False, True] if is_bool_dtype(dtype) else tally[column].astype("category").cat.categories
+    )
+    shares = _rates(groups, tally, {column: pd.CategoricalDtype(values)}, confidence)
+    return beside(groups, shares.astype({column: dtype}))
+
+
+def optimum_rates(
+    runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return how many runs ended at each of OPTIMA, for each value of the columns ``by``.
+
+    Returns
+    -------
+    DataFrame
+        As ``outcome_rates``, with the column optimum instead of outcome and unit.
+    """
+    by = column_names(by, taken=("optimum", *RATE_COLUMNS))
+    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames_of(runs))
+    groups, (optima,) = tallied(labelled, by, ["optimum"])
+    return beside(groups, _rates(groups, optima, {"optimum": OPTIMA}, confidence))
+
+
+def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
+    """Return what each run on several samples found: one of OPTIMA.
+
+    ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
+    the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
+    converged to a ``local`` optimum (or saddle), or was ``oscillating``, or still ``moving``. The
+    tolerance is in the units of the loss: where targets are small, take a smaller one. In a table
+    with runs on one sample, too, what these found is missing, as their excess_loss is.
+    """
+    tolerance = finite_number("tolerance", tolerance, at_least=0)
+    checked_table("runs", runs)
+    require(runs, ["excess_loss", "outcome", "unit"], ", which runs on several samples have")
+    numbers_in("runs", runs, "excess_loss")
+    conditions = [
+        runs["outcome"] == "diverged",
+        runs["excess_loss"] <= tolerance,
+        runs["unit"] == "died",
+        runs["unit"] == "born_dead",
+        runs["outcome"] == "converged",
+        runs["outcome"] == "oscillating",
+    ]
+    found = np.select(
+        [_holds(condition) for condition in conditions],
+        ["diverged", "global", "died", "born_dead", "local", "oscillating"],
+        "moving",
+    )
+    labels = pd.Series(pd.Categorical(found, dtype=OPTIMA))
+    return pd.Categorical(labels.mask(_on_one_sample(runs)), dtype=OPTIMA)
+
+
+def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which runs of a table are on one sample: they have no excess loss.
+
+    That of a run that diverged may be NaN on several samples, too; but one sweep's runs are all on
+    the same samples.
+    """
+    lacking = runs["excess_loss"].isna() & ~_holds(runs["outcome"] == "diverged")
+    sweep = runs["sweep"] if "sweep" in runs else np.zeros(len(runs))
+    return lacking.groupby(np.asarray(sweep), dropna=False).transform("any").to_numpy(bool)
+
+
+def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
+    """Return which share of the runs is at most at a value, for each value of ``by``.
+
+    For numbers as good as random, such as losses: every value is rounded up to one of 256 steps
+    between a power of 2 and the next, so the table does not grow with the runs, and the shares are
+    exact at the values that it lists.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, that of the values (ascending), n_runs and share. Runs whose value is
+        missing or infinite count as larger than all, and have no row.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"value: expected the name of a column, got {shown(value)}")
+    if value in (*CUMULATIVE_COLUMNS, "group", "count"):
+        raise InputError(f"value: expected a column of runs, got {value}")
+    by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
+    rounded = (_rounded_up(frame, value) for frame in frames_of(runs))
+    groups, (tally,) = tallied(rounded, by, [value])
+    tally = tally.sort_values(["group", value], ignore_index=True)
+    tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
+    tally["share"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
+    finite = tally[tally[value].notna()]
+    return beside(groups, finite.set_index("group")[[value, *CUMULATIVE_COLUMNS]])
+
+
+def steps_to_converge(
+    runs: Runs, by: str | Sequence[str] = (), quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+) -> pd.DataFrame:
+    """Return quantiles of steps_taken of the converged runs, for each value of ``by``.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
+        at least that share of the converged runs had converged; missing where none had.
+    """
+    if not isinstance(quantiles, Sequence):
+        raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
+    quantiles = [finite_number("quantiles", q) for q in quantiles]
+    if not all(0 < q <= 1 for q in quantiles):
+        raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
+    names = [f"q{100 * q:g}" for q in quantiles]
+    by = column_names(by, taken=("outcome", "steps_taken", "n_converged", *names))
+    groups, (ends,) = tallied(frames_of(runs), by, ["outcome", "steps_taken"])
+    converged = ends[ends["outcome"] == "converged"]
+    steps = _quantiles(groups, converged, "steps_taken", quantiles)
+    steps.insert(0, "n_converged", n_runs(groups, converged))
+    return beside(groups, steps)
+
+
+def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
+    """Return the share of units that are not dead after k updates, for each value of ``by``.
+
+    The estimate of Kaplan & Meier (1958). A unit dies at its death_step, 0 if it was born dead. A
+    run that is unfinished with its unit alive is censored at its steps_taken: it was seen alive
+    there, and nobody looked further. Alive units of runs that converged, diverged or oscillate are
+    never censored: they stay as they are for ever.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``, step, n_at_risk (not dead before that step and not censored), n_died,
+        n_censored, survival, low, high. A row for step 0 and for each step at which a unit died or
+        was censored; survival is constant in between.
+
+    Notes
+    -----
+    low, high is the Wilson interval of a share of n = survival * (1 - survival) / variance runs,
+    with Greenwood's variance (Rothman 1978). Before the first censoring n is the number of runs, so
+    that this is the interval of all other shares here; and unlike the usual ones it also exists
+    where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
+    """
+    by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
+    groups, (fates,) = tallied(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
+    start = pd.DataFrame({"group": groups.index, "step": 0, "fate": "n_died", "count": 0})
+    events = pd.concat([start, fates.dropna(subset="step")])
+    table = events.pivot_table("count", ["group", "step"], "fate", "sum", fill_value=0)
+    table = table.reindex(columns=["n_died", "n_censored"], fill_value=0).reset_index()
+    gone = table["n_died"] + table["n_censored"]
+    gone_before = gone.groupby(table["group"]).cumsum() - gone
+    table["n_at_risk"] = n_runs(groups, fates).loc[table["group"]].to_numpy() - gone_before
+    kept = (table["n_at_risk"] - table["n_died"]) / table["n_at_risk"]
+    table["survival"] = kept.groupby(table["group"]).cumprod()
+    size = _effective_size(table)
+    table["low"], table["high"] = wilson_interval(table["survival"] * size, size, confidence)
+    curves = table.set_index("group")[list(SURVIVAL_COLUMNS)].astype({"step": "int64"})
+    return beside(groups, curves)
+
+
+def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -> pd.DataFrame:
+    """Return one row that tells what became of the runs, for each value of the columns ``by``.
+
+    Returns
+    -------
+    DataFrame
+        The columns ``by``; n_runs; the shares of all runs that converged, diverged, are
+        oscillating or unfinished; the shares alive, born_dead, died; global_optimum, the share of
+        the runs on several samples that ended within ``tolerance`` of the global optimum (see
+        ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50, steps_q90, the
+        steps in which the converged runs did (see ``steps_to_converge``); and death_step_q50, the
+        median of those that died.
+    """
+    measures = (
+        ["outcome"],
+        ["unit"],
+        ["optimum"],
+        ["outcome", "steps_taken"],
+        ["unit", "death_step"],
+    )
+    by = column_names(by, taken=(*SUMMARY_COLUMNS, *dict.fromkeys(chain(*measures))))
+    tolerance = finite_number("tolerance", tolerance, at_least=0)
+    labelled = (_with_optimum(frame, tolerance) for frame in frames_of(runs))
+    groups, (outcomes, units, optima, ends, deaths) = tallied(labelled, by, *measures)
+    converged = ends[ends["outcome"] == "converged"]
+    died = deaths[deaths["unit"] == "died"]
+    table = pd.concat(
+        [
+            n_runs(groups, outcomes).rename("n_runs"),
+            _shares(groups, outcomes, "outcome", OUTCOMES),
+            _shares(groups, units, "unit", UNITS),
+            _shares(groups, optima, "optimum", OPTIMA)["global"].rename("global_optimum"),
+            _quantiles(groups, converged, "steps_taken", (0.1, 0.5, 0.9)).add_prefix("steps_"),
+            _quantiles(groups, died, "death_step", (0.5,)).add_prefix("death_step_"),
+        ],
+        axis="columns",
+    )
+    if optima["optimum"].isna().all():
+        table = table.drop(columns="global_optimum")
+    return beside(groups, table)
+
+
+def _rounded_up(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Return the runs with a value rounded up to 9 binary digits, missing if it is not finite."""
+    require(frame, [value])
+    numbers_in("runs", frame, value)
+    values = frame[value].to_numpy(float, na_value=np.nan)
+    # A NaN of ours, because a signaling one would warn.
+    digits, exponent = np.frexp(np.where(np.isfinite(values), values, np.nan))
+    with np.errstate(over="ignore"):  # of the largest there are
+        rounded = np.ldexp(np.ceil(digits * 512) / 512, exponent)
+    return frame.assign(**{value: np.where(np.isfinite(rounded), rounded, np.nan)})
+
+
+def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:
+    """Return where a condition holds; it does not where a value is missing."""
+    return condition.fillna(False).to_numpy(bool)
+
+
+def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with what ended the watch over their unit, and at which step; or nothing."""
+    require(frame, ["death_step", "outcome", "steps_taken"])
+    death_step = frame["death_step"].astype("Int64")
+    alive = death_step.isna()
+    censored = alive & (frame["outcome"] == "unfinished")
+    return frame.assign(
+        step=death_step.mask(censored, frame["steps_taken"]),
+        fate=np.select([~_holds(alive), _holds(censored)], ["n_died", "n_censored"], "never"),
+    )
+
+
+def _with_optimum(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    """Return the runs with what they found, missing where they are on one sample."""
+    if "excess_loss" in frame:
+        return frame.assign(optimum=optimum(frame, tolerance))
+    return frame.assign(optimum=pd.Categorical.from_codes([-1] * len(frame), dtype=OPTIMA))
+
+
+def _rates(
+    groups: pd.DataFrame,
+    tally: pd.DataFrame,
+    labels: dict[str, pd.CategoricalDtype],
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Return count, share and interval of every combination of labels in each group."""
+    words = [dtype.categories for dtype in labels.values()]
+    rows = pd.MultiIndex.from_product([groups.index, *words], names=["group", *labels])
+    counts = tally.astype(dict.fromkeys(labels, object)).set_index(["group", *labels])["count"]
+    table = counts.reindex(rows, fill_value=0).reset_index().astype(labels).set_index("group")
+    table["n_runs"] = table.groupby("group")["count"].transform("sum")
+    table["share"] = table["count"] / table["n_runs"]
+    table["low"], table["high"] = wilson_interval(table["count"], table["n_runs"], confidence)
+    return table
+
+
+def _shares(
+    groups: pd.DataFrame, tally: pd.DataFrame, label: str, dtype: pd.CategoricalDtype
+) -> pd.DataFrame:
+    """Return the share of every label in each group, a column for each."""
+    shares = _rates(groups, tally, {label: dtype})["share"].to_numpy()
+    words = list(dtype.categories)
+    return pd.DataFrame(shares.reshape(len(groups), len(words)), groups.index, words)
+
+
+def _quantiles(
+    groups: pd.DataFrame, tally: pd.DataFrame, column: str, quantiles: Sequence[float]
+) -> pd.DataFrame:
+    """Return for each group the smallest values that at least those shares of it do not exceed."""
+    ordered = tally.sort_values(["group", column])
+    counts = ordered.groupby("group")["count"]
+    reached = counts.cumsum() / counts.transform("sum")
+    table = pd.DataFrame(index=groups.index)
+    for q in quantiles:
+        first = ordered[reached >= q].groupby("group")[column].first()
+        table[f"q{100 * q:g}"] = first.reindex(groups.index).astype("Int64")
+    return table
+
+
+def _effective_size(curve: pd.DataFrame) -> Float64Array:
+    """Return of how many runs, none of them censored, survival would be as uncertain."""
+    at_risk, died, survival = (curve[name] for name in ("n_at_risk", "n_died", "survival"))
+    before = survival.groupby(curve["group"]).shift(fill_value=1.0)
+    hazard = died / at_risk
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Greenwood: the variance of survival is survival**2 times this sum.
+        greenwood = (hazard / (at_risk - died)).groupby(curve["group"]).cumsum()
+        size = (1 - survival) / (survival * greenwood)
+    return np.select([survival == 1, survival == 0], [at_risk, at_risk / before], size)

@@ -1,0 +1,99 @@
+"""Tables as a person reads them: neat text for a terminal, Markdown for a page, CSV for a program.
+
+In text and Markdown shares are percentages, counts have separators, other numbers four digits, and
+what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
+"""
+
+import os
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_scalar
+
+from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.validation import InputError, instance_of, one_line, shown
+
+__all__ = [
+    "FORMATS",
+    "markdown",
+    "text",
+    "write",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+FORMATS = ("csv", "md")
+
+# The columns that are shown in percent, in whatever table; those of counts begin with n_.
+SHARES = {"share", "low", "high", "survival", "global_optimum"}
+SHARES.update(OUTCOMES.categories, UNITS.categories)
+
+
+def text(table: pd.DataFrame) -> str:
+    """Return the table in columns of fixed width, numbers to the right."""
+    columns = []
+    for (name, *cells), number in zip(_in_words(table), _numbers(table), strict=True):
+        width = max(map(len, (name, *cells)))
+        columns.append([c.rjust(width) if number else c.ljust(width) for c in (name, *cells)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return the table in the Markdown of GitHub."""
+    escapes = str.maketrans({"\\": "\\\\", "|": "\\|"})
+    columns = [[cell.translate(escapes) for cell in column] for column in _in_words(table)]
+    sides = ["right" if number else "left" for number in _numbers(table)]
+    return pd.DataFrame({k: cells for k, (_, *cells) in enumerate(columns)}).to_markdown(
+        index=False,
+        headers=[name for name, *_ in columns],
+        colalign=sides if len(table) else None,  # tabulate 0.9 fails on those of no rows
+        disable_numparse=True,
+    )
+
+
+def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:
+    """Write the table to a file: CSV where its name ends in ``.csv``, Markdown in ``.md``."""
+    instance_of("table", table, pd.DataFrame)
+    named = isinstance(file, (str, PathLike)) and "\0" not in str(file)
+    path = Path(os.path.expanduser(file)) if named else Path()
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif path.suffix == ".md":
+        path.write_text(markdown(table) + "\n", encoding="utf-8")
+    else:
+        raise InputError(f"file: expected a name that ends in .csv or .md, got {shown(file)}")
+
+
+def _in_words(table: pd.DataFrame) -> list[list[str]]:
+    """Return each column as its name and its cells."""
+    instance_of("table", table, pd.DataFrame)
+    return [
+        [_line(name), *(_cell(value, name) for value in cells)] for name, cells in table.items()
+    ]
+
+
+def _numbers(table: pd.DataFrame) -> list[bool]:
+    """Return which columns are numbers."""
+    return [is_numeric_dtype(dtype) and not is_bool_dtype(dtype) for dtype in table.dtypes]
+
+
+def _cell(value: Any, name: object) -> str:
+    """Return a value of the column ``name`` in words."""
+    if is_scalar(value) and pd.isna(value):
+        return ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}" if name == "count" or str(name).startswith("n_") else str(value)
+    return _line(value)
+
+
+def _line(value: object) -> str:
+    """Return a value in words that fit on one line, without what a terminal would obey."""
+    return one_line(" ".join(str(value).split()))

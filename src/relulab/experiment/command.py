@@ -1,0 +1,174 @@
+"""The command line of an experiment: trains what its folder lacks, and reports from the files."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from threading import current_thread, main_thread
+
+import pandas as pd
+
+from relulab.experiment.definition import Experiment
+from relulab.experiment.options import adapted, check_by, check_use, option_parser
+from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
+from relulab.figures.backend import drawing_files
+from relulab.sweeps.dask_client import dask_client
+from relulab.sweeps.execution import run_sweeps
+from relulab.sweeps.planning import checked_sweeps, named
+from relulab.sweeps.results import Results
+from relulab.sweeps.streams import own_output
+from relulab.validation import InputError, counted, one_line, shown
+
+
+@contextmanager
+def own_environment() -> Iterator[None]:
+    """Let a script print what it can and draw files; afterwards all is as the user had it."""
+    with own_output(), drawing_files():
+        yield
+
+
+@own_environment()
+def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
+    """Run an experiment from the command line and return the exit status.
+
+    0: all is done. 1: a shard failed. 2: a mistake of the user's, or a folder that takes no more,
+    told in one line. 130: interrupted; what is finished is kept.
+    """
+    parser = option_parser(experiment)
+    options = parser.parse_args(arguments)
+    csv = getattr(options, "csv", None)
+    if csv and str(csv).startswith("/dev/"):  # a pipe, whose number tells nothing
+        csv = Path("pipe")
+    folder = experiment.folder(quick=options.quick, data=csv.stem if csv else None)
+    results = Results(options.results or folder)
+    try:
+        with _first_interrupt_only(for_good=arguments is None):
+            check_use(experiment, options, parser)
+            return _run(experiment, options, results)
+    except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {_kept(results)}", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def _first_interrupt_only(*, for_good: bool) -> Iterator[None]:
+    """Let the first Ctrl-C raise ``KeyboardInterrupt``, and ignore those that follow.
+
+    What the first one leads to is done in a moment, and must not end half-way. ``for_good``: also
+    after this, for a program that has nothing to do but to end.
+    """
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    default = signal.default_int_handler
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGINT) is not default:
+        yield
+        return
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        if not for_good or signal.getsignal(signal.SIGINT) is first:
+            signal.signal(signal.SIGINT, default)
+
+
+def _kept(results: Results) -> str:
+    """Return what an interrupt leaves, in words."""
+    try:
+        begun = results.manifest() is not None
+        missing = results.n_missing()
+    except (InputError, OSError):
+        begun = False
+    if not begun:
+        return f"nothing is made yet in {results.folder}"
+    return (
+        f"what is finished is kept in {results.folder} ({counted(missing, 'run is', 'runs are')}"
+        " missing); the same command goes on from there"
+    )
+
+
+def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+    failed = 0
+    if options.figures:
+        _say_what_is_wrong(results)
+    else:
+        failed = _train(experiment, options, results)
+    if failed and not results.sweeps():
+        return 1
+    if experiment.sweeps:
+        print_outcomes(results)
+        if missing := results.n_missing():
+            unfinished = counted(missing, "run is", "runs are")
+            print(f"{unfinished} not finished; all that is told here is of those that are")
+    told = experiment.report(results)
+    if not isinstance(told, Iterable) or isinstance(told, pd.DataFrame):
+        raise InputError(f"report: expected names with figures and tables, got {shown(told)}")
+    report = chain(told, tables_by(results, options.by))
+    written = write_report(report, results.folder, options.format, options.tables)
+    for file in sorted(results.folder.glob("*_by_*.*")):
+        if file.name.startswith(TABLES_BY) and file not in written:
+            print(f"{file.name}: of an earlier call with --by, and not made anew", file=sys.stderr)
+    print(f"\n{experiment.question}")
+    print(f"  in {one_line(str(results.folder))}")
+    if experiment.sweeps:
+        print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
+    print("  " + "  ".join(file.name for file in written))
+    return 1 if failed else 0
+
+
+def _say_what_is_wrong(results: Results) -> None:
+    """Say what others than we would read otherwise than we do, where nothing is trained."""
+    manifest = results.manifest()
+    for line in named(results.strangers(manifest)):
+        print(line, file=sys.stderr)
+    if n := results.n_unfitted(manifest):
+        lack = counted(n, "part lacks", "parts lack")
+        print(
+            f"{results.folder}: {lack} columns that others have, and pandas may miss them in all;"
+            " without --figures that is mended",
+            file=sys.stderr,
+        )
+
+
+def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+    """Make what the folder lacks; return the number of shards that failed."""
+    asked = experiment.sweeps
+    described = asked(options) if callable(asked) else asked
+    sweeps = adapted(checked_sweeps(described), options)
+    check_by(options.by, sweeps)
+    scheduler = options.scheduler
+    with nullcontext() if scheduler is None else dask_client(scheduler) as client:
+        failed = run_sweeps(
+            sweeps,
+            results,
+            n_jobs=options.jobs,
+            engine=options.engine,
+            restart=options.restart,
+            client=client,
+            records={name: partial(make, options) for name, make in experiment.records.items()},
+        )
+    if failed:
+        parts = results.parts(results.manifest())
+        [error, *_] = [part.shard.error for part in parts if part.shard.error]
+        print(
+            f"error: {failed:,} of {counted(len(parts), 'shard')} failed, the first with"
+            f" {one_line(error.splitlines()[-1])}; the tracebacks are in {results.manifest_file},"
+            " and the same command tries them again",
+            file=sys.stderr,
+        )
+    return failed
+
+
+def _shown_path(path: Path) -> Path:
+    with suppress(OSError, ValueError):  # elsewhere; the working directory is gone
+        return path.relative_to(Path.cwd())
+    return path

@@ -1,0 +1,65 @@
+"""What an experiment is: a question, the sweeps that answer it, a report drawn from files."""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from relulab.figures.style import Axes
+from relulab.sweeps.names import slug
+from relulab.sweeps.results import Results
+from relulab.sweeps.sweep import Sweep
+
+Report = Iterable[tuple[str, Axes | pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question, the sweeps and records that answer it, and how the answer is shown.
+
+    Attributes
+    ----------
+    file : str
+        The script's ``__file__``; its name is the experiment's.
+    question : str
+        What ``--help`` and the summary say.
+    report : function of Results
+        Yields (name, Axes or table), which are stored in the formats that are asked for.
+    sweeps : dict of str to Sweep, or function of the parsed command line
+        The function returns the dict; so sweeps can be on data that the user names.
+    records : dict of str to function of the parsed command line
+        Each returns a DataFrame that is not made of runs: a trace, timings.
+    options : function of ArgumentParser, optional
+        Adds command-line options of this experiment alone.
+    """
+
+    file: str
+    question: str
+    report: Callable[[Results], Report]
+    sweeps: Mapping[str, Sweep] | Callable[[argparse.Namespace], Mapping[str, Sweep]] = field(
+        default_factory=dict
+    )
+    records: Mapping[str, Callable[[argparse.Namespace], pd.DataFrame]] = field(
+        default_factory=dict
+    )
+    options: Callable[[argparse.ArgumentParser], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the script without its suffix."""
+        return Path(self.file).stem
+
+    def folder(self, *, quick: bool, data: str | None = None) -> Path:
+        """Return the default results folder, which is in a folder ``results``.
+
+        That is the project's for the project's own experiments, and beside the script for all
+        others. ``data`` is the name of data that the user brings: their results never go to where
+        those of the default data are.
+        """
+        home = Path(self.file).resolve().parent
+        if home.name == "experiments" and (home.parent / "src" / "relulab").is_dir():
+            home = home.parent
+        results = home / "results" / "quick" if quick else home / "results"
+        return results / (self.name if data is None else f"{self.name}-{slug(data)}")

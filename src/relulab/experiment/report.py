@@ -1,0 +1,84 @@
+"""What an experiment reports: figures and tables in files, the fates of its runs in print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from relulab import figures
+from relulab.analysis import statistics, tables
+from relulab.experiment.definition import Report
+from relulab.figures.style import Axes
+from relulab.sweeps.names import checked_name, slug
+from relulab.sweeps.results import Results
+from relulab.validation import InputError, counted, shown
+
+# How the names of the tables of --by begin.
+TABLES_BY = ("summary_by_", "survival_by_")
+
+# The summary counts so many sweeps one by one, more of them together.
+MOST_PRINTED = 8
+
+
+def write_report(
+    report: Report,
+    folder: Path,
+    formats: Sequence[str] = ("png",),
+    table_formats: Sequence[str] = ("csv",),
+) -> list[Path]:
+    """Write figures and tables in all formats asked for; return the files.
+
+    A file's name is the figure's in a form that every file system takes (``names.slug``).
+    """
+    written: list[Path] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with figures.style():  # the report draws while it is iterated over
+        for entry in report:
+            name, item = _named_item(entry)
+            kinds = formats if isinstance(item, Axes) else table_formats
+            stem = slug(name)
+            files = [folder / f"{stem}.{kind}" for kind in dict.fromkeys(kinds)]
+            if twice := set(files) & set(written):
+                raise InputError(f"report: expected each name once, got {name!r} for {min(twice)}")
+            for file in files:
+                if file.is_symlink():  # what it leads to is not ours
+                    file.unlink()
+                elif file.exists() and not file.is_file():
+                    raise InputError(f"{file}: expected a file, found something else; move it")
+            if isinstance(item, Axes):
+                figures.save(item, *files)
+            else:
+                for file in files:
+                    tables.write(item, file)
+            written += files
+    return written
+
+
+def _named_item(entry: object) -> tuple[str, Axes | pd.DataFrame]:
+    """Return the name and the figure or table that a report yields; refuse all else."""
+    if not isinstance(entry, tuple | list) or len(entry) != 2:
+        raise InputError(f"report: expected a name with its figure or table, got {shown(entry)}")
+    name, item = entry
+    if not isinstance(item, Axes | pd.DataFrame):
+        raise InputError(
+            f"report: expected Axes or a DataFrame of name {name!r}, got {shown(item)}"
+        )
+    return checked_name("report", name), item
+
+
+def print_outcomes(results: Results) -> None:
+    """Print how many runs of each sweep met which fate."""
+    by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
+    rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
+    print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
+    n_runs = counted(int(rates["count"].sum()), "run")
+    print(f"{n_runs}; low and high: 95 % Wilson interval of the share")
+
+
+def tables_by(results: Results, by: Sequence[str]) -> Report:
+    """Print what became of the runs for each value of some columns, and yield it as tables."""
+    if by:
+        summary = statistics.summary(results.frames(), by)
+        print(f"\n{tables.text(summary)}")
+        yield f"{TABLES_BY[0]}{'_'.join(by)}", summary
+        yield f"{TABLES_BY[1]}{'_'.join(by)}", statistics.survival(results.frames(), by)

@@ -1,0 +1,232 @@
+"""Shares of runs: what became of them, stacked against a number or as one bar for each name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+
+from relulab.figures.legends import add_to_legend, patches
+from relulab.figures.palette import (
+    FATE_COLORS,
+    FATES,
+    OPTIMUM_COLORS,
+    OPTIMUM_LABELS,
+    fate_label,
+    name_of,
+    symbol,
+    text_color,
+    wrapped,
+)
+from relulab.figures.style import (
+    drawn_in_style,
+    new_axes,
+    require,
+    require_finite,
+    require_shares,
+    root_of,
+    row_names,
+    with_numbers,
+)
+from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.validation import Float64Array, InputError, words_in
+
+FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
+
+# A share of so much of the width has room for its text.
+ROOM = 0.09
+
+MOST_BARS = 1000  # no picture can be higher
+
+LABEL_WIDTH = 28  # characters in a line
+MOST_WIDTH = 0.6  # of the figure's, should they be wide ones
+
+
+@drawn_in_style
+def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | None = None) -> Axes:
+    """Draw the share of every fate against a column, stacked, the dead at the bottom.
+
+    Each value of the column has a cell of its own, up to half-way to its neighbours: nothing is
+    drawn that was not counted.
+
+    Parameters
+    ----------
+    rates : DataFrame
+        ``statistics.outcome_rates(runs, by=[x])``.
+    x : str
+        A numeric column; drawn on a logarithmic axis if all values are positive and span more
+        than a factor of 30.
+    """
+    return _stacked(rates, FATE, x, ax)
+
+
+@drawn_in_style
+def optimum_shares(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
+    """Draw the share of everything that was found against a numeric column, stacked.
+
+    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the share of the global optimum is at
+    the bottom.
+    """
+    return _stacked(rates, OPTIMUM, x, ax)
+
+
+@drawn_in_style
+def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
+    """Draw the share of every fate as one bar for each value of a column, the dead at the left.
+
+    ``rates`` is ``statistics.outcome_rates(runs, by=[label])``.
+    """
+    return _barred(rates, FATE, label, ax)
+
+
+@drawn_in_style
+def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
+    """Draw the share of everything that was found as one bar for each value of a column.
+
+    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
+    """
+    return _barred(rates, OPTIMUM, label, ax)
+
+
+@drawn_in_style
+def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) -> Axes:
+    """Draw one horizontal bar for each row on a logarithmic axis, with its value at its end."""
+    require("table", table, label=label, value=value)
+    table = with_numbers("table", table, value)
+    require_finite("table", table, value)
+    ax = ax or new_axes(_height(table, legend=0))
+    log = bool((table[value] > 0).any())
+    # Bars of nothing have no place on a logarithmic axis; they are told at its end.
+    width = table[value].where(table[value] > 0) if log else table[value]
+    drawn = ax.barh(np.arange(len(table)), width, color=FATE_COLORS["converged", "died"])
+    words = [_amount(v) for v in table[value]]
+    ax.bar_label(drawn, [t if w == w else "" for t, w in zip(words, width, strict=True)], padding=4)
+    for row in np.flatnonzero(width.isna() & table[value].notna()):
+        place: dict[str, Any] = {
+            "xycoords": ax.get_yaxis_transform(),
+            "textcoords": "offset points",
+        }
+        ax.annotate(words[row], (0, row), (4, 0), va="center", **place)
+    _name_rows(ax, table[label])
+    ax.set_xlabel(symbol(value))
+    if log:
+        ax.set_xscale("log")
+        ax.set_xlim(right=6 * float(table[value].max()))  # the text has room
+    return ax
+
+
+def _amount(value: float) -> str:
+    """Return the number at the end of a bar."""
+    if not value < 1e15:
+        return f"{value:.3g}"
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _stacked(rates: pd.DataFrame, kind: list[str], x: str, ax: Axes | None) -> Axes:
+    require("rates", rates, *kind, "share", x=x)
+    rates = with_numbers("rates", rates, x, "share")
+    require_finite("rates", rates, x)
+    shares, colors = _shares(rates, x, kind)
+    ax = ax or new_axes()
+    _stack(ax, shares, list(colors.values()))
+    add_to_legend(ax, patches(colors))
+    return ax
+
+
+def _barred(rates: pd.DataFrame, kind: list[str], label: str, ax: Axes | None) -> Axes:
+    require("rates", rates, *kind, "share", label=label)
+    rates = with_numbers("rates", rates, "share")
+    shares, colors = _shares(rates, label, kind)
+    ax = ax or new_axes(_height(shares))
+    _bars(ax, shares, list(colors.values()))
+    add_to_legend(ax, patches(colors))
+    return ax
+
+
+def _shares(rates: pd.DataFrame, by: str, kind: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the shares and the colors of all fates or optima that some row has a share of.
+
+    The table has a row for each value of ``by`` and a column for each fate or optimum.
+    """
+    if by in (*kind, "share"):
+        raise InputError(f"rates: expected another column to draw the shares by, got {by}")
+    require_shares("rates", rates, "share")
+    words: dict[str, Any] = {"outcome": OUTCOMES.categories, "unit": UNITS.categories}
+    for name in kind:
+        words_in("rates", rates, name, words.get(name, OPTIMUM_COLORS))
+    if rates.duplicated([by, *kind]).any():
+        what = "fate" if kind == FATE else kind[0]
+        raise InputError(f"rates: expected one row for each {by} and {what}; make them by [{by!r}]")
+    table = rates.pivot_table("share", by, kind, "sum", observed=True, sort=False).fillna(0.0)
+    every: dict[Any, tuple[str, str]] = (
+        {fate: (fate_label(*fate), FATE_COLORS[fate]) for fate in FATES}
+        if kind == FATE
+        else {name: (OPTIMUM_LABELS[name], color) for name, color in OPTIMUM_COLORS.items()}
+    )
+    present = [name for name in every if name in table and table[name].max() > 0]
+    return table[present], dict(every[name] for name in present)
+
+
+def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
+    """Stack the columns of a table against its index."""
+    shares = shares.sort_index()
+    if len(shares.columns):
+        values = shares.index.to_numpy(dtype=float)
+        log = values.min() > 0 and values.max() > 30 * values.min()
+        between = _geometric_means(values) if log else (values[:-1] + values[1:]) / 2
+        edges = np.repeat([values[0], *between, values[-1]], 2)[1:-1]
+        heights = np.repeat(shares.to_numpy().T, 2, axis=1)
+        ax.stackplot(edges, heights, colors=colors, linewidth=0)
+        if log:
+            ax.set_xscale("log")
+        if values.min() < values.max():
+            ax.set_xlim(values.min(), values.max())
+    ax.set(xlabel=symbol(str(shares.index.name)), ylabel="share of runs", ylim=(0, 1))
+
+
+def _geometric_means(values: Float64Array) -> Float64Array:
+    """Return those of neighbours; their roots are multiplied, as no product of them overflows."""
+    roots: Float64Array = np.sqrt(values)
+    return roots[:-1] * roots[1:]
+
+
+def _bars(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
+    """Draw each row of a table as one bar of its columns, with the numbers where there is room."""
+    rows, left = np.arange(len(shares)), np.zeros(len(shares))
+    for name, color in zip(shares, colors, strict=True):
+        width = shares[name].to_numpy()
+        drawn = ax.barh(rows, width, left=left, color=color)
+        text = [f"{share:.0%}" if share >= ROOM else "" for share in width]
+        ax.bar_label(drawn, text, label_type="center", color=text_color(color))
+        left += width
+    _name_rows(ax, shares.index)
+    if pd.api.types.is_numeric_dtype(shares.index.dtype):
+        ax.set_ylabel(symbol(str(shares.index.name)))
+    ax.set(xlabel="share of runs", xlim=(0, 1))
+
+
+def _name_rows(ax: Axes, names: Any) -> None:
+    row_names[ax] = [name_of(name) for name in names]
+    ax.set_yticks(np.arange(len(names)), [_beside_a_bar(ax, name) for name in row_names[ax]])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
+
+
+def _beside_a_bar(ax: Axes, name: str) -> str:
+    """Return a name in two lines that leave room for the bars."""
+    figure = root_of(ax)
+    for n_letters in range(LABEL_WIDTH, 1, -1):
+        label = Text(text=wrapped(name, n_letters, 2), figure=figure)
+        label.set_fontsize(mpl.rcParams["ytick.labelsize"])
+        if label.get_window_extent().width < MOST_WIDTH * figure.bbox.width:
+            break
+    return label.get_text()
+
+
+def _height(table: pd.DataFrame, legend: float = 0.9) -> float:
+    if len(table) > MOST_BARS:
+        raise InputError(f"label: expected at most {MOST_BARS:,} bars, got {len(table):,}")
+    return 1 + legend + 0.35 * len(table)

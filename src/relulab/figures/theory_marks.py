@@ -1,0 +1,149 @@
+"""Theory laid over figures: levels, thresholds, curves, shares, always in black."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.patheffects import withStroke
+
+from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.palette import name_of
+from relulab.figures.style import LARGEST, drawn_in_style, row_names
+from relulab.validation import (
+    InputError,
+    finite_array,
+    finite_number,
+    instance_of,
+    number_array,
+    shortened,
+)
+
+# One for each name that the legend tells.
+DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+
+
+@drawn_in_style
+def mark_level(ax: Axes, y: float, text: str) -> None:
+    """Lay a theoretical value over an axis as a dashed horizontal line; the legend names it.
+
+    What has no place on the axis, as 0 on a logarithmic one, is not drawn.
+    """
+    y = finite_number("y", y)
+    how = _black_dashes(ax, text)
+    if not has_place(ax.yaxis, y):
+        return
+    ax.axhline(y, **how)
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_position(ax: Axes, x: float, text: str) -> None:
+    """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it.
+
+    What has no place on the axis, as 0 on a logarithmic one, is not drawn.
+    """
+    x = finite_number("x", x)
+    how = _black_dashes(ax, text)
+    if not has_place(ax.xaxis, x):
+        return
+    ax.axvline(x, **how)
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
+    """Lay a theoretical curve over an axis, dashed; the legend names it.
+
+    There the name covers no data, however the curve runs. The limits of the axes stay as the data
+    made them. Where a point has no place on the axes, the curve has a gap.
+    """
+    xs, ys = number_array("x", x), number_array("y", y)
+    if xs.shape != ys.shape or xs.ndim != 1:
+        raise InputError(f"x, y: expected as many x as y, got shapes {xs.shape} and {ys.shape}")
+    how = _black_dashes(ax, text)
+    limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
+    seen = has_place(ax.xaxis, xs) & has_place(ax.yaxis, ys)
+    ax.plot(np.where(seen, xs, np.nan), np.where(seen, ys, np.nan), **how)
+    ax.set(**limits)
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_region(
+    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, inside: npt.ArrayLike, text: str
+) -> None:
+    """Lay the boundary of a theoretical region over an axis, dashed; the legend names it.
+
+    Parameters
+    ----------
+    x : array_like, shape (n_x,)
+    y : array_like, shape (n_y,)
+    inside : array_like of bool, shape (n_y, n_x)
+        Which points of the grid are inside; a fine grid makes a smooth boundary.
+    text : str
+        What the legend calls it.
+    """
+    xs, ys, shares = finite_array("x", x), finite_array("y", y), number_array("inside", inside)
+    if shares.shape != (ys.size, xs.size):
+        raise InputError(
+            f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {shares.shape}"
+        )
+    how = _black_dashes(ax, text)
+    across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
+    xs, ys, shares = xs[across], ys[up], shares[np.ix_(up, across)]
+    if min(shares.shape) > 1 and 0 < shares.mean() < 1:
+        style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
+        ax.contour(xs, ys, shares, levels=[0.5], colors="black", **style)
+    ax.plot([], [], **how)  # its dashes are taken
+    add_to_legend(ax, [line_entry(**how)])
+
+
+@drawn_in_style
+def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -> None:
+    """Lay a theoretical share over a horizontal bar as a black tick.
+
+    Parameters
+    ----------
+    row : object
+        Which bar: its value in the column that the bars are of.
+    share : float
+        Where the bar, or the part of it that the theory tells of, should end.
+    text : str
+        What the legend calls all ticks.
+    """
+    share = finite_number("share", share)
+    if not 0 <= share <= 1:
+        raise InputError(f"share: expected a number from 0 to 1, got {share}")
+    instance_of("text", text, str)
+    labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    names = row_names.get(ax, labels)  # else the user's own bars
+    if name_of(row) not in names:
+        raise InputError(f"row: expected one of {', '.join(names)}, got {shortened(name_of(row))}")
+    how: dict[str, Any] = {"marker": "|", "color": "black", "linestyle": "none"}
+    # A tick, which covers no text; with white around it, to be seen on dark bars.
+    how |= {
+        "markersize": 22,
+        "markeredgewidth": 2.5,
+        "path_effects": [withStroke(linewidth=5, foreground="white")],
+    }
+    ax.plot([share], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how)
+    add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
+
+
+def has_place(axis: Axis, values: npt.ArrayLike) -> Any:
+    """Return which values an axis can show."""
+    numbers = np.asarray(values)
+    return (np.abs(numbers) < LARGEST) & ((numbers > 0) | (axis.get_scale() != "log"))
+
+
+def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
+    """Return how the line of this name is drawn, in dashes that no other name has."""
+    instance_of("text", text, str)
+    black = [line for a in ax.figure.axes for line in a.lines if line.get_color() == "black"]
+    labels = dict.fromkeys(str(line.get_label()) for line in black)
+    known = [label for label in labels if not label.startswith("_child")]
+    which = known.index(text) if text in known else len(known)
+    dashes = DASHES[which % len(DASHES)]
+    return {"color": "black", "linestyle": dashes, "linewidth": 1.2, "label": text}

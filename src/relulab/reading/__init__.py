@@ -1,0 +1,1 @@
+"""Two columns of numbers from tables and CSV files, as people write them."""

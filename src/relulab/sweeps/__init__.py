@@ -1,0 +1,1 @@
+"""Many runs, on many workers, into files that can be read while they are written."""

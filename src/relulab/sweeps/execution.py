@@ -1,0 +1,281 @@
+"""Runs sweeps into a results folder: makes what it lacks, and keeps its manifest."""
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from relulab.sweeps.attempts import Lost, Unseen
+from relulab.sweeps.dask_client import check_workers
+from relulab.sweeps.files import remove_temporary_files
+from relulab.sweeps.locking import locked
+from relulab.sweeps.manifest import DONE, FAILED, PENDING, Manifest, Shard
+from relulab.sweeps.names import checked_name
+from relulab.sweeps.parquet import DamagedFileError
+from relulab.sweeps.planning import checked_sweeps, plan
+from relulab.sweeps.progress import progress_of
+from relulab.sweeps.results import Part, Results
+from relulab.sweeps.sweep import Sweep
+from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
+from relulab.sweeps.writing import FULL, Slot, Writer, gone, no_room, told_in_a_line
+from relulab.training.engines import resolved_engine
+from relulab.validation import InputError, instance_of, one_line
+
+# Starting workers costs about as much as training this many runs.
+FEW_RUNS = 20_000
+
+# Seconds between two writings of the manifest.
+MANIFEST_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the work on a shard ended: in ``seconds`` if it is done, else for one of the reasons.
+
+    Attributes
+    ----------
+    seconds : float, optional
+    error : str, optional
+        The traceback of what failed.
+    no_room : str, optional
+        What the system said when there was no room for the file.
+    """
+
+    seconds: float | None = None
+    error: str | None = None
+    no_room: str | None = None
+
+
+def run_sweeps(
+    sweeps: Mapping[str, Sweep],
+    results: Results,
+    *,
+    n_jobs: int = 1,
+    engine: str = "auto",
+    shard_size: int | None = None,
+    restart: bool = False,
+    progress: bool = True,
+    records: Mapping[str, Callable[[], pd.DataFrame]] | None = None,
+    client: Any = None,
+) -> int:
+    """Train what the folder lacks of the sweeps; return the number of shards that failed.
+
+    Finished shards are kept. A sweep with more draws than the folder's is extended, and a new sweep
+    is added; of one with fewer draws, all that is there is kept and used, and so is a sweep that is
+    not asked for. With ``restart``, what relulab wrote there is deleted first. A shard that fails
+    does not stop the others; its traceback is in the manifest. A finished shard whose file is
+    damaged or missing is named on stderr and computed again.
+
+    Parameters
+    ----------
+    sweeps : dict of str to Sweep
+    results : Results
+        The folder is made if need be.
+    n_jobs, engine, shard_size, progress, client
+        As in ``Sweep.run``.
+    restart : bool
+    records : dict of str to function, optional
+        Each returns a table, which is stored before any run is trained.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another specification, or another process is at work there; nothing is
+        touched then.
+    StorageError
+        If there is no room for more, or if the folder is gone; what is finished is kept.
+    """
+    instance_of("results", results, Results)
+    for name, flag in (("restart", restart), ("progress", progress)):
+        instance_of(name, flag, bool)
+    checked_n_jobs(n_jobs)
+    checked_client(client)
+    if engine != "auto":  # which is looked at when there is something to train
+        resolved_engine(engine)
+    sweeps = checked_sweeps(sweeps)
+    records = {checked_name("record", name): make for name, make in (records or {}).items()}
+    asked = partial(plan, sweeps, results, shard_size, restart=restart, records=records)
+    asked()  # refuses before the folder is made
+    with told_in_a_line(results.folder), locked(results.folder) as ours:
+        writer = Writer(results, ours)
+        manifest, notes = asked()
+        for note in notes:
+            print(note, file=sys.stderr)
+        if restart:
+            writer.remove()  # last, when all that was asked has proved valid
+        remove_temporary_files(results.folder)
+        for name, sweep in sweeps.items():
+            writer.data(name, sweep.data)
+        writer.manifest(manifest)
+        for name, make in records.items():
+            writer.record(name, make())
+        # The last shard that is asked for may have runs of more draws.
+        draws = {name: entry.draws for name, entry in manifest.sweeps.items()}
+        whole = {
+            name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
+            for name, sweep in sweeps.items()
+        }
+        todo, n_done = _looked_through(manifest, sweeps, writer)
+        n_missing = sum(len(part.shard) for part in todo)
+        if progress and n_missing > FEW_RUNS:
+            _announce(todo, whole, results.folder)
+        with progress_of(n_done, n_done + n_missing, quiet=not progress or not todo) as bar:
+            n_jobs = n_jobs if n_missing > FEW_RUNS else 1
+            _train(todo, whole, manifest, writer, n_jobs, engine, client, bar.update)
+        writer.manifest(manifest)
+        remove_temporary_files(results.folder)  # of workers that died
+    return sum(part.shard.state == FAILED for part in todo)
+
+
+def _looked_through(
+    manifest: Manifest, sweeps: Mapping[str, Sweep], writer: Writer
+) -> tuple[list[Part], int]:
+    """Return the parts to train, and how many of the runs that are asked for are there.
+
+    Every part that is there is looked at, also those that are not asked for: all must be whole, in
+    the columns that all have. One that is damaged is trained again or, if its sweep is not at hand,
+    deleted, so that it counts as missing.
+    """
+    todo, n_done = [], 0
+    for part in writer.results.parts(manifest):
+        asked = part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
+        shard, was_done = part.shard, part.shard.state == DONE
+        shard.state = PENDING
+        try:
+            stored = part.open()
+            stored.check()
+            writer.fit(part, stored, manifest)
+        except FileNotFoundError:
+            if asked and was_done:
+                print(f"{part.file}: missing; it is computed again", file=sys.stderr)
+        except DamagedFileError as error:
+            mended = part.sweep in sweeps
+            how = "it is computed again" if mended else "deleted, as its sweep is not asked for"
+            print(f"{part.file}: damaged ({one_line(str(error))}); {how}", file=sys.stderr)
+            if not mended:
+                part.file.unlink()
+            asked = mended
+        else:
+            shard.state, shard.error = DONE, None
+            n_done += len(shard) if asked else 0
+            continue
+        if asked:
+            todo.append(part)
+    return todo, n_done
+
+
+def _train(
+    todo: list[Part],
+    sweeps: Mapping[str, Sweep],
+    manifest: Manifest,
+    writer: Writer,
+    n_jobs: int,
+    engine: str,
+    client: Any,
+    advance: Callable[[int], object],
+) -> None:
+    """Train the shards of some parts, and keep the manifest."""
+    if not todo:  # nor need anybody look whether Numba can be used
+        return
+    if client is not None:
+        check_workers(client, writer.results.folder, writer.ours.holds)
+    engine, threads = engine_for_workers(engine, client)
+    # All sweeps grow together, so that what is finished tells of each.
+    todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
+    for name in {part.sweep for part in todo}:
+        _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
+    tasks = [
+        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine)
+        for part in todo
+        for slot in [writer.slot(part, manifest)]
+    ]
+    done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client)
+    with closing(done):  # before the lock is given back
+        try:
+            for shard in _noted(done, [part.shard for part in todo], manifest, writer):
+                advance(len(shard))
+        except BaseException as error:
+            if isinstance(error, Exception) and not writer.ours.holds():
+                raise gone(writer.results.folder) from None
+            with suppress(OSError):  # the first failure is the one to tell
+                writer.manifest(manifest)
+            raise
+
+
+def _announce(todo: list[Part], sweeps: Mapping[str, Sweep], folder: Path) -> None:
+    """Say how much is to come, and whether the disk has room for it."""
+    n_runs = sum(len(part.shard) for part in todo)
+    needed = sum(len(part.shard) * sweeps[part.sweep].bytes_per_run for part in todo)
+    free = shutil.disk_usage(folder).free
+    print(
+        f"{n_runs:,} runs to train in {len(todo):,} parts, which take about"
+        f" {_megabytes(needed)} of disk ({_megabytes(free)} free)",
+        file=sys.stderr,
+    )
+
+
+def _megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def _noted(
+    done: Iterable[tuple[int, Ended | Lost | Unseen]],
+    shards: list[Shard],
+    manifest: Manifest,
+    writer: Writer,
+) -> Iterator[Shard]:
+    """Put into the manifest how the work on shards ended, as it comes, and yield them."""
+    folder = writer.results.folder
+    written = time.monotonic()
+    for i, ended in done:
+        shard = shards[i]
+        if isinstance(ended, Unseen):
+            raise InputError(
+                f"{folder}: expected workers that all see it under that path, found one that does"
+                " not"
+            )
+        shard.state = FAILED if ended.error else DONE
+        shard.error = ended.error
+        shard.seconds = ended.seconds if isinstance(ended, Ended) else None
+        yield shard
+        if isinstance(ended, Ended) and ended.no_room:
+            raise no_room(folder, ended.no_room)
+        # A part that the manifest calls pending is looked at when the sweep is resumed, so the
+        # manifest need not be written for each.
+        if time.monotonic() > written + MANIFEST_SECONDS:
+            writer.manifest(manifest)
+            written = time.monotonic()
+
+
+def _run_shard(sweep: Sweep, start: int, stop: int, slot: Slot, engine: str) -> Ended | Unseen:
+    """Train one shard and write its file; return how that ended.
+
+    A worker whose process was killed goes on for a while, so it looks whether another process has
+    taken over the folder.
+    """
+    unseen = Unseen(str(slot.ours.folder))
+    began = time.perf_counter()
+    try:
+        if not slot.ours.holds():
+            return unseen
+        runs = sweep.train(start, stop, engine)
+    except Exception:
+        return Ended(error=traceback.format_exc())
+    try:
+        if not slot.ours.holds():
+            return unseen
+        slot.write(runs, sweep.repeating_columns)
+    except Exception as error:
+        if not slot.ours.holds():
+            return unseen
+        full = isinstance(error, OSError) and error.errno in FULL
+        return Ended(error=traceback.format_exc(), no_room=str(error) if full else None)
+    return Ended(seconds=time.perf_counter() - began)

@@ -1,0 +1,123 @@
+"""One process at a time writes to a results folder."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from relulab.sweeps.files import write_whole
+from relulab.validation import InputError, one_line, shortened
+
+LOCK, NOTE = ".lock", ".owner.json"
+
+# What relulab writes into a results folder, beside tables and figures.
+OUR_FILES = (LOCK, NOTE, "manifest.json")
+OUR_FOLDERS = ("runs", "records", "data")
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """The right to write to a folder, for workers, who may outlive the process that has it.
+
+    Attributes
+    ----------
+    note : Path
+        The file that tells who has it.
+    text : str
+        What the file holds as long as we have it.
+    """
+
+    note: Path
+    text: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder that may be written to."""
+        return self.note.parent
+
+    def holds(self) -> bool:
+        """Return whether nobody else has taken over."""
+        try:
+            return self.note.read_bytes() == self.text.encode()
+        except OSError:
+            return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Ownership]:
+    """Keep other processes from writing to a folder, which is made if need be.
+
+    The operating system gives the lock back when a process ends in whatever way, so a lock is
+    never stale; what a dead process leaves is the note of who it was.
+
+    Raises
+    ------
+    InputError
+        If another process is at work there; it names that process and its host.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / NOTE
+    _refuse_links(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: expected no other process at work there, found {_named(note)}; wait for"
+            " it, or use --results with another folder"
+        ) from None
+    ours = Ownership(note.absolute(), json.dumps(_owner()) + "\n")
+    try:
+        if note.exists():
+            print(
+                f"{folder}: {_named(note)} ended without finishing; going on from what it left",
+                file=sys.stderr,
+            )
+        write_whole(folder, note, ours.text.encode())
+        yield ours
+    finally:
+        if ours.holds():  # or the note is another's
+            note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse what would lead our writing elsewhere, or would be waited for for ever."""
+    places = [folder / name for name in (*OUR_FILES, *OUR_FOLDERS)]
+    places += folder.glob("runs/*")
+    for place in places:
+        if place.is_symlink():
+            raise InputError(
+                f"{place}: a link; relulab writes into the results folder alone: link the whole"
+                " folder, or use --results with another one"
+            )
+    for k, place in enumerate(places):
+        kind, is_right = ("file", Path.is_file) if k < len(OUR_FILES) else ("folder", Path.is_dir)
+        if k < len(OUR_FILES) + len(OUR_FOLDERS) and place.exists() and not is_right(place):
+            raise InputError(f"{place}: expected a {kind}, found something else; move it")
+
+
+def _owner() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(),
+    }
+
+
+def _named(note: Path) -> str:
+    """Return whom a note tells of, in words."""
+    try:
+        owner = json.loads(note.read_text(encoding="utf-8"))
+        said = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
+        return shortened(one_line(said))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "a process that left no name"  # killed in the moment of writing it, or just begun

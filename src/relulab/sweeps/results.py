@@ -1,0 +1,393 @@
+"""A results folder, to read: runs, records, and the samples that the runs were trained on.
+
+::
+
+    <folder>/manifest.json                     what was asked, by which versions, how far it is
+    <folder>/data/<slug>.parquet               the samples of a sweep
+    <folder>/runs/<slug>/part-00000.parquet    one row per run, with the column ``sweep``
+    <folder>/records/<slug>.parquet            traces, timings: whatever is not runs
+
+A slug is a sweep's or a record's name in a form that every file system takes (``names.slug``); the
+name itself is in the files. All parts have the same columns, so ``pandas.read_parquet("<folder>/
+runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
+"""
+
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from relulab.model.data import Scale, TrainingSet
+from relulab.sweeps.manifest import Manifest, Shard, SweepEntry, read_manifest
+from relulab.sweeps.names import checked_name, slug
+from relulab.sweeps.parquet import DamagedFileError, StoredTable
+from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as, unknown_words
+from relulab.validation import InputError, shown
+
+
+class Part(NamedTuple):
+    """One stored shard: whose it is, and where its file lies, or is to lie."""
+
+    sweep: str
+    entry: SweepEntry
+    shard: Shard
+    file: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the part's file says of itself, so that no other is taken for it."""
+        return {
+            "sweep": self.sweep,
+            "specification": self.entry.identity,
+            "start": self.shard.start,
+            "stop": self.shard.stop,
+        }
+
+    def open(self) -> StoredTable:
+        """Return the part's file; ``DamagedFileError`` if it is not this part's."""
+        stored = StoredTable.open(self.file)
+        if stored.about != self.about or stored.n_rows != len(self.shard):
+            raise DamagedFileError("it holds other runs")
+        if not set(self.entry.columns) <= set(stored.schema.names):
+            raise DamagedFileError("it lacks columns")
+        return stored
+
+
+class Results:
+    """The files of one experiment in one folder.
+
+    Iterating over it yields the finished runs part by part, as ``frames()`` does, so the functions
+    of ``statistics`` take a ``Results`` as they take a DataFrame.
+
+    Parameters
+    ----------
+    folder : str or Path
+        ``~`` is the user's home.
+
+    Examples
+    --------
+    >>> results = Results("results/learning_rate")  # doctest: +SKIP
+    >>> results.load(columns=["learning_rate", "outcome"])  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        if not isinstance(folder, (str, Path)) or "\0" in str(folder):
+            raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
+        # Absolute, for a script may go to another working directory.
+        self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
+        self.manifest_file = self.folder / "manifest.json"
+
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r})"
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return self.frames()
+
+    def manifest(self) -> Manifest | None:
+        """Return the manifest, or None if the folder has none.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, or of another format.
+        """
+        return read_manifest(self.manifest_file)
+
+    def part_file(self, sweep: str, number: int) -> Path:
+        """Return where shard ``number`` of a sweep is stored."""
+        return self.folder / "runs" / slug(sweep) / f"part-{number:05d}.parquet"
+
+    def record_file(self, name: str) -> Path:
+        """Return where a record is stored."""
+        return self.folder / "records" / f"{slug(checked_name('record', name))}.parquet"
+
+    def data_file(self, sweep: str) -> Path:
+        """Return where the samples of a sweep are stored."""
+        return self.folder / "data" / f"{slug(sweep)}.parquet"
+
+    def parts(self, manifest: Manifest | None, sweep: str | None = None) -> list[Part]:
+        """Return the parts that a manifest lists, of one sweep or of all, finished or not."""
+        entries = manifest.sweeps if manifest else {}
+        return [
+            Part(name, entry, shard, self.part_file(name, number))
+            for name, entry in sorted(entries.items())
+            if sweep in (None, name)
+            for number, shard in enumerate(entry.shards)
+        ]
+
+    def part_files(self, sweep: str | None = None) -> list[Path]:
+        """Return the files of the finished parts, of one sweep or of all, in order."""
+        return [part.file for part in self.parts(self.manifest(), sweep) if part.file.exists()]
+
+    def sweeps(self) -> list[str]:
+        """Return the names of the sweeps of which there are runs."""
+        parts = self.parts(self.manifest())
+        return sorted({part.sweep for part in parts if part.file.exists()})
+
+    def n_missing(self) -> int:
+        """Return how many of the runs that the manifest lists are not there yet."""
+        parts = self.parts(self.manifest())
+        return sum(len(part.shard) for part in parts if not part.file.exists())
+
+    def strangers(self, manifest: Manifest | None) -> list[Path]:
+        """Return what lies under runs/ and is no part that the manifest lists."""
+        parts = {part.file for part in self.parts(manifest)}
+        folders = {file.parent for file in parts}
+        found = []
+        for path in _inside(self.folder / "runs"):
+            found += (
+                [file for file in _inside(path) if file not in parts] if path in folders else [path]
+            )
+        return found
+
+    def n_unfitted(self, manifest: Manifest | None) -> int:
+        """Return how many parts have other columns than all are to have, as when interrupted."""
+        schema = arrow_schema(manifest.columns) if manifest else None
+        n = 0
+        for part in self.parts(manifest):
+            with suppress(FileNotFoundError, DamagedFileError):
+                n += not StoredTable.open(part.file).schema.equals(schema)
+        return n
+
+    def frames(
+        self, columns: Sequence[str] | None = None, sweep: str | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the finished parts one by one, all with the same columns.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Those that are wanted; ``sweep`` is always there. A column that a sweep lacks is
+            missing in its rows.
+        sweep : str, optional
+            The one whose runs are wanted.
+
+        Raises
+        ------
+        InputError
+            If there are no runs, no such column, or a part that is damaged.
+        """
+        manifest, parts = self._finished(sweep)
+        wanted = _checked_columns(columns, manifest)
+        return (self._frame(part, wanted, manifest) for part in parts)
+
+    def frames_together(
+        self, sweeps: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[pd.DataFrame, ...]]:
+        """Yield the runs that are finished in all of some sweeps, the same runs of each at once.
+
+        For sweeps of one experiment that differ in how they are trained, not in their runs.
+
+        Parameters
+        ----------
+        sweeps : sequence of str
+        columns : sequence of str, optional
+            As in ``frames``.
+        """
+        if isinstance(sweeps, str) or not isinstance(sweeps, Sequence) or not sweeps:
+            raise InputError(f"sweeps: expected names of sweeps, got {shown(sweeps)}")
+        finished = [self._finished(sweep) for sweep in sweeps]
+        manifest = finished[0][0]
+        wanted = _checked_columns(columns, manifest)
+        return self._aligned([parts for _, parts in finished], wanted, manifest)
+
+    def _aligned(
+        self, sweeps: list[list[Part]], wanted: list[str], manifest: Manifest
+    ) -> Iterator[tuple[pd.DataFrame, ...]]:
+        """Yield the same runs of several sweeps, whose shards may begin and end elsewhere."""
+        starts = [[part.shard.start for part in parts] for parts in sweeps]
+        ends = {end for parts in sweeps for p in parts for end in (p.shard.start, p.shard.stop)}
+        held: dict[int, tuple[Part, pd.DataFrame]] = {}
+        for start, stop in pairwise(sorted(ends)):
+            here = [
+                parts[max(bisect_right(first, start) - 1, 0)]
+                for parts, first in zip(sweeps, starts, strict=True)
+            ]
+            if not all(part.shard.start <= start and stop <= part.shard.stop for part in here):
+                continue  # some sweep has not got so far
+            for k, part in enumerate(here):
+                if k not in held or held[k][0] is not part:
+                    held[k] = part, self._frame(part, wanted, manifest)
+            yield tuple(
+                held[k][1].iloc[start - part.shard.start : stop - part.shard.start]
+                for k, part in enumerate(here)
+            )
+
+    def load(self, columns: Sequence[str] | None = None, sweep: str | None = None) -> pd.DataFrame:
+        """Return the finished runs in one table; mind the memory, or name the columns.
+
+        See ``frames``.
+        """
+        return pd.concat(self.frames(columns, sweep), ignore_index=True)
+
+    def load_record(self, name: str) -> pd.DataFrame:
+        """Return a stored record, such as a trace.
+
+        Raises
+        ------
+        InputError
+            If there is no such record, or if its file is damaged.
+        """
+        file = self.record_file(name)
+        with self._reading(file, f"the record {name!r}"):
+            stored = StoredTable.open(file)
+            if stored.about != {"record": checked_name("record", name)}:
+                raise DamagedFileError("it holds something else")
+            stored.check()
+            frame: pd.DataFrame = stored.read().to_pandas()
+            return frame
+
+    def data(self, sweep: str | None = None) -> TrainingSet:
+        """Return the samples that a sweep was trained on, with what leads back to their units.
+
+        Parameters
+        ----------
+        sweep : str, optional
+            Its name; without it, any sweep's, for experiments whose sweeps are all on one data
+            set.
+
+        Raises
+        ------
+        InputError
+            If there is no such sweep, or if its file is damaged.
+        """
+        manifest = self._manifest()
+        names = sorted(manifest.sweeps)
+        described = {name: _text(manifest.sweeps[name].specification.get("data")) for name in names}
+        if sweep is None and len(set(described.values())) > 1:
+            raise InputError(
+                f"sweep: expected one of {', '.join(names)}, whose data differ, got None"
+            )
+        name = names[0] if sweep is None else self._known(sweep, manifest)
+        file = self.data_file(name)
+        missing = f"the samples of sweep {name!r}"
+        with self._reading(file, missing, manifest):
+            stored = StoredTable.open(file)
+            stored.check()
+            table = stored.read()
+            data = TrainingSet(
+                *(table[column].to_numpy() for column in ("x", "target")),
+                x_scale=Scale(**stored.about["x"]),
+                target_scale=Scale(**stored.about["target"]),
+            )
+            if stored.about != about_data(name, data) or described[name] != _text(
+                data.specification()
+            ):
+                raise DamagedFileError("it holds other samples")
+            return data
+
+    def _manifest(self) -> Manifest:
+        """Return the manifest of a folder in which there are runs, or are to be."""
+        manifest = self.manifest()
+        if manifest is None or not manifest.sweeps:
+            raise self._nothing("results")
+        return manifest
+
+    @staticmethod
+    def _known(sweep: str, manifest: Manifest) -> str:
+        """Return the name of a sweep that a manifest lists."""
+        if not isinstance(sweep, str) or sweep not in manifest.sweeps:
+            names = ", ".join(map(repr, sorted(manifest.sweeps)))
+            raise InputError(f"sweep: expected one of {names}, got {shown(sweep)}")
+        return sweep
+
+    def _finished(self, sweep: str | None) -> tuple[Manifest, list[Part]]:
+        """Return the manifest and the parts that are there; refuse to find none."""
+        manifest = self._manifest()
+        if sweep is not None:
+            self._known(sweep, manifest)
+        parts = [part for part in self.parts(manifest, sweep) if part.file.exists()]
+        if not parts:
+            of_sweep = f" of sweep {sweep!r}" if sweep is not None else ""
+            raise self._nothing(f"results{of_sweep}")
+        return manifest, parts
+
+    def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
+        """Return the runs of a part in some columns."""
+        columns = {name: manifest.columns[name] for name in wanted if name != SWEEP}
+        with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
+            stored = part.open()
+            there = {name: stored.schema.field(name).type for name in stored.schema.names}
+            if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
+                raise DamagedFileError("its columns are of other types")
+            table = stored.read([name for name in columns if name in there], COLUMNS)
+            if wrong := unknown_words(table):
+                raise DamagedFileError(f"it has no known words in {wrong[0]}")
+        frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
+        if columns:
+            frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
+        frame.insert(wanted.index(SWEEP), SWEEP, part.sweep)
+        return frame
+
+    def _nothing(self, what: str) -> InputError:
+        return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")
+
+    @contextmanager
+    def _reading(self, file: Path, what: str, manifest: Manifest | None = None) -> Iterator[None]:
+        """Say in one line what is wrong with a file, or that what it is to hold is not there."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise self._nothing(what) from None
+        except (OSError, DamagedFileError, ValueError, KeyError, TypeError) as error:
+            if manifest and self._manifest().to_text() != manifest.to_text():
+                raise InputError(
+                    f"{self.folder}: expected results that stay as they are while they are read,"
+                    " got others meanwhile; read them again"
+                ) from None
+            raise InputError(
+                f"{file}: expected the file that relulab wrote, got a damaged one ({error}); run"
+                " the experiment again, which mends it"
+            ) from None
+
+
+def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
+    """Return what a file of samples says of itself: whose they are, and their units."""
+    return {
+        "sweep": sweep,
+        "samples": data.specification(),
+        "x": asdict(data.x_scale),
+        "target": asdict(data.target_scale),
+    }
+
+
+def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
+    """Return names of columns, ``sweep`` among them."""
+    there = manifest.columns
+    if columns is None:
+        return list(there)
+    if isinstance(columns, pd.Index | np.ndarray):
+        columns = columns.tolist()
+    if (
+        isinstance(columns, str)
+        or not isinstance(columns, Sequence)
+        or not all(isinstance(name, str) for name in columns)
+    ):
+        raise InputError(f"columns: expected names of columns, got {shown(columns)}")
+    if unknown := [name for name in columns if name not in there]:
+        raise InputError(
+            f"columns: expected columns among {', '.join(there)}, got {shown(unknown[0])}"
+        )
+    names = list(dict.fromkeys(columns))
+    return names if SWEEP in names else [SWEEP, *names]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what is in a folder, if it is one and is there."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _text(values: Any) -> str:
+    """Return JSON values as a text that is the same for the same values."""
+    return json.dumps(values, sort_keys=True)

@@ -1,0 +1,141 @@
+"""The columns of stored runs: every part of an experiment has the same ones, in the same types.
+
+An experiment's columns are those of all its sweeps together. What a sweep lacks is missing in its
+parts (a null, where a number that is none is a NaN), and a column is float64 if it is so in any
+sweep: every float32 is a float64. So whatever reads the files, and whichever it reads first, finds
+every column and every bit.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from relulab.model.network import PARAMETERS
+from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.training.options import RATES
+
+SWEEP = "sweep"
+
+# All columns that runs may have, in the order in which they are stored, and the types that each may
+# have in a sweep.
+_INITIAL, _FLOAT = ("float64",), ("float32", "float64")
+COLUMNS = {
+    SWEEP: ("string",),
+    "run": ("int64",),
+    "draw": ("int64",),
+    **{f"{name}0": _INITIAL for name in PARAMETERS},
+    **dict.fromkeys(RATES, _INITIAL),
+    **dict.fromkeys((*PARAMETERS, "loss", "excess_loss", "gradient_norm"), _FLOAT),
+    "steps_taken": ("int64",),
+    "death_step": ("Int64",),
+    "period": ("Int64",),
+    "outcome": ("outcome",),
+    "unit": ("unit",),
+}
+
+# The types of columns as a manifest names them: pandas' name, and Arrow's type.
+# With the indices that Parquet is read with.
+_WORDS = pa.dictionary(pa.int32(), pa.string())
+PANDAS: dict[str, Any] = {
+    "string": str,
+    "int64": "int64",
+    "Int64": "Int64",
+    "float32": "float32",
+    "float64": "float64",
+    "outcome": OUTCOMES,
+    "unit": UNITS,
+}
+ARROW = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "Int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "outcome": _WORDS,
+    "unit": _WORDS,
+}
+
+
+def checked_columns(columns: Mapping[str, str]) -> None:
+    """Refuse with ``ValueError`` what are not columns of runs with their types."""
+    known = [kind in COLUMNS.get(name, ()) for name, kind in columns.items()]
+    if not (known and all(known)):
+        raise ValueError("it lacks known columns")
+
+
+def merged(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the columns, with their types, that hold those of several sweeps."""
+    together = {SWEEP: "string"}
+    for name in list(COLUMNS)[1:]:
+        kinds = {one[name] for one in columns if name in one}
+        if not kinds:
+            continue
+        if kinds == {"float32", "float64"}:
+            kinds = {"float64"}
+        if kinds == {"int64"} and not all(name in one for one in columns):
+            kinds = {"Int64"}
+        [together[name]] = kinds
+    return together
+
+
+def arrow_schema(columns: Mapping[str, str]) -> pa.Schema:
+    """Return the schema of a file with these columns, which pandas reads as it was stored."""
+    return _arrow_schema(tuple(columns.items()))
+
+
+@cache
+def _arrow_schema(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
+    empty = pd.DataFrame({name: pd.Series([], dtype=PANDAS[kind]) for name, kind in columns})
+    metadata = pa.Schema.from_pandas(empty, preserve_index=False).metadata
+    return pa.schema([(name, ARROW[kind]) for name, kind in columns], metadata)
+
+
+def to_table(runs: pd.DataFrame, sweep: str, schema: pa.Schema) -> pa.Table:
+    """Return the runs of a sweep in the columns of a schema, to the bit."""
+    n = len(runs)
+    arrays = []
+    for field in schema:
+        if field.name == SWEEP:
+            arrays.append(pa.repeat(pa.scalar(sweep), n))
+        elif field.name not in runs:
+            arrays.append(pa.nulls(n, field.type))
+        elif isinstance(runs[field.name].dtype, np.dtype):
+            # Not as pandas would: a NaN stays a NaN, and is no missing value.
+            values = runs[field.name].to_numpy()
+            arrays.append(pa.array(values, from_pandas=False).cast(field.type))
+        else:
+            arrays.append(pa.array(runs[field.name], type=field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def is_read_as(stored: pa.DataType, kind: str) -> bool:
+    """Return whether a stored column can be read as one of a kind, to the bit."""
+    return stored == ARROW[kind] or (stored == pa.float32() and kind == "float64")
+
+
+def unknown_words(table: pa.Table) -> list[str]:
+    """Return the columns of a stored table whose words are others than a run's may be."""
+    known = {"outcome": OUTCOMES, "unit": UNITS}
+    return [
+        name
+        for name, words in known.items()
+        if name in table.column_names
+        and any(
+            chunk.dictionary.to_pylist() != list(words.categories) for chunk in table[name].chunks
+        )
+    ]
+
+
+def in_schema(table: pa.Table, schema: pa.Schema, n_rows: int) -> pa.Table:
+    """Return a stored table in the columns of another schema, which holds all of its columns."""
+    arrays = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(n_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

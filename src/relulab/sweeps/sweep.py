@@ -1,0 +1,398 @@
+"""A sweep: numbers, axes and distributions that stand for up to billions of runs, made lazily."""
+
+import math
+import os
+import sys
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from relulab.model.data import TrainingSet, rounded
+from relulab.model.initialization import Distribution, Value
+from relulab.model.network import PARAMETERS, Networks
+from relulab.sweeps.attempts import Lost
+from relulab.sweeps.progress import progress_of
+from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
+from relulab.theory.optimum import best_fit
+from relulab.training.engines import resolved_engine
+from relulab.training.options import RATES, TrainingOptions
+from relulab.validation import (
+    LARGEST_SHARD,
+    MOST_SHARDS,
+    Float64Array,
+    InputError,
+    counted,
+    finite_array,
+    finite_number,
+    in_dtype,
+    instance_of,
+    non_negative_array,
+    seed_number,
+    set_fields,
+    shown,
+    whole_number,
+    within_memory,
+)
+
+# Random values come from blocks of this many draws, each with a key of its own, so that a value
+# depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
+DRAWS_PER_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sweep(TrainingOptions):
+    """The product of all axes, times ``draws``; and the options of ``train``.
+
+    Each of w, b, v, c and the rates is a number (fixed), an array (an axis of the grid) or a
+    distribution (drawn at random; the same draws at every point of the grid). Run numbers count
+    through the axes in the order w, b, v, c, ``learning_rate``, ``hidden_learning_rate``,
+    ``output_learning_rate``, the last one fastest, and ``draw`` is slowest, so raising ``draws``
+    appends runs and changes none.
+
+    Attributes
+    ----------
+    data : TrainingSet
+    w, b, v, c : float, array_like or distribution
+        Initial values.
+    draws : int, optional
+        How often is drawn; to be given exactly if something is drawn.
+    seed : int
+        Of the draws.
+    learning_rate, hidden_learning_rate, output_learning_rate
+        Like w; as in ``train``, which one or two are given.
+    freeze, max_steps, gradient_tolerance, divergence_loss, batch_size, shuffle_seed
+    summation, dtype
+        As in ``train``.
+
+    Raises
+    ------
+    InputError
+        In one line that names the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, relulab as rl
+    >>> sweep = rl.Sweep(
+    ...     data=rl.TrainingSet.point(1, 3), w=rl.Normal(0, 1), b=0.5, v=rl.Normal(0, 1),
+    ...     draws=1000, learning_rate=np.geomspace(0.01, 1, 5),
+    ... )
+    >>> sweep
+    Sweep(5,000 runs: w=Normal(mean=0.0, std=1.0), b=0.5, v=Normal(mean=0.0, std=1.0), c=0.0, \
+learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
+    >>> sweep.run()["outcome"].value_counts()["diverged"]
+    6
+    """
+
+    data: TrainingSet
+    w: Value = 0.0
+    b: Value = 0.0
+    v: Value = 0.0
+    c: Value = 0.0
+    draws: int | None = None
+    seed: int = 0
+    _values: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        instance_of("data", self.data, TrainingSet)
+        super().__post_init__()
+        self.batches(self.data.n_samples)
+        names = (*PARAMETERS, *self.rate_names)
+        values = {name: _checked(name, getattr(self, name)) for name in names}
+        set_fields(self, _values=values, seed=seed_number("seed", self.seed))
+        if self.draws is not None:
+            # len() and run numbers end there.
+            most = sys.maxsize // max(self.n_points, 1)
+            set_fields(self, draws=whole_number("draws", self.draws, at_least=1, at_most=most))
+            if not self.drawn:
+                raise InputError("draws: expected None, because nothing is drawn at random")
+        elif self.drawn:
+            raise InputError(
+                f"draws: expected a whole number >= 1, because {self.drawn[0]} is drawn at random"
+            )
+        self._check_range()
+
+    def _check_range(self) -> None:
+        """Refuse what training would refuse, of everything that is known before."""
+        number = np.dtype(self.dtype)
+        in_dtype("data", np.stack([self.data.x, self.data.target]), number)
+        for name, value in self._values.items():
+            if name not in self.drawn:
+                in_dtype(name, np.atleast_1d(value), number)
+                continue
+            # A whole block, so that a distribution that reaches below 0 is caught here.
+            block = in_dtype(name, self._random(name, np.arange(DRAWS_PER_BLOCK)), number)
+            if name in RATES and block.min() < 0:
+                raise InputError(f"{name}: expected values >= 0, drew {block.min()}")
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={_short(value)}" for name, value in self._values.items())
+        defaults = {f.name: f.default for f in fields(TrainingOptions)}
+        others = [
+            f"{name}={getattr(self, name)!r}"
+            for name, default in defaults.items()
+            if name not in RATES and getattr(self, name) != default
+        ]
+        more = [counted(self.draws, "draw")] if self.draws else []
+        more += [counted(self.data.n_samples, "sample"), *others]
+        return f"Sweep({counted(len(self), 'run')}: {values}; {', '.join(more)})"
+
+    @cached_property
+    def axes(self) -> dict[str, Float64Array]:
+        """The axes of the grid, in the order in which runs are numbered."""
+        return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of what is drawn at random."""
+        return tuple(n for n, v in self._values.items() if isinstance(v, Distribution))
+
+    @cached_property
+    def n_points(self) -> int:
+        """The number of points of the grid."""
+        return math.prod(axis.size for axis in self.axes.values())
+
+    def __len__(self) -> int:
+        return self.n_points * (self.draws or 1)
+
+    def parameters(self, start: int, stop: int) -> pd.DataFrame:
+        """Return run, draw (if drawn), w0, b0, v0, c0 and the rates of runs start ... stop-1."""
+        return pd.DataFrame(self._start(start, stop))
+
+    def _start(self, start: int, stop: int) -> dict[str, Any]:
+        """Return the columns of ``parameters``, as arrays."""
+        start = whole_number("start", start, at_least=0)
+        stop = whole_number("stop", stop, at_least=0)
+        if not 0 <= start <= stop <= len(self):
+            raise InputError(
+                f"start, stop: expected 0 <= start <= stop <= {len(self)}, got {shown(start)},"
+                f" {shown(stop)}"
+            )
+        within_memory("start, stop", stop - start)
+        run = np.arange(start, stop)
+        draw, point = np.divmod(run, self.n_points)
+        shape = tuple(axis.size for axis in self.axes.values())
+        index = dict(zip(self.axes, np.unravel_index(point, shape), strict=True)) if shape else {}
+        columns: dict[str, Any] = {"run": run}
+        if self.drawn:
+            columns["draw"] = draw
+        for name, value in self._values.items():
+            column = f"{name}0" if name in PARAMETERS else name
+            if name in index:
+                columns[column] = value[index[name]]
+            elif name in self.drawn:
+                columns[column] = self._random(name, draw)
+            else:
+                columns[column] = np.full(run.size, value)
+        return columns
+
+    def _random(self, name: str, draw: npt.NDArray[np.int64]) -> Float64Array:
+        """Return the values of a drawn parameter for ascending draws."""
+        if not draw.size:
+            return np.empty(0)
+        stream = (*PARAMETERS, *RATES).index(name)
+        first, last = draw[0] // DRAWS_PER_BLOCK, draw[-1] // DRAWS_PER_BLOCK
+        blocks = [
+            self._values[name].sample(
+                np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k))),
+                DRAWS_PER_BLOCK,
+            )
+            for k in range(first, last + 1)
+        ]
+        values: Float64Array = np.concatenate(blocks)[draw - first * DRAWS_PER_BLOCK]
+        return values
+
+    def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
+        """Train runs start ... stop-1 and return the rows of the results table."""
+        # Here, because describing a sweep and drawing its results must not load an engine.
+        from relulab.training.trainer import descend
+
+        resolved_engine(engine)  # refused before any work
+        rows = self._start(start, stop)
+        if start == stop:
+            raise InputError(f"stop: expected a number above start, got {stop}")
+        networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
+        rates = {name: rows[name] for name in self.rate_names}
+        final = descend(networks, self.data, rates, self, engine).final()
+        if self.best_loss is not None:
+            names = list(final)
+            final["excess_loss"] = final["loss"] - self.best_loss
+            names.insert(names.index("loss") + 1, "excess_loss")
+            final = {name: final[name] for name in names}
+        return pd.DataFrame({**rows, **final})
+
+    @cached_property
+    def best_loss(self) -> float | None:
+        """The smallest loss that any network has on the data; None on a single sample.
+
+        Shards find it made when it was asked for before they went to the workers.
+        """
+        if self.data.n_samples == 1:
+            return None
+        return best_fit(
+            rounded(self.data, self.dtype)
+        ).loss  # of the samples as they are trained on
+
+    def run(
+        self,
+        *,
+        n_jobs: int = 1,
+        shard_size: int | None = None,
+        engine: str = "auto",
+        progress: bool = False,
+        client: Any = None,
+    ) -> pd.DataFrame:
+        """Train all runs and return one row for each, in memory.
+
+        ``n_jobs`` workers (-1: one for each core) take shards of ``shard_size`` runs; neither
+        changes a bit of the result. A sweep of a single shard runs in this process. With
+        ``progress``, a bar shows runs a second and the time left, in a terminal or a notebook.
+        With a ``client``, a ``distributed.Client``, the workers of its Dask cluster do the work.
+        """
+        n_jobs, client = checked_n_jobs(n_jobs), checked_client(client)
+        instance_of("progress", progress, bool)
+        planned = shards(0, len(self), shard_size)
+        self._check_memory()
+        engine, threads = engine_for_workers(engine, client)
+        _ = self.best_loss
+        tasks = [(start, stop, engine) for start, stop in planned]
+        frames: list[pd.DataFrame] = [pd.DataFrame()] * len(tasks)
+        done = map_unordered(self.train, tasks, n_jobs=n_jobs, threads=threads, client=client)
+        with closing(done), progress_of(0, len(self), quiet=not progress) as bar:
+            for i, frame in done:
+                if isinstance(frame, Lost):
+                    raise RuntimeError(f"lost a shard, perhaps for its memory:\n{frame.error}")
+                frames[i] = frame
+                bar.update(len(frame))
+        return pd.concat(frames, ignore_index=True)
+
+    def _check_memory(self) -> None:
+        """Refuse to hold more runs at once than this machine has memory for."""
+        # Twice, because the parts are put together in the end.
+        needed, there = 2 * len(self) * sum(map(_width, self.columns.values())), memory()
+        if needed > there:
+            raise InputError(
+                f"run: {len(self):,} runs take about {needed / 1e9:,.0f} GB of memory, and this"
+                f" machine has {there / 1e9:,.0f} GB; take fewer draws, or let rl.main store them"
+                " in files, part by part"
+            )
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The columns of the results table and their types, as ``schema`` names them."""
+        start = {str(name): str(dtype) for name, dtype in self.parameters(0, 0).dtypes.items()}
+        final = dict.fromkeys((*PARAMETERS, "loss"), self.dtype)
+        if self.data.n_samples > 1:
+            final["excess_loss"] = self.dtype
+        final["gradient_norm"] = self.dtype
+        steps = {"steps_taken": "int64", "death_step": "Int64", "period": "Int64"}
+        return {**start, **final, **steps, "outcome": "outcome", "unit": "unit"}
+
+    @property
+    def bytes_per_run(self) -> int:
+        """How much disk a run takes, about."""
+        width = {name: _width(kind) for name, kind in self.columns.items()}
+        return sum(width.values()) - sum(width[name] - 1 for name in self.repeating_columns)
+
+    @property
+    def repeating_columns(self) -> list[str]:
+        """The columns with few distinct values, which are worth a dictionary in a file."""
+        repeating = [
+            f"{name}0" if name in PARAMETERS else name
+            for name in self._values
+            if name not in self.drawn
+        ]
+        drawn = ["draw"] if self.drawn and self.n_points > 1 else []
+        return [*drawn, *repeating, "steps_taken", "death_step", "period", "outcome", "unit"]
+
+    def specification(self) -> dict[str, Any]:
+        """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
+        described = {name: _described(value) for name, value in self._values.items()}
+        names = [f.name for f in fields(TrainingOptions) if f.name not in RATES]
+        return {
+            "data": self.data.specification(),
+            **described,
+            **({"seed": self.seed} if self.drawn else {}),
+            **{name: getattr(self, name) for name in names if name not in ("freeze", "summation")},
+            # Its name in the first folders of this format, which else would be of another sweep.
+            "gradient": self.summation_of(self.data.n_samples),
+            "freeze": list(self.freeze),
+        }
+
+
+def shards(
+    start: int, stop: int, shard_size: int | None = None, n_there: int = 0
+) -> list[tuple[int, int]]:
+    """Return contiguous slices of runs start ... stop-1, each (start, stop).
+
+    ``n_there`` tells how many shards there are before them.
+    """
+    if shard_size is None:
+        # Small enough for progress to be seen and memory to be bounded, large enough for the
+        # slowest network of a shard not to matter.
+        shard_size = min(max((stop - start) // 32, 10_000), 250_000)
+    shard_size = whole_number("shard_size", shard_size, at_least=1, at_most=LARGEST_SHARD)
+    if (stop - start) / shard_size > MOST_SHARDS - n_there:
+        raise InputError(
+            f"shard_size: expected at most {MOST_SHARDS:,} shards, got {stop - start:,} runs in"
+            f" shards of {shard_size:,}"
+            + (f" beside {n_there:,} that are there" if n_there else "")
+            + "; take fewer draws or larger shards"
+        )
+    return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
+
+
+def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
+    """Return a number, an axis or a distribution; refuse anything else."""
+    # A column of a table can draw samples too, but is an axis.
+    if isinstance(value, Distribution) and not isinstance(value, type | pd.Series):
+        if not is_dataclass(value):
+            raise InputError(
+                f"{name}: expected a distribution that is a dataclass, got {shown(value)}"
+            )
+        return value
+    check = non_negative_array if name in RATES else finite_array
+    array = check(name, value)
+    if np.ndim(value) == 0:
+        return finite_number(name, float(array[0]))
+    if np.unique(array).size < array.size:
+        raise InputError(f"{name}: expected an axis of distinct values, got some value twice")
+    array.flags.writeable = False
+    return array
+
+
+def _short(value: Any) -> str:
+    """Return a number, an axis or a distribution in a few words."""
+    if isinstance(value, np.ndarray):
+        return f"{counted(value.size, 'value')}, {value[0]:g} ... {value[-1]:g}"
+    return repr(value)
+
+
+def _width(kind: str) -> int:
+    """Return how many bytes a value of a column takes, about."""
+    return {"float32": 4, "outcome": 1, "unit": 1}.get(kind, 8)
+
+
+def memory() -> float:
+    """Return how many bytes of memory this process may have; 1 TiB if nobody says."""
+    limits: list[float] = []
+    with suppress(AttributeError, ValueError, OSError):  # none of Windows
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+        with suppress(OSError, ValueError):
+            limits.append(float(Path("/sys/fs/cgroup", file).read_text()))
+    return min(limits, default=2.0**40)
+
+
+def _described(value: Any) -> Any:
+    """Return a number, an axis or a distribution as JSON values that tell its exact bits."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Distribution):
+        return {type(value).__name__: asdict(value)}  # type: ignore[call-overload]
+    return value

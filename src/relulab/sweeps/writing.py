@@ -1,0 +1,186 @@
+"""Writes to a results folder: manifest, samples, records, parts; and what is said if it cannot."""
+
+import errno
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from relulab.model.data import TrainingSet
+from relulab.sweeps.files import is_regular, remove_temporary_files, write_whole
+from relulab.sweeps.locking import Ownership
+from relulab.sweeps.manifest import Manifest
+from relulab.sweeps.parquet import DamagedFileError, StoredTable, is_foreign, is_ours, write_table
+from relulab.sweeps.results import Part, Results, about_data
+from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, to_table
+from relulab.validation import InputError, checked_table
+
+# What an operating system says where there is no room: on the disk, of a quota, of a file's size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+_PART = re.compile(r"part-[0-9]{5,}\.parquet")
+
+
+class StorageError(OSError):
+    """The results folder takes no more: there is no room, or it is gone."""
+
+
+def no_room(folder: Path, why: object) -> StorageError:
+    """Return the error that says that there is no room, and what is kept."""
+    return StorageError(
+        f"{folder}: no room ({why}); what is finished is kept, and the same command goes on from"
+        " there when there is room"
+    )
+
+
+def gone(folder: Path) -> StorageError:
+    """Return the error that says that a folder is no longer there, or no longer ours."""
+    return StorageError(
+        f"{folder}: deleted, renamed, unlocked or taken over by another process while running;"
+        " nothing more is written, and the same command goes on from what is left"
+    )
+
+
+@contextmanager
+def told_in_a_line(folder: Path) -> Iterator[None]:
+    """Say what a full disk means for the results, whatever was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise no_room(folder, error) from None
+        raise
+
+
+def goes(file: Path) -> bool:
+    """Return whether --restart deletes a file: it bears our mark, or is a damaged part."""
+    damaged = is_regular(file) and _PART.fullmatch(file.name) and not is_foreign(file)
+    return is_ours(file) or bool(damaged)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the runs of a shard go; a worker gets it.
+
+    Attributes
+    ----------
+    file : Path
+        Absolute, because workers may live elsewhere.
+    about : dict
+        What the file is to say of itself.
+    columns : dict of str to str
+        The columns of all parts of the experiment; see ``relulab.sweeps.schema``.
+    ours : Ownership
+    """
+
+    file: Path
+    about: dict[str, Any]
+    columns: Mapping[str, str]
+    ours: Ownership
+
+    def write(self, runs: pd.DataFrame, repeating: Sequence[str]) -> None:
+        """Store the runs of the shard; only the columns ``repeating`` have few distinct values."""
+        for folder in (self.file.parent.parent, self.file.parent):
+            if folder.is_symlink():
+                raise InputError(f"{folder}: expected a folder of ours, found a link meanwhile")
+            folder.mkdir(exist_ok=True)  # but not the results folder, should it be gone
+        table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
+        write_table(self.ours.folder, self.file, table, self.about, [SWEEP, *repeating])
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The right to write to a folder, and how.
+
+    Attributes
+    ----------
+    results : Results
+    ours : Ownership
+    """
+
+    results: Results
+    ours: Ownership
+
+    def manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest.
+
+        Raises
+        ------
+        StorageError
+            If the folder is gone, or no longer ours.
+        """
+        if not self.ours.holds():
+            raise gone(self.results.folder)
+        text = manifest.to_text().encode()
+        write_whole(self.results.folder, self.results.manifest_file, text)
+
+    def data(self, sweep: str, data: TrainingSet) -> None:
+        """Store the samples of a sweep, with what leads back to the user's units."""
+        file, about = self.results.data_file(sweep), about_data(sweep, data)
+        try:
+            stored = StoredTable.open(file)
+            stored.check()
+            samples = [stored.read()[name].to_numpy().tobytes() for name in ("x", "target")]
+            kept = stored.about == about and samples == [data.x.tobytes(), data.target.tobytes()]
+        except (FileNotFoundError, DamagedFileError, KeyError):
+            kept = False
+        if not kept:
+            units = json.dumps({name: about[name] for name in ("x", "target")})
+            frame = pd.DataFrame({"x": data.x, "target": data.target})
+            # pandas makes of that its ``attrs``.
+            self._table(file, frame, about, {b"PANDAS_ATTRS": units})
+
+    def record(self, name: str, frame: pd.DataFrame) -> None:
+        """Store a record."""
+        checked_table(f"record {name!r}", frame)
+        if frame.columns.empty:
+            raise InputError(f"record {name!r}: expected at least one column, got none")
+        try:
+            self._table(self.results.record_file(name), frame, {"record": name})
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"record {name!r}: expected a table that a Parquet file can hold, got {error}"
+            ) from None
+
+    def _table(
+        self,
+        file: Path,
+        frame: pd.DataFrame,
+        about: Mapping[str, Any],
+        metadata: Mapping[bytes, str] | None = None,
+    ) -> None:
+        file.parent.mkdir(exist_ok=True)
+        table = pa.Table.from_pandas(frame)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
+        write_table(self.results.folder, file, table, about)
+
+    def slot(self, part: Part, manifest: Manifest) -> Slot:
+        """Return where a worker is to write a part."""
+        return Slot(part.file.absolute(), part.about, manifest.columns, self.ours)
+
+    def fit(self, part: Part, stored: StoredTable, manifest: Manifest) -> None:
+        """Write a part of an earlier run anew if the columns of the experiment have changed."""
+        schema = arrow_schema(manifest.columns)
+        if not stored.schema.equals(schema):
+            table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
+            repeating = [SWEEP, *stored.with_dictionary()]
+            write_table(self.results.folder, part.file, table, part.about, repeating)
+
+    def remove(self) -> None:
+        """Delete what relulab wrote here but for figures and tables; leave everything else."""
+        folder = self.results.folder
+        for pattern in ("runs/*/*", "records/*", "data/*"):
+            for file in filter(goes, list(folder.glob(pattern))):
+                file.unlink()
+        self.results.manifest_file.unlink(missing_ok=True)
+        for place in (*folder.glob("runs/*"), folder / "runs", folder / "records", folder / "data"):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+        remove_temporary_files(folder)

@@ -1,0 +1,132 @@
+"""Compiled kernels on disk: a cache that cannot fail and cannot mislead.
+
+Numba's own leaves the engine with an exception where a file is damaged or the disk is full, and
+loads what it cannot see the damage of: a flipped bit in machine code. Two processes that begin at
+the same time can even give one signature's code to the other, through the index that they share.
+So only where Numba keeps its files, and how a kernel becomes bytes, is Numba's. Each kernel of each
+signature has one file, with a checksum that is looked at before anything is made of the bytes, and
+with the key of what it holds.
+
+Whatever goes wrong with a file, the kernel is compiled anew, and the file is replaced if it can be.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+from relulab.training.numba_support import say_once
+
+MAGIC = b"relulab kernel 1\n"
+DIGEST = hashlib.sha256().digest_size
+VERSIONS = (sys.version, numba.__version__, llvmlite.__version__)
+
+
+class DamagedError(ValueError):
+    """A file does not hold what was written to it."""
+
+
+def keep_on_disk(kernel: Any) -> None:
+    """Let a function that Numba compiles have its code on disk, where there is a place for it."""
+    try:
+        kernel._cache = KernelCache(kernel.py_func)
+    except RuntimeError:  # Numba finds no folder that it may write to
+        return
+    except Exception as error:  # a Numba that has changed inside
+        _say("Numba's cache", error, "compiled kernels are not kept")
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of a function, with files of ours, which keeps its exceptions to itself."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        files: Any = KernelFiles(Path(self.cache_path), self._impl.filename_base, stamp)
+        self._cache_file = files
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return what was compiled for a signature; None if it is to be compiled."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception as error:
+            _say(self.cache_path, error, "compiled anew")
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep what was compiled for a signature, if that is possible."""
+        try:
+            super().save_overload(signature, compiled)
+        except Exception as error:
+            consequence = "compiled kernels are not kept, so each start compiles them again"
+            _say(self.cache_path, error, consequence)
+
+
+class KernelFiles:
+    """The files of one kernel; Numba's cache asks for ``load``, ``save`` and ``flush``.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the names of the files begin with.
+    stamp : object
+        Of the source file; what has another one is old.
+    """
+
+    def __init__(self, folder: Path, name: str, stamp: object) -> None:
+        self.folder, self.name, self.stamp = folder, name, stamp
+
+    def file(self, key: Any) -> Path:
+        """Return the file of a signature on a processor, the first two parts of a key."""
+        text = repr((key[:2], VERSIONS))
+        return self.folder / f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:16]}.kernel"
+
+    def load(self, key: Any) -> Any:
+        """Return the data of a key; None if there are none, or old ones."""
+        file = self.file(key)
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            return None
+        start = len(MAGIC) + DIGEST
+        head, digest, payload = content[: len(MAGIC)], content[len(MAGIC) : start], content[start:]
+        if head != MAGIC or hashlib.sha256(payload).digest() != digest:
+            raise DamagedError(f"{file}: damaged")
+        stamp, stored, data = pickle.loads(payload)
+        return data if (stamp, stored) == (self.stamp, key) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write the data of a key, in one step for those who read."""
+        payload: bytes = dumps((self.stamp, key, data))
+        file = self.file(key)
+        unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:16]}.tmp")
+        try:
+            unfinished.write_bytes(MAGIC + hashlib.sha256(payload).digest() + payload)
+            os.replace(unfinished, file)
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink()
+            raise
+
+    def flush(self) -> None:
+        """Forget what is stored."""
+        for file in self.folder.glob(f"{self.name}.*.kernel"):
+            file.unlink(missing_ok=True)
+
+
+def _say(where: str, error: Exception, consequence: str) -> None:
+    # That of a write, for which there is no room, does not.
+    names_its_file = isinstance(error, DamagedError) or getattr(error, "filename", None) is not None
+    cause = str(error) if names_its_file else f"{where}: {error!r}"
+    say_once("kernel cache", f"{' '.join(cause.split())}; {consequence}")

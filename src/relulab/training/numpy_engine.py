@@ -1,0 +1,320 @@
+"""The NumPy engine, the readable reference: a window of networks steps together.
+
+A network that finishes is written out and its lane is given to the next one that waits, so the
+window stays full although run lengths differ 1000-fold; when none waits, the window shrinks.
+"""
+
+from itertools import count, repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.model.outcome import Outcome
+from relulab.training import sorted_sums
+from relulab.training.batches import Batches
+from relulab.training.specification import FinalStates, Problem
+from relulab.validation import FloatArray
+
+# Measured best on one core: the window's buffers fit the second-level cache, and NumPy's cost
+# per call is spread over enough lanes.
+WINDOW = 8192
+
+
+class Lanes:
+    """Networks in training; lane i of every array belongs to one of them.
+
+    The active lanes are the first ``n_active``; the arrays named below are views of those.
+
+    Attributes
+    ----------
+    parameters, gradients : ndarray, shape (4, n_active)
+    loss : ndarray, shape (n_active,)
+    firing, finite : ndarray of bool, shape (n_active,)
+        Whether the unit fires on any sample; whether no pre-activation, parameter or loss is other
+        than finite.
+    dead : ndarray of bool, shape (n_active,)
+        Whether the unit's death was noted; dead units stay dead.
+    run : ndarray of int64, shape (n_active,)
+        Which network of the problem each lane trains.
+    start : ndarray of int64, shape (n_active,)
+        The clock at which it was loaded, so that its age is ``clock - start``.
+    """
+
+    def __init__(self, problem: Problem, window: int, first: int = 0) -> None:
+        self.problem = problem
+        self.samples = list(zip(problem.x, problem.target, strict=True))
+        self.x_min, self.x_max = problem.x.min(), problem.x.max()
+        self.frozen = np.flatnonzero(np.logical_not(problem.trained))
+        self.last_trained = max(np.flatnonzero(problem.trained), default=0)
+        self.clock = 0
+        # One array per kind, so that moving a lane is one indexing operation per kind.
+        self._floats = np.empty((18, window), problem.dtype)
+        self._masks = np.empty((5, window), bool)
+        self._lanes = np.empty((2, window), np.int64)
+        self._select = np.empty(window, np.dtype(f"i{problem.dtype.itemsize}"))
+        self._view(window)
+        self.load(np.arange(window), np.arange(first, first + window))
+
+    def _view(self, n_active: int) -> None:
+        """Bind the names to the first ``n_active`` lanes."""
+        self.n_active = n_active
+        floats, masks = self._floats[:, :n_active], self._masks[:, :n_active]
+        self.parameters, self.rates = floats[:4], floats[4:6]
+        self._totals, self._terms = floats[6:11], floats[11:16]
+        self.gradients, self.loss = self._totals[:4], self._totals[4]
+        self._pre, self._h = floats[16:]
+        self.dead, self.firing, self.finite, self._fires_here, self._flag = masks
+        self._select_here = self._select[:n_active]
+        self.run, self.start = self._lanes[:, :n_active]
+
+    def load(self, lanes: npt.NDArray[np.intp], runs: npt.NDArray[np.intp]) -> None:
+        """Put networks of the problem into lanes."""
+        self.parameters[:, lanes] = self.problem.parameters[:, runs]
+        self.rates[:, lanes] = self.problem.rates[:, runs]
+        self.dead[lanes] = False
+        self.run[lanes] = runs
+        self.start[lanes] = self.clock
+
+    def drop(self, holes: npt.NDArray[np.intp]) -> None:
+        """Give up lanes (ascending); lanes from the end move into the holes."""
+        n_left = self.n_active - holes.size
+        movers = np.setdiff1d(np.arange(n_left, self.n_active), holes)
+        holes = holes[holes < n_left]
+        # Only the state moves (parameters, rates, dead); the rest is scratch of one step.
+        self._floats[:6, holes] = self._floats[:6, movers]
+        self._masks[0, holes] = self._masks[0, movers]
+        self._lanes[:, holes] = self._lanes[:, movers]
+        self._view(n_left)
+
+    def evaluate(self) -> None:
+        """Compute loss, gradients, firing and finite of every lane's present state."""
+        if self.problem.sums is None:
+            self._evaluate_samples(self.samples)
+        else:
+            sorted_sums.evaluate(self.problem.sums, self.parameters, out=self._totals)
+            self._look_at_ends()
+        self._finish_evaluation()
+
+    def evaluate_batch(self, batch: npt.NDArray[np.int64]) -> None:
+        """Compute loss and gradients of some samples; firing and finite are of all."""
+        self._evaluate_samples([self.samples[i] for i in batch])
+        self._look_at_ends()
+        self._finish_evaluation()
+
+    def _finish_evaluation(self) -> None:
+        self.gradients[self.frozen] = 0
+        np.isfinite(self.loss, out=self._flag)
+        np.logical_and(self.finite, self._flag, out=self.finite)
+
+    def _look_at_ends(self) -> None:
+        """Find firing and finite from the ends of the data: pre-activations are monotone in x."""
+        w, b, v, _ = self.parameters
+        low, high = w * self.x_min + b, w * self.x_max + b
+        self.firing[:] = (low > 0) | (high > 0)
+        self.finite[:] = np.isfinite(low) & np.isfinite(high) & np.isfinite(v)
+
+    def _evaluate_samples(self, samples: list[tuple[Any, Any]]) -> None:
+        self.firing.fill(False)
+        self.finite.fill(True)
+        totals, terms = self._totals, self._terms
+        for i, (x, target) in enumerate(samples):
+            if i == 0:
+                self._evaluate_sample(x, target, out=totals)
+            else:
+                self._evaluate_sample(x, target, out=terms)
+                np.add(totals, terms, out=totals)
+        if len(samples) > 1:
+            np.divide(totals, self.problem.dtype.type(len(samples)), out=totals)
+
+    def _evaluate_sample(self, x: Any, target: Any, out: FloatArray) -> None:
+        """Write one sample's gw, gb, gv, gc and loss to the rows of ``out``."""
+        w, b, v, c = self.parameters
+        gw, gb, gv, gc, loss = out
+        pre, h, fires, select = self._pre, self._h, self._fires_here, self._select_here
+
+        np.multiply(w, x, out=pre)
+        np.add(pre, b, out=pre)
+        np.greater(pre, 0, out=fires)
+        np.logical_or(self.firing, fires, out=self.firing)
+        np.isfinite(pre, out=self._flag)
+        np.logical_and(self.finite, self._flag, out=self.finite)
+        # A bitwise "and" with all ones or all zeros is an exact choice between a number and 0,
+        # also where that number is NaN or infinite; multiplying by the mask is not.
+        np.negative(fires.view(np.int8), out=select, dtype=select.dtype)
+        np.bitwise_and(pre.view(select.dtype), select, out=h.view(select.dtype))
+        np.multiply(v, h, out=gc)
+        np.add(gc, c, out=gc)
+        residual = np.subtract(gc, target, out=gc)
+        np.multiply(residual, h, out=gv)
+        np.multiply(residual, v, out=gb)
+        np.bitwise_and(gb.view(select.dtype), select, out=gb.view(select.dtype))
+        np.multiply(gb, x, out=gw)
+        np.multiply(residual, residual, out=loss)
+        np.multiply(loss, 0.5, out=loss)
+
+    def update(self) -> None:
+        """Take one step of gradient descent in every lane; the gradients are used up."""
+        n = self.n_active
+        by_layer = self.gradients.reshape(2, 2, n)
+        np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
+        np.subtract(self.parameters, self.gradients, out=self.parameters)
+        self.clock += 1
+
+    def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
+        """Return the largest absolute gradient in some lanes."""
+        norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)
+        return norm
+
+
+def run(problem: Problem) -> FinalStates:
+    """Train every network of the problem until it finishes."""
+    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    with np.errstate(all="ignore"):
+        if problem.batches is None:
+            _run_full_batch(problem, final)
+        else:
+            for first in range(0, problem.n_nets, WINDOW):
+                window = min(WINDOW, problem.n_nets - first)
+                _run_batches(problem.batches, Lanes(problem, window, first), final)
+    return final
+
+
+def follow(problem: Problem, n_steps: int) -> tuple[FloatArray, FloatArray]:
+    """Take steps from the state at max_steps, without judging; see ``orbits.Follow``."""
+    distance = np.empty((n_steps, problem.n_nets), problem.dtype)
+    moved = np.zeros((4, problem.n_nets), problem.dtype)
+    lanes, batches = Lanes(problem, problem.n_nets), problem.batches
+    steps = batches.steps(problem.options.max_steps) if batches else repeat(None)
+    with np.errstate(all="ignore"):
+        for row, batch in zip(distance, steps, strict=False):
+            if batch is None:
+                lanes.evaluate()
+            else:
+                lanes.evaluate_batch(batch)
+            lanes.update()
+            away = np.abs(lanes.parameters - problem.parameters)
+            np.max(away, axis=0, out=row)
+            np.maximum(moved, away, out=moved)
+    return distance, moved
+
+
+def _run_full_batch(problem: Problem, final: FinalStates) -> None:
+    window = min(WINDOW, problem.n_nets)
+    lanes = Lanes(problem, window)
+    judge = _Judge(lanes, final)
+    n_loaded = window
+    while lanes.n_active:
+        lanes.evaluate()
+        finished = judge.finish()
+        lanes.update()
+        if finished.size:
+            n_new = min(finished.size, problem.n_nets - n_loaded)
+            lanes.load(finished[:n_new], np.arange(n_loaded, n_loaded + n_new))
+            n_loaded += n_new
+            if n_new < finished.size:
+                lanes.drop(finished[n_new:])
+
+
+def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
+    """Train a window of networks, which all take the same batch at the same time."""
+    judge = _Judge(lanes, final)
+    max_steps = lanes.problem.options.max_steps
+    for epoch in count():
+        for i, batch in enumerate(batches.epoch(epoch)):
+            if i == 0 or lanes.clock == max_steps:
+                lanes.evaluate()
+                lanes.drop(judge.finish())
+                lanes.evaluate_batch(batch)
+            else:
+                lanes.evaluate_batch(batch)
+                diverged = judge.diverged()
+                if diverged.size:
+                    lanes.evaluate()
+                    judge.write(diverged, np.full(diverged.size, Outcome.DIVERGED, np.int8))
+                    lanes.drop(diverged)
+                    lanes.evaluate_batch(batch)
+            if not lanes.n_active:
+                return
+            lanes.update()
+
+
+class _Judge:
+    """Finds the lanes that finish at the present state and writes them out."""
+
+    def __init__(self, lanes: Lanes, final: FinalStates) -> None:
+        self.lanes = lanes
+        self.final = final
+        self.options = lanes.problem.options
+        # No lane can reach max_steps before this clock; made later as lanes are replaced.
+        self.deadline = self.options.max_steps
+        self._newly = np.empty(lanes.n_active, bool)
+        self._bounded = np.empty(lanes.n_active, bool)
+        self._small = np.empty(lanes.n_active, bool)
+        self._size = np.empty(lanes.n_active, lanes.problem.dtype)
+
+    def finish(self) -> npt.NDArray[np.intp]:
+        """Note deaths and write out the finished lanes; return which these are, ascending."""
+        self._note_deaths()
+        candidates = self._candidates()
+        if not candidates.size:
+            return candidates
+        lanes = self.lanes
+        norm = lanes.gradient_norm(candidates)
+        age = lanes.clock - lanes.start[candidates]
+        outcome = np.full(candidates.size, -1, np.int8)
+        outcome[age >= self.options.max_steps] = Outcome.UNFINISHED
+        outcome[norm <= self.options.gradient_tolerance] = Outcome.CONVERGED
+        outcome[~self._bounded[candidates]] = Outcome.DIVERGED
+
+        ended = outcome >= 0
+        self.write(candidates[ended], outcome[ended])
+        return candidates[ended]
+
+    def diverged(self) -> npt.NDArray[np.intp]:
+        """Note deaths; return the lanes that break a bound, ascending."""
+        self._note_deaths()
+        lanes = self.lanes
+        return np.flatnonzero(~(lanes.finite & (lanes.loss <= self.options.divergence_loss)))
+
+    def write(self, lanes: npt.NDArray[np.intp], outcome: npt.NDArray[np.int8]) -> None:
+        """Write out the final states of some lanes."""
+        of, final = self.lanes, self.final
+        runs = of.run[lanes]
+        final.parameters[:, runs] = of.parameters[:, lanes]
+        final.loss[runs] = of.loss[lanes]
+        final.gradient_norm[runs] = of.gradient_norm(lanes)
+        final.steps_taken[runs] = of.clock - of.start[lanes]
+        final.outcome[runs] = outcome
+
+    def _candidates(self) -> npt.NDArray[np.intp]:
+        """Return the lanes that may finish now: a cheap test that misses none."""
+        lanes, n = self.lanes, self.lanes.n_active
+        bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
+        np.less_equal(lanes.loss, self.options.divergence_loss, out=bounded)
+        np.logical_and(bounded, lanes.finite, out=bounded)
+        # The norm is small only if each gradient is. That of the output bias is the best witness,
+        # because it does not vanish when the unit is dead.
+        np.abs(lanes.gradients[lanes.last_trained], out=size)
+        np.less_equal(size, self.options.gradient_tolerance, out=small)
+        if lanes.clock >= self.deadline:
+            # Lanes that expire now are replaced by ones that expire max_steps later.
+            expired = lanes.clock - lanes.start >= self.options.max_steps
+            later = lanes.start[~expired]
+            oldest = later.min() if later.size else lanes.clock + 1
+            self.deadline = int(oldest) + self.options.max_steps
+            np.logical_or(small, expired, out=small)
+        if bounded.all() and not small.any():
+            return np.empty(0, np.intp)
+        return np.flatnonzero(small | ~bounded)
+
+    def _note_deaths(self) -> None:
+        """Note the death step of lanes that are dead now and were not before."""
+        lanes = self.lanes
+        newly = self._newly[: lanes.n_active]
+        np.logical_or(lanes.firing, lanes.dead, out=newly)
+        np.less(newly, lanes.finite, out=newly)  # neither firing nor noted, and finite
+        if newly.any():
+            np.logical_or(lanes.dead, newly, out=lanes.dead)
+            died = np.flatnonzero(newly)
+            self.final.death_step[lanes.run[died]] = lanes.clock - lanes.start[died]

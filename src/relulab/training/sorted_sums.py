@@ -1,0 +1,171 @@
+"""Full-batch loss and gradients from tabulated moments: O(log n_samples) a step, not O(n_samples).
+
+The second specification to the bit, for ``summation="sorted"``. It agrees with the direct sums of
+``contract`` to rounding, and is usually nearer to the exact sums than they are. The samples are in
+ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the split k
+is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very predicate of
+the direct sums decides, and it is monotone in x, also in floating point. With the moments of the
+two sides at k::
+
+    a, a_low  = w*mean_x + b            y, y_low = v*a + c        vw, vw_low = v*w
+    e = (y - mean_target) + (y_low - mean_target_low)             the mean residual of the firing
+    s = (vw - slope) + (vw_low - slope_low)                       and the slope of their residuals
+    d = (c - mean_target') - mean_target_low'                     the mean residual of the silent
+    firing = count*e;  silent = count'*d;  skew = sxx*s
+    gw = v*(mean_x*firing + skew);  gb = v*firing;  gv = firing*(a + a_low) + w*skew
+    gc = firing + silent
+    stt' = residual_sum' + slope'*(slope'*sxx')
+    loss = 0.5*(((residual_sum + firing*e) + skew*s) + (stt' + silent*d))
+
+each divided by n_samples. A prime marks the silent side, and ``_low`` what a number of twice the
+precision has beyond its float; ``evaluate`` has the order of operations. The loss is a sum of terms
+that are not negative, so nothing cancels in it. Where no sample fires e is 0, and where their x are
+all equal s is 0. (The sums are those of the parallel axis theorem.)
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.model.data import TrainingSet, cached, rounded
+from relulab.model.double_double import DoubleDouble, two_product, two_sum
+from relulab.model.splits import Moments, Splits
+from relulab.validation import FloatArray, InputError
+
+# The columns of a row of moments: 64 bytes, a line of the cache.
+N_COLUMNS = 8
+MEAN_X, MEAN_X_LOW, MEAN_TARGET, MEAN_TARGET_LOW, SXX, SLOPE, SLOPE_LOW, RESIDUAL_SUM = range(8)
+
+
+@dataclass(frozen=True, eq=False)
+class SortedSums:
+    """Tables of a training set in the dtype of the arithmetic.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n_samples,)
+        Ascending.
+    moments : ndarray, shape (n_samples+1, 2, N_COLUMNS)
+        Of the first k samples and of the others, at index k.
+    guesses : ndarray of int32, shape (n_samples+1,)
+        How many samples are below ``x[0] + i*width``: where to begin the search for a split.
+    width : float
+        Of the n_samples equal parts of the range of x.
+    """
+
+    x: FloatArray
+    moments: FloatArray
+    guesses: npt.NDArray[np.int32]
+    width: float
+
+    @classmethod
+    def of(cls, data: TrainingSet, dtype: np.dtype[Any]) -> Self:
+        """Return the tables; InputError where a sum of squares is beyond the range of the dtype."""
+        data = rounded(data, dtype)
+        splits = Splits.of(data.x, data.target)
+        moments = _aligned((splits.x.size + 1, 2, N_COLUMNS), dtype)
+        with np.errstate(all="ignore"):
+            for side, values in enumerate((splits.first, splits.last)):
+                _fill(moments[:, side], values)
+        # Squares that are too small for the dtype would make distinct x look equal.
+        limits = np.finfo(dtype)
+        spread, varies = splits.last.sxx.hi[0], splits.x[0] < splits.x[-1]
+        vanishes = varies and spread < float(limits.tiny) / float(limits.eps) ** 2
+        if vanishes or not np.isfinite(moments).all():
+            raise InputError(
+                "summation: expected 'direct' for these samples, because sums of their squares are"
+                f" beyond the range of {dtype} (beyond 16 samples 'auto' means 'sorted')"
+            )
+        edges, width = np.linspace(splits.x[0], splits.x[-1], splits.x.size + 1, retstep=True)
+        guesses = np.asarray(np.searchsorted(splits.x, edges), np.int32)
+        return cls(splits.x.astype(dtype), moments, guesses, float(width))
+
+
+def tables(data: TrainingSet, dtype: np.dtype[Any]) -> SortedSums:
+    """Return ``SortedSums.of(data, dtype)``, made once."""
+    return cached(data, SortedSums.of, dtype)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+    """Return an empty array that begins with a line of the cache, so that its rows are lines."""
+    spare = 64 // dtype.itemsize
+    memory: FloatArray = np.empty(math.prod(shape) + spare, dtype)
+    skip = -memory.ctypes.data % 64 // dtype.itemsize
+    return memory[skip : skip + math.prod(shape)].reshape(shape)
+
+
+def _fill(table: FloatArray, values: Moments) -> None:
+    def store(column: int, value: DoubleDouble, low: int | None = None) -> None:
+        table[:, column] = value.hi
+        if low is not None:
+            table[:, low] = (value.hi - table[:, column].astype(np.float64)) + value.lo
+
+    store(MEAN_X, values.mean_x, MEAN_X_LOW)
+    store(SXX, values.sxx)
+    store(SLOPE, values.slope, SLOPE_LOW)
+    store(MEAN_TARGET, values.mean_target, MEAN_TARGET_LOW)
+    store(RESIDUAL_SUM, values.residual_sum)
+
+
+def find_splits(sums: SortedSums, w: FloatArray, b: FloatArray) -> npt.NDArray[np.int64]:
+    """Return the split of every network, by bisection."""
+    rising = w >= 0
+    low, high = np.zeros(w.size, np.int64), np.full(w.size, sums.x.size)
+    for _ in range(sums.x.size.bit_length()):
+        middle = (low + high) >> 1
+        # Where low == high == n_samples nothing is left to find, and there is no such sample.
+        beyond = ((w * sums.x[np.minimum(middle, sums.x.size - 1)] + b) > 0) == rising
+        beyond |= middle >= high
+        high = np.where(beyond, middle, high)
+        low = np.where(beyond, low, middle + 1)
+    return high
+
+
+def evaluate(sums: SortedSums, parameters: FloatArray, out: FloatArray) -> npt.NDArray[np.bool_]:
+    """Write gw, gb, gv, gc, loss to the rows of ``out``; return which networks fire at all."""
+    w, b, v, c = parameters
+    zero, half = sums.x.dtype.type(0), sums.x.dtype.type(0.5)
+    n_samples = sums.x.dtype.type(sums.x.size)
+    split = find_splits(sums, w, b)
+    rising = (w >= 0).astype(np.int64)
+    firing_side = sums.moments[split, rising].T
+    silent_side = sums.moments[split, 1 - rising].T
+    n_fire = np.where(rising, sums.x.size - split, split)
+    fires = n_fire > 0
+    count = n_fire.astype(sums.x.dtype)
+
+    a, a_low = two_product(w, firing_side[MEAN_X])
+    a_low = _finite_or_zero(a_low) + w * firing_side[MEAN_X_LOW]
+    a, rest = two_sum(a, b)
+    a_low = rest + a_low
+    y, y_low = two_product(v, a)
+    y_low = _finite_or_zero(y_low) + v * a_low
+    y, rest = two_sum(y, c)
+    y_low = rest + y_low
+    e = (y - firing_side[MEAN_TARGET]) + (y_low - firing_side[MEAN_TARGET_LOW])
+    e = np.where(fires, e, zero)
+    vw, vw_low = two_product(v, w)
+    s = (vw - firing_side[SLOPE]) + (_finite_or_zero(vw_low) - firing_side[SLOPE_LOW])
+    s = np.where(firing_side[SXX] > 0, s, zero)
+    d = (c - silent_side[MEAN_TARGET]) - silent_side[MEAN_TARGET_LOW]
+
+    firing, silent, skew = count * e, (n_samples - count) * d, firing_side[SXX] * s
+    gw, gb, gv, gc, loss = out
+    gw[:] = v * (firing_side[MEAN_X] * firing + skew)
+    gb[:] = v * firing
+    gv[:] = firing * (a + a_low) + w * skew
+    gc[:] = firing + silent
+    firing_loss = (firing_side[RESIDUAL_SUM] + firing * e) + skew * s
+    slope = silent_side[SLOPE]
+    stt = silent_side[RESIDUAL_SUM] + slope * (slope * silent_side[SXX])
+    loss[:] = half * (firing_loss + (stt + silent * d))
+    np.divide(out, n_samples, out=out)
+    return fires
+
+
+def _finite_or_zero(error: Any) -> Any:
+    """Drop a product's error where halving the digits overflowed; the product itself did not."""
+    return np.where(np.isfinite(error), error, error.dtype.type(0))

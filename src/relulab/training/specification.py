@@ -1,0 +1,113 @@
+"""What an engine is given and what it gives back.
+
+The specification that every engine meets bit for bit, in IEEE arithmetic of the networks' dtype,
+without fused multiply-add and without reassociation. For each sample (x, target), in order::
+
+    pre = w*x + b;  h = pre if pre > 0 else 0;  residual = (v*h + c) - target
+    gv = residual*h;  gc = residual;  gh = residual*v if pre > 0 else 0;  gw = x*gh;  gb = gh
+
+The sums of gw, gb, gv, gc and 0.5*(residual*residual) start from the first sample's terms and are
+divided by n_samples. An update takes ``w -= rate*gw`` and so on, all from the same old values.
+A parameter that does not train has gradient 0.
+
+State k is the parameters after k updates; before update k it is judged, in this order:
+
+1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
+   (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
+   are looked at. Of a dead unit's v that is true of direct sums alone: sorted ones look at v, too.)
+2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
+3. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
+
+Independently, death_step is the first k whose state is finite and fires on no sample.
+
+With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
+epoch, the sums are made, and divided by their number. The full batch judges the states at which an
+epoch begins and that of k = max_steps. In between a state can only diverge, and "the loss" is that
+of the coming batch. What is told of a final state is of the full batch.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from relulab.training.batches import Batches
+from relulab.training.options import TrainingOptions
+from relulab.training.sorted_sums import SortedSums
+from relulab.validation import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """``n_nets`` networks, the data, and how to train; every float array has one dtype.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (4, n_nets)
+        Initial w, b, v, c.
+    rates : ndarray, shape (2, n_nets)
+        The step sizes: row 0 of the hidden parameters w and b, row 1 of the output's v and c.
+    trained : tuple of four bool
+        Which of w, b, v, c train.
+    x, target : ndarray, shape (n_samples,)
+    sums : SortedSums, optional
+        Tables of the samples for ``summation="sorted"``; None for direct sums.
+    batches : Batches, optional
+        Which samples each step takes; None for all.
+    options : TrainingOptions
+        When to stop.
+    """
+
+    parameters: FloatArray
+    rates: FloatArray
+    trained: tuple[bool, bool, bool, bool]
+    x: FloatArray
+    target: FloatArray
+    sums: SortedSums | None
+    batches: Batches | None
+    options: TrainingOptions
+
+    @property
+    def n_nets(self) -> int:
+        """The number of networks."""
+        return int(self.parameters.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floating-point type of the arithmetic."""
+        return self.parameters.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class FinalStates:
+    """The last state of every network, which engines fill in as the networks finish.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (4, n_nets)
+    loss, gradient_norm : ndarray, shape (n_nets,)
+    steps_taken, death_step : ndarray of int64, shape (n_nets,)
+        ``death_step`` is -1 for never.
+    outcome : ndarray of int8, shape (n_nets,)
+        Codes of ``Outcome``; -1 while the network trains.
+    """
+
+    parameters: FloatArray
+    loss: FloatArray
+    gradient_norm: FloatArray
+    steps_taken: npt.NDArray[np.int64]
+    death_step: npt.NDArray[np.int64]
+    outcome: npt.NDArray[np.int8]
+
+    @classmethod
+    def unfilled(cls, n_nets: int, dtype: npt.DTypeLike) -> Self:
+        """Return outputs in which a forgotten entry reads as NaN or -1, never as plausible."""
+        return cls(
+            parameters=np.full((4, n_nets), np.nan, dtype),
+            loss=np.full(n_nets, np.nan, dtype),
+            gradient_norm=np.full(n_nets, np.nan, dtype),
+            steps_taken=np.full(n_nets, -1, np.int64),
+            death_step=np.full(n_nets, -1, np.int64),
+            outcome=np.full(n_nets, -1, np.int8),
+        )

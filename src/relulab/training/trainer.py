@@ -1,0 +1,281 @@
+"""The public trainer: ``train`` for where networks end, ``trace`` for how they get there."""
+
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Unpack
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from relulab.model.data import TrainingSet
+from relulab.model.network import PARAMETERS, Networks
+from relulab.model.outcome import Outcome, outcome_labels, unit_labels
+from relulab.training import sorted_sums
+from relulab.training.engines import load_engine, resolved_engine
+from relulab.training.numba_support import CompilerError, note_failure
+from relulab.training.numpy_engine import Lanes
+from relulab.training.options import (
+    RATES,
+    TrainingKeywords,
+    TrainingOptions,
+    UpdateKeywords,
+    takes,
+)
+from relulab.training.orbits import find_periods
+from relulab.training.specification import FinalStates, Problem
+from relulab.validation import (
+    FloatArray,
+    InputError,
+    expected_values,
+    in_dtype,
+    instance_of,
+    non_negative_array,
+    whole_number,
+    within_memory,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Where training left every network.
+
+    Attributes
+    ----------
+    initial, networks : Networks
+        The parameters before and after, ``n_nets`` of them.
+    rates : dict of str to ndarray, each of shape (n_nets,)
+        The learning rates under the names by which they were given.
+    loss, gradient_norm : ndarray, shape (n_nets,)
+        Of the final state. In a diverged state they may be anything, finite or not.
+    steps_taken : ndarray of int64, shape (n_nets,)
+        The number of updates.
+    death_step : ndarray of int64, shape (n_nets,)
+        The first step at which the unit fires on no sample; 0 born dead, -1 never.
+    period : ndarray of int64, shape (n_nets,)
+        After how many steps an oscillating network returns (``engines.orbits``); 0 for none.
+    outcome, unit : pandas.Categorical, shape (n_nets,)
+        The labels of ``relulab.model.outcome``; independent of each other.
+    """
+
+    initial: Networks
+    rates: dict[str, FloatArray]
+    networks: Networks
+    loss: FloatArray
+    gradient_norm: FloatArray
+    steps_taken: npt.NDArray[np.int64]
+    death_step: npt.NDArray[np.int64]
+    period: npt.NDArray[np.int64]
+    outcome: pd.Categorical
+    unit: pd.Categorical
+
+    def final(self) -> dict[str, Any]:
+        """Return the final states and the labels, as columns of a table."""
+        return {
+            **{p: getattr(self.networks, p) for p in PARAMETERS},
+            "loss": self.loss,
+            "gradient_norm": self.gradient_norm,
+            "steps_taken": self.steps_taken,
+            "death_step": pd.arrays.IntegerArray(self.death_step, self.death_step < 0),
+            "period": pd.arrays.IntegerArray(self.period, self.period == 0),
+            "outcome": self.outcome,
+            "unit": self.unit,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per network: run, initial values, rates, final state, labels."""
+        return pd.DataFrame(
+            {
+                "run": np.arange(len(self.initial)),
+                **{f"{p}0": getattr(self.initial, p) for p in PARAMETERS},
+                **self.rates,
+                **self.final(),
+            }
+        )
+
+
+@takes(TrainingKeywords)
+def train(
+    networks: Networks,
+    data: TrainingSet,
+    learning_rate: Any = None,
+    *,
+    engine: str = "auto",
+    **options: Unpack[TrainingKeywords],
+) -> Trained:
+    """Train every network by gradient descent until it converges, diverges or stops.
+
+    The arithmetic is specified to the bit in ``relulab.training.specification``; a network's result
+    does not depend on the engine or on the networks beside it.
+
+    Parameters
+    ----------
+    networks : Networks
+        The initial values of ``n_nets`` networks.
+    data : TrainingSet
+    learning_rate : float or array_like, shape (n_nets,), optional
+        The step size, one for all or one for each network; so are the other rates.
+    engine : {"auto", "numpy", "numba"}
+        What does the arithmetic; the bits are the same. "auto" takes Numba where it is installed
+        (the extra ``fast``) and can be used; where it is installed but cannot be used, a line on
+        stderr says why.
+    **options
+
+    Raises
+    ------
+    InputError
+        In one line that names the argument, before any training.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> starts = rl.Networks(w=[0.5, -0.5], b=0.2, v=0.3, c=0.1)
+    >>> trained = rl.train(starts, rl.TrainingSet.point(1, 3), learning_rate=0.1)
+    >>> trained.to_frame()[["outcome", "unit", "steps_taken"]]
+         outcome       unit  steps_taken
+    0  converged      alive           33
+    1  converged  born_dead          142
+    """
+    instance_of("networks", networks, Networks)
+    checked = TrainingOptions(learning_rate=learning_rate, **options)
+    resolved_engine(engine)  # refused before any work
+    return descend(networks, data, _rates(checked, len(networks)), checked, engine)
+
+
+def descend(
+    networks: Networks,
+    data: TrainingSet,
+    rates: dict[str, FloatArray],
+    options: TrainingOptions,
+    engine: str,
+) -> Trained:
+    """Train networks at ``rates``, those of RATES that are given, each of shape (n_nets,)."""
+    problem = _problem(networks, data, rates, options)
+    final, period = _run(problem, engine)
+    return Trained(
+        initial=networks,
+        rates=rates,
+        networks=Networks.from_stack(final.parameters),
+        loss=final.loss,
+        gradient_norm=final.gradient_norm,
+        steps_taken=final.steps_taken,
+        death_step=final.death_step,
+        period=period,
+        outcome=outcome_labels(np.where(period > 0, np.int8(Outcome.OSCILLATING), final.outcome)),
+        unit=unit_labels(final.death_step),
+    )
+
+
+@takes(UpdateKeywords)
+def trace(
+    networks: Networks,
+    data: TrainingSet,
+    learning_rate: Any = None,
+    n_steps: int = 100,
+    **options: Unpack[UpdateKeywords],
+) -> pd.DataFrame:
+    """Return the whole history of ``n_steps`` updates of every network, converged or not.
+
+    Parameters
+    ----------
+    networks, data, learning_rate
+        As in ``train``.
+    n_steps : int
+    **options
+
+    Returns
+    -------
+    DataFrame
+        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss and,
+        if the data is a single sample, prediction: all of the state before that step's update.
+        From the first state that is not finite on, a run's values are NaN.
+
+    Raises
+    ------
+    InputError
+        As in ``train``.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
+    >>> rl.trace(start, rl.TrainingSet.point(1, 3), learning_rate=0.01, n_steps=1).round(4)
+       run  step       w       b       v       c    loss  prediction
+    0    0     0  0.5000  0.2000  0.3000  0.1000  3.6180      0.3100
+    1    0     1  0.5081  0.2081  0.3188  0.1269  3.5034      0.3552
+    """
+    instance_of("networks", networks, Networks)
+    n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
+    checked = TrainingOptions(learning_rate=learning_rate, **options)
+    rates = _rates(checked, len(networks))
+    within_memory("n_steps", (n_steps + 1) * 5 * len(networks))
+    problem = _problem(networks, data, rates, checked)
+    lanes = Lanes(problem, problem.n_nets)
+    history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
+    finite = np.ones(problem.n_nets, bool)
+    batches = problem.batches
+    steps = batches.steps() if batches else repeat(None)
+    with np.errstate(all="ignore"):
+        for state, batch in zip(history, steps, strict=False):
+            lanes.evaluate()
+            finite &= lanes.finite
+            np.copyto(state[:4], lanes.parameters, where=finite)
+            np.copyto(state[4], lanes.loss, where=finite)
+            if batch is not None:
+                lanes.evaluate_batch(batch)
+            lanes.update()
+    columns = dict(zip((*PARAMETERS, "loss"), history.transpose(1, 2, 0), strict=True))
+    run, step = np.indices((problem.n_nets, n_steps + 1))
+    frame = pd.DataFrame(
+        {"run": run.ravel(), "step": step.ravel(), **{k: v.ravel() for k, v in columns.items()}}
+    )
+    if data.n_samples == 1:
+        activation = np.maximum(frame["w"] * problem.x[0] + frame["b"], 0)
+        frame["prediction"] = frame["v"] * activation + frame["c"]
+    return frame
+
+
+def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
+    """Return the final states and the periods, by the other engine if Numba fails at a kernel."""
+    trainer = load_engine(engine)
+    try:
+        final: FinalStates = trainer.run(problem)
+        return final, find_periods(problem, final, trainer.follow)
+    except CompilerError as error:
+        note_failure(error)
+    return _run(problem, engine)  # by NumPy, or refused if it was to be Numba
+
+
+def _rates(options: TrainingOptions, n_nets: int) -> dict[str, FloatArray]:
+    """Return the rates that were given, each of shape (n_nets,)."""
+    given = {name: non_negative_array(name, getattr(options, name)) for name in options.rate_names}
+    for name, rate in given.items():
+        if rate.size not in (1, n_nets):
+            raise InputError(f"{name}: expected {expected_values(n_nets)}, got {rate.size}")
+    return {name: np.broadcast_to(rate, (n_nets,)) for name, rate in given.items()}
+
+
+def _problem(
+    networks: Networks,
+    data: TrainingSet,
+    rates: dict[str, FloatArray],
+    options: TrainingOptions,
+) -> Problem:
+    """Return what an engine is given, in the dtype of the arithmetic."""
+    instance_of("data", data, TrainingSet)
+    dtype = np.dtype(options.dtype)
+    given = {name: in_dtype(name, rate, dtype) for name, rate in rates.items()}
+    both = [given[name if name in given else "learning_rate"] for name in RATES[1:]]
+    w, b, v, c = (p not in options.freeze for p in PARAMETERS)
+    x, target = in_dtype("data", data.x, dtype), in_dtype("data", data.target, dtype)
+    by_tables = options.summation_of(data.n_samples) == "sorted"
+    return Problem(
+        parameters=in_dtype("networks", networks.stack(), dtype),
+        rates=np.stack(both),
+        trained=(w, b, v, c),
+        x=x,
+        target=target,
+        sums=sorted_sums.tables(data, dtype) if by_tables else None,
+        batches=options.batches(data.n_samples),
+        options=options,
+    )
