@@ -18,7 +18,7 @@ change this.)
 
 from collections.abc import Callable
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -70,6 +70,37 @@ N_SIDES = N_COLUMNS + 7
 NEAR = 4
 
 
+class Limits(NamedTuple):
+    """What a state is compared with, in the dtype of the arithmetic."""
+
+    tolerance: Any
+    divergence_loss: Any
+    largest_residual: Any  # whose half square is surely below divergence_loss, and square finite
+    hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
+    largest: Any  # finite number
+
+
+class Constants(NamedTuple):
+    """Numbers in the dtype of the arithmetic."""
+
+    zero: Any
+    half: Any
+    n_samples: Any
+    splitter: Any
+
+
+class Tables(NamedTuple):
+    """What sorted sums need; the last three are of each lane."""
+
+    x: Any
+    moments: Any
+    guesses: Any
+    inverse_width: Any
+    sides: Any
+    splits: Any
+    rising: Any  # whether w >= 0; -1 before the first look
+
+
 def _ask_for_whole_vectors() -> None:
     """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
 
@@ -87,7 +118,7 @@ def _ask_for_whole_vectors() -> None:
 _ask_for_whole_vectors()
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _kernel(function: Callable[..., Any]) -> Any:
     """Compile without the GIL; cached on disk where there is a place to write, else anew."""
     options: dict[str, Any] = {
         "nogil": True,
@@ -122,18 +153,15 @@ def run(problem: Problem) -> FinalStates:
         tolerance = number(options.gradient_tolerance)  # which may be beyond float32
     divergence_loss = number(options.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
-    # The largest number whose half square is below divergence_loss, and whose square is finite; on
-    # the safe side of rounding.
-    largest_residual = np.sqrt(min(divergence_loss, np.finfo(number).max / 2)) * number(1.41)
-    limits = (
-        tolerance,
-        divergence_loss,
-        largest_residual,
-        # Times gb it is as large as the larger of the gradients of w and b that train, to the bit.
-        number(max(trains_w * abs(problem.x[0]), trains_b)),
-        np.finfo(problem.dtype).max,
+    limits = Limits(
+        tolerance=tolerance,
+        divergence_loss=divergence_loss,
+        # 1.41 is on the safe side of rounding.
+        largest_residual=np.sqrt(min(divergence_loss, np.finfo(number).max / 2)) * number(1.41),
+        hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
+        largest=np.finfo(problem.dtype).max,
     )
-    constants = (number(0), number(0.5), number(problem.x.size), splitter(number))
+    constants = _constants(problem)
     if problem.batches is not None:
         return _run_batches(problem, problem.batches, limits, constants)
     final = FinalStates.unfilled(problem.n_nets, problem.dtype)
@@ -155,15 +183,20 @@ def run(problem: Problem) -> FinalStates:
     return final
 
 
-def _tables(problem: Problem, integer: Any) -> Any:
-    """Return the tables of sorted sums, the sides of every lane's split, the splits, w >= 0."""
+def _constants(problem: Problem) -> Constants:
+    number = problem.dtype.type
+    return Constants(number(0), number(0.5), number(problem.x.size), splitter(number))
+
+
+def _tables(problem: Problem, integer: Any) -> Tables | None:
+    """Return the tables of sorted sums, with room for every lane's split; None for direct sums."""
     sums = problem.sums
     if sums is None:
         return None
     inverse_width = problem.dtype.type(1 / sums.width if sums.width else 0)
     sides = np.zeros((N_SIDES, LANES), problem.dtype)
     splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
-    return sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising
+    return Tables(sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising)
 
 
 def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
@@ -186,7 +219,7 @@ def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
         _tables(problem, integer),
         np.concatenate(samples) if batches else every,
         ends,
-        (number(0), number(0.5), number(problem.x.size), splitter(number)),
+        _constants(problem),
         np.arange(problem.x.size + 1).astype(number),
         np.empty((5, LANES), number),
         distance,
@@ -196,7 +229,7 @@ def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
 
 
 def _run_batches(
-    problem: Problem, batches: Batches, limits: tuple[Any, ...], constants: tuple[Any, ...]
+    problem: Problem, batches: Batches, limits: Limits, constants: Constants
 ) -> FinalStates:
     """Train where a step takes a batch: all networks go through an epoch together.
 
@@ -251,7 +284,7 @@ def _emit_select(typing_context, condition, a, b):
 _select: Any = intrinsic(_emit_select)
 
 
-@_compiled
+@_kernel
 def _sample(w, b, v, c, x, target, zero):
     """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
     pre = w * x + b
@@ -264,28 +297,28 @@ def _sample(w, b, v, c, x, target, zero):
     return pre, residual, gw, gb, gv
 
 
-@_compiled
+@_kernel
 def _max(a, b):
     """Return the larger number as the vector units do: b if either is NaN."""
     return _select(a > b, a, b)
 
 
-@_compiled
+@_kernel
 def _larger(a, b):
     """Return the larger number, NaN if either is."""
     return a if a > b or a != a else b
 
 
-@_compiled
+@_kernel
 def _largest(gw, gb, gv, gc):
     """Return the largest absolute gradient, NaN if any is."""
     return _larger(_larger(abs(gw), abs(gb)), _larger(abs(gv), abs(gc)))
 
 
-@_compiled
+@_kernel
 def _evaluate(p, lane, x, target, tables, trained, constants):
     """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
-    zero, half, n_samples, _ = constants
+    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
     w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
     if tables is None:
         gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
@@ -302,13 +335,13 @@ def _evaluate(p, lane, x, target, tables, trained, constants):
             fires = fires or pre > zero
             finite = finite and np.isfinite(pre)
     else:
-        sorted_x, moments, guesses, inverse_width, sides, splits, rising = tables
-        guess = _guess_split(w, b, sorted_x, guesses, inverse_width, zero)
-        splits[lane] = _find_split(w, b, sorted_x, guess, zero)
-        rising[lane] = w >= zero
-        _load_sides(lane, sorted_x, moments, sides, splits[lane], rising[lane])
-        gw, gb, gv, gc, loss = _sorted_sums(w, b, v, c, sides, lane, constants)
-        fires = sides[N_FIRING, lane] > zero
+        sorted_x = tables.x
+        guess = _guess_split(w, b, sorted_x, tables.guesses, tables.inverse_width, zero)
+        tables.splits[lane] = _find_split(w, b, sorted_x, guess, zero)
+        tables.rising[lane] = w >= zero
+        _load_sides(tables, lane)
+        gw, gb, gv, gc, loss = _sorted_sums(w, b, v, c, tables.sides, lane, constants)
+        fires = tables.sides[N_FIRING, lane] > zero
         low, high = w * sorted_x[0] + b, w * sorted_x[-1] + b
         finite = np.isfinite(low) and np.isfinite(high) and np.isfinite(v)
     loss /= n_samples
@@ -320,7 +353,7 @@ def _evaluate(p, lane, x, target, tables, trained, constants):
     return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
 
 
-@_compiled
+@_kernel
 def _two_product(a, b, splitter, zero):
     """Return the rounded product and its error (0 where halving the digits overflows)."""
     product = a * b
@@ -331,7 +364,7 @@ def _two_product(a, b, splitter, zero):
     return product, error if error - error == zero else zero
 
 
-@_compiled
+@_kernel
 def _two_sum(a, b):
     """Return the rounded sum and its error."""
     total = a + b
@@ -339,10 +372,10 @@ def _two_sum(a, b):
     return total, (a - (total - part)) + (b - part)
 
 
-@_compiled
+@_kernel
 def _sorted_sums(w, b, v, c, sides, lane, constants):
-    """Return the sums of gw, gb, gv, gc and loss as ``engines.sorted_sums`` specifies them."""
-    zero, half, _, splitter = constants
+    """Return the sums of gw, gb, gv, gc and loss as ``training.sorted_sums`` specifies them."""
+    zero, half, splitter = constants.zero, constants.half, constants.splitter
     sxx, count, silent_count = sides[SXX, lane], sides[N_FIRING, lane], sides[N_SILENT, lane]
     a, product_low = _two_product(w, sides[MEAN_X, lane], splitter, zero)
     a_low = product_low + w * sides[MEAN_X_LOW, lane]
@@ -368,13 +401,13 @@ def _sorted_sums(w, b, v, c, sides, lane, constants):
     return gw, gb, gv, gc, loss
 
 
-@_compiled
+@_kernel
 def _beyond(w, b, x, rises, zero):
     """Return whether a sample lies beyond the split, in the order of x."""
     return (w * x + b > zero) == rises
 
 
-@_compiled
+@_kernel
 def _guess_split(w, b, x, guesses, inverse_width, zero):
     """Return a sample shortly before the split."""
     n = x.size
@@ -384,7 +417,7 @@ def _guess_split(w, b, x, guesses, inverse_width, zero):
     return max(min(guesses[slot] - 1, n - NEAR), 0)
 
 
-@_compiled
+@_kernel
 def _find_split(w, b, x, guess, zero):
     """Return the first sample beyond the split, searching from a guess outwards."""
     n, rises = x.size, w >= zero
@@ -425,11 +458,12 @@ def _find_split(w, b, x, guess, zero):
     return high
 
 
-@_compiled
-def _load_sides(lane, x, moments, sides, split, side):
+@_kernel
+def _load_sides(tables, lane):
     """Copy the moments of both sides of a lane's split."""
+    x, sides, split, side = tables.x, tables.sides, tables.splits[lane], tables.rising[lane]
     n = x.size
-    firing, silent = moments[split, side], moments[split, 1 - side]
+    firing, silent = tables.moments[split, side], tables.moments[split, 1 - side]
     for column in range(N_COLUMNS):
         sides[column, lane] = firing[column]
     sides[SILENT_TARGET, lane] = silent[MEAN_TARGET]
@@ -441,7 +475,7 @@ def _load_sides(lane, x, moments, sides, split, side):
     sides[X_AFTER, lane] = x[min(split, n - 1)]
 
 
-@_compiled
+@_kernel
 def _alone(
     p, r, lane, age, death, n_steps, max_steps, trained, x, target, tables, limits, constants
 ):
@@ -456,9 +490,9 @@ def _alone(
         )
         if finite and not fires and death < 0:
             death = age + taken
-        if not finite or loss > limits[1]:
+        if not finite or loss > limits.divergence_loss:
             return DIVERGED, taken, death, loss, norm
-        if norm <= limits[0]:
+        if norm <= limits.tolerance:
             return CONVERGED, taken, death, loss, norm
         if age + taken == max_steps:
             return UNFINISHED, taken, death, loss, norm
@@ -475,15 +509,15 @@ def _alone(
         taken += 1
 
 
-@_compiled
+@_kernel
 def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lanes):
     """Step all lanes BURST times on one sample; without ``trained``, all parameters train.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
     """
-    tolerance, _, largest_residual, hidden_factor, largest = limits
-    zero = constants[0]
+    tolerance, largest, zero = limits.tolerance, limits.largest, constants.zero
+    largest_residual, hidden_factor = limits.largest_residual, limits.hidden_factor
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     trains_w = trains_b = trains_v = trains_c = True
     if trained is not None:
@@ -503,15 +537,15 @@ def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lan
             counts[i] += _select(goes_on, _select(pre > zero, 1 + FIRED, 1), 0)
 
 
-@_compiled
+@_kernel
 def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
     """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above.
 
     Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
     step with ``_burst_sorted`` through a function kept LLVM from vectorizing (20 times slower).
     """
-    tolerance, divergence_loss, _, _, largest = limits
-    zero, half, n_samples, _ = constants
+    tolerance, divergence_loss, largest = limits.tolerance, limits.divergence_loss, limits.largest
+    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
@@ -554,10 +588,10 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
             counts[i] += _select(goes_on, _select(fires, 1 + FIRED, 1), 0)
 
 
-@_compiled
+@_kernel
 def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
     """Find the split of the lanes that moved beyond it, and load its sides."""
-    x, moments, guesses, inverse_width, sides, splits, rising = tables
+    x, moments, splits, rising = tables.x, tables.moments, tables.splits, tables.rising
     n_moved = 0
     for i in range(n_lanes):
         todo[n_moved] = i
@@ -566,7 +600,7 @@ def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
     # of many lanes at once, halves the time where the tables do not fit its caches.
     for k in range(n_moved):
         i = todo[k]
-        splits[i] = _guess_split(w[i], b[i], x, guesses, inverse_width, zero)
+        splits[i] = _guess_split(w[i], b[i], x, tables.guesses, tables.inverse_width, zero)
     last = min(NEAR, x.size) - 1
     for k in range(n_moved):
         guess = splits[todo[k]]
@@ -579,17 +613,16 @@ def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
         split = splits[todo[k]]
         touched[0] += moments[split, 0, 0] + moments[split, 1, 0]
     for k in range(n_moved):
-        i = todo[k]
-        _load_sides(i, x, moments, sides, splits[i], rising[i])
+        _load_sides(tables, todo[k])
 
 
-@_compiled
+@_kernel
 def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
     """Step all lanes BURST times by sorted sums; as above."""
-    tolerance, divergence_loss, _, _, most = limits
-    zero, _, n_samples, _ = constants
+    tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
+    zero, n_samples = constants.zero, constants.n_samples
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    x, _, _, _, sides, splits, rising = tables
+    x, sides, splits, rising = tables.x, tables.sides, tables.splits, tables.rising
     x_min, x_max, n = x[0], x[-1], x.size
     before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
@@ -627,7 +660,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
             counts[i] += _select(goes_on, _select(n_firing[i] > zero, 1 + FIRED, 1), 0)
 
 
-@_compiled
+@_kernel
 def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
     """Add a burst to the lanes' ages; list those that cannot take another one as they are.
 
@@ -646,7 +679,7 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
     return n_due
 
 
-@_compiled
+@_kernel
 def _pack(p, r, run, age, death, n_lanes):
     """Move the networks that still train to the first lanes, and empty the others.
 
@@ -666,7 +699,7 @@ def _pack(p, r, run, age, death, n_lanes):
         run[lane] = -1
 
 
-@_compiled
+@_kernel
 def _train(
     parameters,
     rates,
@@ -747,14 +780,14 @@ def _train(
             _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums)
 
 
-@_compiled
+@_kernel
 def _tell_full_batch(p, x, target, trained, constants, loss, norm):
     """Write loss and gradient norm of final states."""
     for i in range(p.shape[1]):
         _, _, _, _, loss[i], norm[i], _, _ = _evaluate(p, i, x, target, None, trained, constants)
 
 
-@_compiled
+@_kernel
 def _sum_up(w, b, v, c, x, target, samples, sums, n_lanes, zero, half):
     """Write the sums of gw, gb, gv, gc and loss over some samples, for the first lanes."""
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
@@ -770,14 +803,14 @@ def _sum_up(w, b, v, c, x, target, samples, sums, n_lanes, zero, half):
             sum_loss[i] += half * (residual * residual)
 
 
-@_compiled
+@_kernel
 def _train_epochs(
     p, r, steps, death, outcome, trained, x, target, orders, steps_per_epoch, max_steps, limits,
     constants, counts, sums,
 ):  # fmt: skip
     """Train all networks through some epochs, or to their end, judging every state."""
-    tolerance, divergence_loss, _, _, most = limits
-    zero, half, n_samples, _ = constants
+    tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
+    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     x_min, x_max, everything = x.min(), x.max(), np.arange(x.size)
     size = counts.size - 1
@@ -834,7 +867,7 @@ def _train_epochs(
                 taken[i] += goes_on
 
 
-@_compiled
+@_kernel
 def _follow(
     p, r, trained, x, target, tables, samples, ends, constants, counts, sums, distance, moved
 ):  # fmt: skip
@@ -842,7 +875,7 @@ def _follow(
 
     ``samples[ends[k]:ends[k+1]]`` are what step k takes; with a single such part, every step.
     """
-    zero, half, _, _ = constants
+    zero, half = constants.zero, constants.half
     for start in range(0, p.shape[1], LANES):
         stop = min(start + LANES, p.shape[1])
         n = stop - start
