@@ -299,7 +299,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
             times.append(time.perf_counter())
             file = Path(folder, "runs", "job", f"part-{start}.parquet")
             slot = Slot(file, {"sweep": "job"}, merged([sweep.columns]), ours_to_write)
-            slot.write(frame, sweep.repeating_columns)
+            slot.write(frame)
             times.append(time.perf_counter())
             ours(ENGINES[-1])(frame)
             times.append(time.perf_counter())

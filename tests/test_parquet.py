@@ -41,9 +41,23 @@ def test_it_comes_back_with_what_it_is_about(file):
     assert stored.about == ABOUT
     assert stored.n_rows == 8
     assert stored.read(None, ["few", "word"]).equals(TABLE)
-    assert stored.with_dictionary() == ["few", "word"]
     pd.testing.assert_frame_equal(pd.read_parquet(file), FRAME)
     assert is_ours(file)
+
+
+def test_columns_that_repeat_and_may_have_a_dictionary_get_one(file):
+    def with_dictionary():
+        group = pq.read_metadata(file).row_group(0)
+        chunks = [group.column(k) for k in range(group.num_columns)]
+        return [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
+
+    assert with_dictionary() == ["few", "word"]
+    rng = np.random.default_rng(0)
+    table = pa.table({"all": rng.random(9000), "few": rng.integers(100, size=9000) / 7})
+    for allowed in (["all", "few"], ["few"], ["all"], []):
+        write_table(file.parent, file, table, {}, allowed)
+        assert with_dictionary() == [name for name in allowed if name == "few"]
+        assert read_whole(file).read(None, allowed).equals(table)
 
 
 def test_the_same_table_gives_the_same_bytes(file, tmp_path):

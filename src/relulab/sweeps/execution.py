@@ -272,7 +272,7 @@ def _run_shard(sweep: Sweep, start: int, stop: int, slot: Slot, engine: str) -> 
     try:
         if not slot.ours.holds():
             return unseen
-        slot.write(runs, sweep.repeating_columns)
+        slot.write(runs)
     except Exception as error:
         if not slot.ours.holds():
             return unseen

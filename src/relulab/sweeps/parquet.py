@@ -26,6 +26,9 @@ from relulab.sweeps.files import is_regular, write_whole
 # In the metadata of every Parquet file that relulab wrote.
 MARK = b"relulab"
 
+# So many values of a column show whether it repeats.
+LOOKED_AT = 4096
+
 _DIGITS = 64
 _ZEROS = b"0" * _DIGITS
 _BODY = re.compile(rb'"body": "([0-9a-f]{%d})"' % _DIGITS)
@@ -79,13 +82,6 @@ class StoredTable:
                 raise DamagedFileError(str(error)) from None
         return cls(file, about, found.schema_arrow, found.metadata.num_rows)
 
-    def with_dictionary(self) -> list[str]:
-        """Return the columns that have a dictionary, because they have few distinct values."""
-        with self.file.open("rb") as source:  # by hand, for a name that is no Unicode
-            group = pq.read_metadata(source).row_group(0)
-        chunks = [group.column(k) for k in range(group.num_columns)]
-        return [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
-
     def check(self) -> None:
         """Read the whole file; raise ``DamagedFileError`` if it is not as it was written."""
         content = self.file.read_bytes()
@@ -117,7 +113,7 @@ def write_table(
     file: Path,
     table: pa.Table,
     about: Mapping[str, Any],
-    dictionary: Sequence[str] = (),
+    dictionary: Collection[str] = (),
 ) -> None:
     """Write a table so that it appears whole or not at all.
 
@@ -129,18 +125,20 @@ def write_table(
         Its folder is there.
     about : dict of JSON values
         What the file holds; it comes back from ``StoredTable.open``.
-    dictionary : sequence of str
-        The columns that get one: for random floats it makes writing slower and files larger.
+    dictionary : collection of str
+        The columns that may have one; those get it whose values repeat.
     """
+    repeating = [n for n in table.column_names if n in dictionary and _repeats(table[n])]
     text = json.dumps({"body": _ZEROS.decode(), "footer": _ZEROS.decode(), "about": dict(about)})
     sink = pa.BufferOutputStream()
-    # The rest are floats as good as random: compression took a third of the time of writing to save
+    # The rest are floats as good as random: a dictionary makes writing slower and files larger,
+    # compression took a third of the time of writing to save
     # an eighth of the bytes, and their ranges help no reader.
     with pq.ParquetWriter(
         sink,
         table.schema,
-        use_dictionary=list(dictionary),
-        write_statistics=list(dictionary),
+        use_dictionary=repeating,
+        write_statistics=repeating,
         compression="none",
         write_page_checksum=True,
     ) as writer:
@@ -154,6 +152,12 @@ def write_table(
         at = _found(place, footer).start(1)
         footer = footer[:at] + digest + footer[at + _DIGITS :]
     write_whole(folder, file, content[:start], footer)
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    """Return whether values of a column repeat, among its first ones."""
+    some = column.slice(0, LOOKED_AT)
+    return pa.types.is_dictionary(some.type) or 2 * len(some.unique()) <= len(some)
 
 
 def is_ours(file: Path) -> bool:

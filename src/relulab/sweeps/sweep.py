@@ -295,20 +295,12 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 
     @property
     def bytes_per_run(self) -> int:
-        """How much disk a run takes, about."""
-        width = {name: _width(kind) for name, kind in self.columns.items()}
-        return sum(width.values()) - sum(width[name] - 1 for name in self.repeating_columns)
-
-    @property
-    def repeating_columns(self) -> list[str]:
-        """The columns with few distinct values, which are worth a dictionary in a file."""
-        repeating = [
-            f"{name}0" if name in PARAMETERS else name
-            for name in self._values
-            if name not in self.drawn
-        ]
-        drawn = ["draw"] if self.drawn and self.n_points > 1 else []
-        return [*drawn, *repeating, "steps_taken", "death_step", "period", "outcome", "unit"]
+        """How much disk a run takes, about: little for values that repeat, which are numbered."""
+        fixed = {f"{name}0" for name in PARAMETERS if name not in self.drawn}
+        fixed |= {name for name in self.rate_names if name not in self.drawn}
+        fixed |= {"steps_taken", "death_step", "period"}
+        fixed |= {"draw"} if self.n_points > 1 else set()
+        return sum(1 if name in fixed else _width(kind) for name, kind in self.columns.items())
 
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""

@@ -3,7 +3,7 @@
 import errno
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from relulab.sweeps.locking import Ownership
 from relulab.sweeps.manifest import Manifest
 from relulab.sweeps.parquet import DamagedFileError, StoredTable, is_foreign, is_ours, write_table
 from relulab.sweeps.results import Part, Results, about_data
-from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, to_table
+from relulab.sweeps.schema import COLUMNS, arrow_schema, in_schema, to_table
 from relulab.validation import InputError, checked_table
 
 # What an operating system says where there is no room: on the disk, of a quota, of a file's size.
@@ -85,14 +85,14 @@ class Slot:
     columns: Mapping[str, str]
     ours: Ownership
 
-    def write(self, runs: pd.DataFrame, repeating: Sequence[str]) -> None:
-        """Store the runs of the shard; only the columns ``repeating`` have few distinct values."""
+    def write(self, runs: pd.DataFrame) -> None:
+        """Store the runs of the shard."""
         for folder in (self.file.parent.parent, self.file.parent):
             if folder.is_symlink():
                 raise InputError(f"{folder}: expected a folder of ours, found a link meanwhile")
             folder.mkdir(exist_ok=True)  # but not the results folder, should it be gone
         table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
-        write_table(self.ours.folder, self.file, table, self.about, [SWEEP, *repeating])
+        write_table(self.ours.folder, self.file, table, self.about, COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ class Writer:
         schema = arrow_schema(manifest.columns)
         if not stored.schema.equals(schema):
             table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
-            repeating = [SWEEP, *stored.with_dictionary()]
-            write_table(self.results.folder, part.file, table, part.about, repeating)
+            write_table(self.results.folder, part.file, table, part.about, COLUMNS)
 
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
