@@ -85,6 +85,12 @@ def counted(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def extent(values: FloatArray) -> str:
+    """Return from where to where numbers reach, in words; of equal ones the number."""
+    low, high = values.min(), values.max()
+    return repr(float(low)) if low == high else f"{low:.4g} ... {high:.4g}"
+
+
 def expected_values(n: int) -> str:
     """Return how many values an argument may have that is one for all or one for each of n."""
     return "1 value" if n == 1 else f"1 or {n} values"

@@ -13,7 +13,7 @@ from threading import current_thread, main_thread
 import pandas as pd
 
 from relulab.experiment.definition import Experiment
-from relulab.experiment.options import adapted, check_by, check_use, option_parser
+from relulab.experiment.options import adapted, as_option, check_by, check_use, option_parser
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
 from relulab.sweeps.dask_client import dask_client
@@ -31,14 +31,20 @@ def own_environment() -> Iterator[None]:
         yield
 
 
-@own_environment()
 def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     """Run an experiment from the command line and return the exit status.
 
     0: all is done. 1: a shard failed. 2: a mistake of the user's, or a folder that takes no more,
     told in one line. 130: interrupted; what is finished is kept.
     """
-    parser = option_parser(experiment)
+    return run(experiment, option_parser(experiment), arguments)
+
+
+@own_environment()
+def run(
+    experiment: Experiment, parser: argparse.ArgumentParser, arguments: list[str] | None
+) -> int:
+    """Do what the arguments say to a parser of ``option_parser``; see ``main``."""
     options = parser.parse_args(arguments)
     csv = getattr(options, "csv", None)
     if csv and str(csv).startswith("/dev/"):  # a pipe, whose number tells nothing
@@ -50,7 +56,7 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
             check_use(experiment, options, parser)
             return _run(experiment, options, results)
     except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        print(f"error: {as_option(one_line(str(error)), options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted: {_kept(results)}", file=sys.stderr)

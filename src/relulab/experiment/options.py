@@ -12,8 +12,9 @@ from typing import NoReturn
 from relulab import figures
 from relulab.analysis import tables
 from relulab.experiment.definition import Experiment
-from relulab.model.data import TrainingSet
+from relulab.model.data import MISSING, TrainingSet
 from relulab.sweeps.sweep import Sweep
+from relulab.training.engines import ENGINES
 from relulab.validation import InputError, named_as_options
 
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
@@ -26,36 +27,66 @@ ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
 ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by"}
 
 
-class _Parser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
     """A parser whose complaints are one line, like all others."""
 
     def error(self, message: str) -> NoReturn:
+        """End the program with a complaint."""
         self.exit(2, f"error: {message}; --help lists the options\n")
 
 
-def option_parser(experiment: Experiment) -> argparse.ArgumentParser:
-    """Return the parser of an experiment's command line."""
-    parser = _Parser(description=experiment.question)
-    add = parser.add_argument
-    add("--figures", action="store_true", help="redraw from the files, without training")
+def option_parser(
+    experiment: Experiment, *, program: str | None = None, trains: bool | None = None
+) -> argparse.ArgumentParser:
+    """Return the parser of an experiment's command line.
+
+    A command that always trains, or never does, has no option ``--figures``; one that never does
+    has none about training.
+    """
+    parser = OneLineParser(prog=program, description=experiment.question)
+    shown = parser.add_argument_group("what is shown")
+    add = shown.add_argument
+    if trains is None:
+        add("--figures", action="store_true", help="redraw from the files, without training")
+    else:
+        parser.set_defaults(figures=not trains)
     add("--format", nargs="+", choices=figures.FORMATS, default=["png"],
         help="of the figures; several are fine: --format png pdf")  # fmt: skip
     add("--tables", nargs="+", choices=tables.FORMATS, default=["csv"],
         help="formats of the tables; md is Markdown")  # fmt: skip
     add("--by", nargs="+", metavar="COLUMN", default=[],
-        help="also tell outcomes, steps and deaths for each value of these columns")  # fmt: skip
+        help="also show outcomes, steps and deaths for each value of these columns"
+        + _columns(experiment))  # fmt: skip
+    add("--results", type=_path, metavar="DIR", help="the folder for files, tables and figures")
     add("--quick", action="store_true", help="a thinned sweep for a first look")
-    add("--jobs", type=int, default=-1, help="worker processes; -1, the default: one per core")
-    add("--engine", default="auto", help="how to train; the bits are the same")
+    if trains is not False:
+        _add_training_options(parser.add_argument_group("what is trained, and how"))
+    if experiment.options:
+        experiment.options(parser)
+    return parser
+
+
+def _add_training_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--jobs", type=int, default=-1, help="number of workers; -1, the default: one per core")
+    add("--engine", default="auto", metavar=_choices(ENGINES),
+        help="what does the arithmetic; the bits are the same")  # fmt: skip
     add("--draws", type=int, help="random draws; raising it keeps the runs that are finished")
     add("--max-steps", type=int, help="the largest number of updates of a run")
     add("--seed", type=int, help="the seed of the random draws")
     add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
-    add("--results", type=_path, metavar="DIR", help="the folder for files, tables and figures")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
-    if experiment.options:
-        experiment.options(parser)
-    return parser
+
+
+def _choices(words: Sequence[str]) -> str:
+    return "{" + ",".join(words) + "}"
+
+
+def _columns(experiment: Experiment) -> str:
+    """Return what the help says of the columns of --by, where the sweeps are known."""
+    if callable(experiment.sweeps) or not experiment.sweeps:
+        return ""
+    return ": " + ", ".join(grouping_columns(experiment.sweeps))
 
 
 def check_use(
@@ -83,7 +114,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add("--csv", type=_path, metavar="FILE", help="train on two columns of this file")
     add("--x", metavar="COLUMN", help="the column of inputs: numbers, ISO dates or times")
     add("--target", metavar="COLUMN", help="the column of targets")
-    add("--missing", help="what to do with rows without a value: refuse, the default, or drop")
+    add("--missing", metavar=_choices(MISSING),
+        help="what to do with rows without a value; refuse is the default")  # fmt: skip
     add("--sep", metavar="CHARACTER", help="between fields, by default a comma; '\\t' is a tab")
     add("--decimal", metavar="MARK", help="the decimal mark: . (the default) or ,")
     add("--thousands", metavar="MARK",
@@ -135,14 +167,27 @@ def adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[st
 
 def check_by(by: Sequence[str], sweeps: Mapping[str, Sweep]) -> None:
     """Refuse columns that runs cannot be grouped by, before anything is trained."""
-    known = ["sweep"]
-    for sweep in sweeps.values():
-        columns = map(str, sweep.parameters(0, 0))
-        known += [name for name in columns if name not in (*known, "run", "draw")]
+    known = grouping_columns(sweeps)
     if wrong := [name for k, name in enumerate(by) if name not in known or name in by[:k]]:
         raise InputError(
             f"--by: expected each once of the columns {', '.join(known)}, got {wrong[0]!r}"
         )
+
+
+def grouping_columns(sweeps: Mapping[str, Sweep]) -> list[str]:
+    """Return the columns that runs can be grouped by before they are trained."""
+    known = ["sweep"]
+    for sweep in sweeps.values():
+        columns = map(str, sweep.parameters(0, 0))
+        known += [name for name in columns if name not in (*known, "run", "draw")]
+    return known
+
+
+def as_option(message: str, options: argparse.Namespace) -> str:
+    """Return a message whose first word is an argument of Python with the option's name instead."""
+    name, colon, rest = message.partition(":")
+    option = {"n_jobs": "jobs"}.get(name, name)
+    return f"--{option.replace('_', '-')}{colon}{rest}" if option in vars(options) else message
 
 
 def _path(text: str) -> Path:

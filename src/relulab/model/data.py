@@ -20,6 +20,8 @@ from relulab.validation import (
     Float64Array,
     InputError,
     argument,
+    counted,
+    extent,
     finite_array,
     finite_number,
     instance_of,
@@ -30,6 +32,9 @@ from relulab.validation import (
     shown,
     whole_number,
 )
+
+# What is done with rows in which a value is missing.
+MISSING = ("refuse", "drop")
 
 T = TypeVar("T")
 
@@ -355,13 +360,15 @@ class TrainingSet:
         """The number of samples."""
         return int(self.x.size)
 
-    @property
-    def extent(self) -> str:
-        """From where to where the samples reach, in words."""
-        x, target = self.x, self.target
+    def __repr__(self) -> str:
+        units = [
+            f", {name} is {scale.label}"
+            for name, scale in (("x", self.x_scale), ("target", self.target_scale))
+            if scale.label != name
+        ]
         return (
-            f"x from {x.min():g} to {x.max():g} and targets from {target.min():g} to"
-            f" {target.max():g}"
+            f"TrainingSet({counted(self.n_samples, 'sample')}: x={extent(self.x)},"
+            f" target={extent(self.target)}{''.join(units)})"
         )
 
     def specification(self) -> dict[str, Any]:
@@ -396,7 +403,7 @@ def _rounded(data: TrainingSet, dtype: np.dtype[Any]) -> TrainingSet:
 
 
 def _check_treatment(missing: object, standardize: object) -> None:
-    one_of(argument("missing"), missing, ("refuse", "drop"))
+    one_of(argument("missing"), missing, MISSING)
     instance_of("standardize", standardize, bool)
 
 

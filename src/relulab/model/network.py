@@ -10,6 +10,7 @@ from relulab.validation import (
     FloatArray,
     InputError,
     expected_values,
+    extent,
     finite_array,
     set_fields,
     shown,
@@ -73,12 +74,47 @@ class Networks:
     def __len__(self) -> int:
         return int(self.w.size)
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Networks(0 networks)"
+        extents = [f"{name}={extent(getattr(self, name))}" for name in PARAMETERS]
+        many = f"{len(self):,} networks: " if len(self) > 1 else ""
+        return f"Networks({many}{', '.join(extents)})"
+
     def predict(self, x: Any) -> FloatArray:
         """Return the predictions, shape (n_nets, n_samples), at inputs x of shape (n_samples,)."""
-        x = finite_array("x", x)
-        within_memory("x", len(self) * x.size)
         with np.errstate(over="ignore", invalid="ignore"):
-            pre_activation = np.outer(self.w, x) + self.b[:, np.newaxis]
-            activation = np.maximum(pre_activation, 0)
+            activation = np.maximum(self._pre_activation(x), 0)
             result: FloatArray = self.v[:, np.newaxis] * activation + self.c[:, np.newaxis]
         return result
+
+    def gradients(self, x: Any, target: Any) -> FloatArray:
+        """Return the gradients of the mean loss by w, b, v, c, shape (4, n_nets).
+
+        With pre_activation = w*x + b and residual = prediction - target, the loss of a sample is
+        0.5*residual**2, and by the chain rule its derivatives are::
+
+            by w: residual*v*x    where pre_activation > 0, else 0
+            by b: residual*v      where pre_activation > 0, else 0: relu'(0) is 0
+            by v: residual*relu(pre_activation)
+            by c: residual
+
+        Engines take the same sums in a stated order (``training.specification``).
+
+        Parameters
+        ----------
+        x, target : array_like, shape (n_samples,)
+        """
+        residual = self.predict(x) - finite_array("target", target)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pre_activation = self._pre_activation(x)
+            back = np.where(pre_activation > 0, residual * self.v[:, np.newaxis], 0)
+            by_v = residual * np.maximum(pre_activation, 0)
+            terms = [back * finite_array("x", x), back, by_v, residual]
+            return np.stack([term.mean(axis=1) for term in terms])
+
+    def _pre_activation(self, x: Any) -> FloatArray:
+        """Return w*x + b, shape (n_nets, n_samples)."""
+        x = finite_array("x", x)
+        within_memory("x", len(self) * x.size)
+        return np.outer(self.w, x) + self.b[:, np.newaxis]

@@ -12,6 +12,7 @@ name itself is in the files. All parts have the same columns, so ``pandas.read_p
 runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
 """
 
+import html
 import json
 import os
 from bisect import bisect_right
@@ -30,7 +31,7 @@ from relulab.sweeps.manifest import Manifest, Shard, SweepEntry, read_manifest
 from relulab.sweeps.names import checked_name, slug
 from relulab.sweeps.parquet import DamagedFileError, StoredTable
 from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as, unknown_words
-from relulab.validation import InputError, shown
+from relulab.validation import InputError, counted, shown
 
 
 class Part(NamedTuple):
@@ -86,7 +87,30 @@ class Results:
         self.manifest_file = self.folder / "manifest.json"
 
     def __repr__(self) -> str:
-        return f"Results({str(self.folder)!r})"
+        folder = repr(str(self.folder))
+        try:
+            table = self._extent()
+        except (InputError, OSError) as error:
+            return f"Results({folder}: {error})"
+        if table.empty:
+            return f"Results({folder}: no sweeps)"
+        sweeps = counted(len(table), "sweep")
+        runs = counted(int(table["n_runs"].sum()), "run")
+        return f"Results({folder}: {sweeps}, {runs}, {table['n_missing'].sum():,} missing)"
+
+    def _repr_html_(self) -> str:
+        return f"{html.escape(repr(self))}{self._extent().to_html(index=False)}"
+
+    def _extent(self) -> pd.DataFrame:
+        """Return how many runs each sweep has, or is to have, and how many of them are missing."""
+        parts = pd.DataFrame(
+            [
+                (part.sweep, len(part.shard), len(part.shard) * (not part.file.exists()))
+                for part in self.parts(self.manifest())
+            ],
+            columns=["sweep", "n_runs", "n_missing"],
+        )
+        return parts.groupby("sweep", as_index=False).sum()
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         return self.frames()
@@ -134,8 +158,7 @@ class Results:
 
     def n_missing(self) -> int:
         """Return how many of the runs that the manifest lists are not there yet."""
-        parts = self.parts(self.manifest())
-        return sum(len(part.shard) for part in parts if not part.file.exists())
+        return int(self._extent()["n_missing"].sum())
 
     def strangers(self, manifest: Manifest | None) -> list[Path]:
         """Return what lies under runs/ and is no part that the manifest lists."""

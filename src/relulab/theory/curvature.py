@@ -116,7 +116,7 @@ def _tables(networks: Networks, data: TrainingSet) -> SortedSums:
     except InputError:
         raise InputError(
             "data: expected samples whose sums of squares are within the range of float64, got"
-            f" {data.extent}"
+            f" {data!r}"
         ) from None
 
 

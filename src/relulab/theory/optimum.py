@@ -89,7 +89,7 @@ def _best_fit(data: TrainingSet) -> BestFit:
         if not np.isfinite(parameters).all():
             raise InputError(
                 "data: expected samples whose best fit is within the range of float64, got"
-                f" {data.extent}"
+                f" {data!r}"
             )
         network = Networks(*parameters)
         loss = float(np.ldexp(squares / (2 * data.n_samples), 2 * target_exponent))

@@ -27,6 +27,7 @@ from relulab.training.specification import FinalStates, Problem
 from relulab.validation import (
     FloatArray,
     InputError,
+    counted,
     expected_values,
     in_dtype,
     instance_of,
@@ -68,6 +69,19 @@ class Trained:
     period: npt.NDArray[np.int64]
     outcome: pd.Categorical
     unit: pd.Categorical
+
+    def __repr__(self) -> str:
+        fates = self._fates()
+        counts = [f"{n:,} {outcome} ({unit})" for (outcome, unit), n in fates.items()]
+        return f"Trained({counted(len(self.initial), 'network')}: {', '.join(counts)})"
+
+    def _repr_html_(self) -> str:
+        return str(self._fates().unstack(fill_value=0).to_html())
+
+    def _fates(self) -> Any:
+        """Return how many networks met each outcome and unit, the most frequent first."""
+        fates = pd.DataFrame({"outcome": self.outcome, "unit": self.unit})
+        return fates.astype(str).value_counts()
 
     def final(self) -> dict[str, Any]:
         """Return the final states and the labels, as columns of a table."""
