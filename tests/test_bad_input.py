@@ -380,6 +380,7 @@ CALLS = {
     "LogUniform": Call(rl.LogUniform, {"low": 1, "high": 2}, named={"low": "high"}),
     "Networks": Call(rl.Networks, {"w": 1, "b": 0, "v": 1, "c": 0}),
     "Networks.from_stack": Call(rl.Networks.from_stack, {"stack": np.ones((4, 2))}),
+    "Networks.gradients": Call(NETWORK.gradients, {"x": [0.0, 1.0], "target": [1.0, 2.0]}),
     "Networks.predict": Call(NETWORK.predict, {"x": [0.0, 1.0]}),
     "Normal": Call(rl.Normal, {"mean": 0, "std": 1}),
     "Scale": Call(rl.Scale, {"label": "x", "mean": 0.0, "std": 1.0}),

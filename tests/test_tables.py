@@ -27,9 +27,9 @@ def a_table():
 
 def test_text_is_neat():
     assert tables.text(a_table()) == (
-        "outcome        count   share  learning_rate  n_runs  death_step  loss\n"
-        "converged  1,234,567  12.35%       0.001235  20,000               0.5\n"
-        "diverged           0                  1e+30               14907   inf"
+        "outcome        count    share    learning_rate    n_runs    death_step    loss\n"
+        "converged  1,234,567   12.35%         0.001235    20,000                   0.5\n"
+        "diverged           0                     1e+30                   14907     inf"
     )
 
 

@@ -356,3 +356,29 @@ def test_bad_input_is_told_in_one_line(start):
         BAD[start]()
     assert str(caught.value).startswith(start)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [POINT, SEVERAL])
+def test_an_update_takes_the_gradients_times_the_rate(data):
+    start = rl.Networks(*np.random.default_rng(3).standard_normal((4, 50)))
+    options = {"max_steps": 1, "gradient_tolerance": 0, "divergence_loss": 1e300}
+    moved = start.stack() - rl.train(start, data, 0.125, **options).networks.stack()
+    np.testing.assert_allclose(
+        moved, 0.125 * start.gradients(data.x, data.target), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_the_gradients_are_those_of_the_loss_and_relu_has_slope_0_at_0():
+    rng = np.random.default_rng(4)
+    start, step = rng.standard_normal((4, 30)), 1e-6
+
+    def loss(stack):
+        predicted = rl.Networks.from_stack(stack).predict(SEVERAL.x)
+        return (0.5 * (predicted - SEVERAL.target) ** 2).mean(axis=1)
+
+    found = rl.Networks.from_stack(start).gradients(SEVERAL.x, SEVERAL.target)
+    for row, direction in zip(found, np.eye(4)[:, :, np.newaxis] * step, strict=True):
+        slope = (loss(start + direction) - loss(start - direction)) / (2 * step)
+        np.testing.assert_allclose(row, slope, atol=1e-7)
+    at_hinge = rl.Networks(w=1, b=-2, v=3, c=0.5).gradients([2.0], [1.0])
+    np.testing.assert_array_equal(at_hinge, [[0], [0], [0], [-0.5]])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_scalar
+from tabulate import tabulate
 
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import InputError, instance_of, one_line, shown
@@ -37,24 +38,28 @@ SHARES.update(OUTCOMES.categories, UNITS.categories)
 
 def text(table: pd.DataFrame) -> str:
     """Return the table in columns of fixed width, numbers to the right."""
-    columns = []
-    for (name, *cells), number in zip(_in_words(table), _numbers(table), strict=True):
-        width = max(map(len, (name, *cells)))
-        columns.append([c.rjust(width) if number else c.ljust(width) for c in (name, *cells)])
-    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+    lines = _tabulated(table, _in_words(table), "plain").splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the table in the Markdown of GitHub."""
     escapes = str.maketrans({"\\": "\\\\", "|": "\\|"})
     columns = [[cell.translate(escapes) for cell in column] for column in _in_words(table)]
+    return _tabulated(table, columns, "pipe")
+
+
+def _tabulated(table: pd.DataFrame, columns: list[list[str]], how: str) -> str:
+    """Return columns in words, each after its name, in a format of tabulate's."""
     sides = ["right" if number else "left" for number in _numbers(table)]
-    return pd.DataFrame({k: cells for k, (_, *cells) in enumerate(columns)}).to_markdown(
-        index=False,
+    lines: str = tabulate(
+        list(zip(*(cells for _, *cells in columns), strict=True)),
         headers=[name for name, *_ in columns],
+        tablefmt=how,
         colalign=sides if len(table) else None,  # tabulate 0.9 fails on those of no rows
         disable_numparse=True,
     )
+    return lines
 
 
 def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:

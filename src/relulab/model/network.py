@@ -104,13 +104,21 @@ class Networks:
         Parameters
         ----------
         x, target : array_like, shape (n_samples,)
+
+        Raises
+        ------
+        InputError
+            If either is not finite, or if their lengths differ.
         """
-        residual = self.predict(x) - finite_array("target", target)
+        x, target = finite_array("x", x), finite_array("target", target)
+        if x.size != target.size:
+            raise InputError(f"target: expected {x.size} values, one for each x, got {target.size}")
         with np.errstate(over="ignore", invalid="ignore"):
+            residual = self.predict(x) - target
             pre_activation = self._pre_activation(x)
             back = np.where(pre_activation > 0, residual * self.v[:, np.newaxis], 0)
             by_v = residual * np.maximum(pre_activation, 0)
-            terms = [back * finite_array("x", x), back, by_v, residual]
+            terms = [back * x, back, by_v, residual]
             return np.stack([term.mean(axis=1) for term in terms])
 
     def _pre_activation(self, x: Any) -> FloatArray:

@@ -99,7 +99,11 @@ class Results:
         return f"Results({folder}: {sweeps}, {runs}, {table['n_missing'].sum():,} missing)"
 
     def _repr_html_(self) -> str:
-        return f"{html.escape(repr(self))}{self._extent().to_html(index=False)}"
+        try:
+            table = self._extent().to_html(index=False)
+        except (InputError, OSError):  # which the repr says
+            table = ""
+        return html.escape(repr(self)) + table
 
     def _extent(self) -> pd.DataFrame:
         """Return how many runs each sweep has, or is to have, and how many of them are missing."""

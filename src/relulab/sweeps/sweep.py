@@ -85,8 +85,8 @@ class Sweep(TrainingOptions):
     >>> sweep
     Sweep(5,000 runs: w=Normal(mean=0.0, std=1.0), b=0.5, v=Normal(mean=0.0, std=1.0), c=0.0, \
 learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
-    >>> sweep.run()["outcome"].value_counts()["diverged"]
-    6
+    >>> int((sweep.run().query("learning_rate == 1")["unit"] == "died").sum())  # of 1,000
+    677
     """
 
     data: TrainingSet

@@ -64,6 +64,13 @@ def best_fit(data: TrainingSet) -> BestFit:
     InputError
         If ``data`` is no ``TrainingSet``, or if a parameter of its best fit is beyond the range of
         float64.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> fit = rl.best_fit(rl.TrainingSet([0, 1, 2, 3], [1, 1, 2, 4]))
+    >>> fit.kind, fit.network, round(fit.loss, 4)
+    ('hinge', Networks(w=1.0, b=-1.5, v=2.0, c=1.0), 0.0)
     """
     instance_of("data", data, TrainingSet)
     return cached(data, _best_fit)

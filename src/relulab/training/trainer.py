@@ -147,7 +147,7 @@ def train(
     >>> trained = rl.train(starts, rl.TrainingSet.point(1, 3), learning_rate=0.1)
     >>> trained.to_frame()[["outcome", "unit", "steps_taken"]]
          outcome       unit  steps_taken
-    0  converged      alive           33
+    0  converged      alive           17
     1  converged  born_dead          142
     """
     instance_of("networks", networks, Networks)
@@ -216,7 +216,7 @@ def trace(
     >>> rl.trace(start, rl.TrainingSet.point(1, 3), learning_rate=0.01, n_steps=1).round(4)
        run  step       w       b       v       c    loss  prediction
     0    0     0  0.5000  0.2000  0.3000  0.1000  3.6180      0.3100
-    1    0     1  0.5081  0.2081  0.3188  0.1269  3.5034      0.3552
+    1    0     1  0.5081  0.2081  0.3188  0.1269  3.4974      0.3552
     """
     instance_of("networks", networks, Networks)
     n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
