@@ -111,8 +111,8 @@ def report(results: rl.Results) -> rl.Report:
     for domain, name in FILES.items():
         here = rates[rates["domain"] == domain]
         ax = figures.fate_bars(here, "scheme")
-        for scheme, share in born_dead[domain].items():
-            figures.mark_share(ax, scheme, share, "born dead, closed form")
+        for scheme, fraction in born_dead[domain].items():
+            figures.mark_fraction(ax, scheme, fraction, "born dead, closed form")
         ax.set_title(f"Who is born dead, who dies later, fitting |x| on {domain}? (η = {RATE:g})")
         yield f"schemes_{name}", ax
 
@@ -120,8 +120,8 @@ def report(results: rl.Results) -> rl.Report:
     yield "remedies", table
     table["steps"] = table["best_q50"].where(table["best_n_converged"] >= FEWEST).astype(float)
     shown = (
-        ("dead", "share of dead units", "Do a larger bias or a smaller rate keep units alive?"),
-        ("global_optimum", "share at the best network", "Do they also find the best network?"),
+        ("dead", "fraction of dead units", "Do a larger bias or a smaller rate keep units alive?"),
+        ("global_optimum", "fraction at the best network", "Do they also find the best network?"),
         ("steps", "steps to it, median", "How many steps does it take those that find it?"),
     )
     for column, label, question in shown:

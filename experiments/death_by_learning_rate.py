@@ -1,7 +1,7 @@
 """How many units does a learning rate kill, how many of them in the very first step, and when?
 
-One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0. Closed forms: the share that
-dies in the first step, by quadrature, and the share that dies in all as the rate goes to 0.
+One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0. Closed forms: the fraction that
+dies in the first step, by quadrature, and the fraction that dies in all as the rate goes to 0.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def runs_of(results: rl.Results) -> Iterator[pd.DataFrame]:
 
 
 def death_rates(results: rl.Results) -> pd.DataFrame:
-    """Return the share of all runs whose unit dies, in the first step and ever, with theory."""
+    """Return the fraction of all runs whose unit dies, in the first step and ever, with theory."""
     parts = []
     for event in (AT_ONCE, IN_ALL):
         rates = statistics.rates(runs_of(results), event, ["learning_rate"])
@@ -65,7 +65,7 @@ def report(results: rl.Results) -> rl.Report:
     slowly = theory.small_rate_death_probability(X, TARGET, **STD)
     figures.mark_level(ax, slowly, f"dies as η → 0: {slowly:.4f}")
     ax.set(title="How many units does a learning rate kill, and how many at once?", ylim=(0, None))
-    ax.set_ylabel("share of runs")
+    ax.set_ylabel("fraction of runs")
     yield "death_rates", ax
 
     shown = (runs[runs["learning_rate"].isin(SHOWN_RATES)] for runs in runs_of(results))

@@ -61,7 +61,7 @@ def one_row_each(fits: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
-    """Return the most frequent fits: their share of all runs, the best loss and w, b, v, c."""
+    """Return the most frequent fits: their fraction of all runs, the best loss and w, b, v, c."""
     # One fit are those that predict the same but for where the gradient became small enough: to one
     # decimal of the targets' standard deviation.
     keys = [f"at_{k}" for k in range(len(x))]
@@ -73,7 +73,7 @@ def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
         parts.append(one_row_each(decimals.join(finite).assign(n=1), keys))
         n_runs += len(runs)
     fits = one_row_each(pd.concat(parts, ignore_index=True), keys)
-    fits["share"] = fits["n"] / n_runs
+    fits["fraction"] = fits["n"] / n_runs
     fits = fits.drop(columns=keys).sort_values("n", ascending=False, kind="stable")
     return fits.head(MOST_FITS)
 

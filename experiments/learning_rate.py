@@ -43,14 +43,14 @@ def report(results: rl.Results) -> rl.Report:
     yield "outcome_rates", rates
     yield "summary", statistics.summary(results.frames(columns, "rates"), ["learning_rate"])
 
-    ax = figures.outcome_shares(rates)
+    ax = figures.outcome_fractions(rates)
     born = theory.born_dead_probability(SWEEP.w, SWEEP.b, X, X)
     dies = theory.small_rate_death_probability(X, TARGET, std_w=1, std_b=1, std_v=1)
     figures.mark_level(ax, born, f"born dead: {born:.3f}")
     figures.mark_level(ax, born + dies, f"all dead as η → 0: {born + dies:.3f}")
     figures.mark_position(ax, theory.LARGEST_STABLE_RATE, "η = 2: no stable fit above")
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
-    yield "outcome_shares", ax
+    yield "outcome_fractions", ax
 
     steps = statistics.steps_to_converge(
         results.frames(columns, "rates"), ["learning_rate", "unit"]

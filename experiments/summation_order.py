@@ -89,7 +89,7 @@ def report(results: rl.Results) -> rl.Report:
     yield "changed", rates
     ax = figures.intervals(rates[rates["what"] == "fate"], "learning_rate", by="against", log="y")
     ax.set_title("How many networks meet another fate because of rounding alone?")
-    ax.set_ylabel("share of runs (on the axis: none)")
+    ax.set_ylabel("fraction of runs (on the axis: none)")
     yield "changed", ax
 
     yield "transitions", pd.concat(transitions)

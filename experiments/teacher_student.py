@@ -53,7 +53,7 @@ def report(results: rl.Results) -> rl.Report:
     here = rates[rates["learning_rate"] == SHOWN_RATE]
     panels = figures.panels(len(SCHEMES))
     for ax, (scheme, rows) in zip(panels, here.groupby("scheme", sort=False), strict=True):
-        figures.optimum_shares(rows, "teacher_bias", ax)
+        figures.optimum_fractions(rows, "teacher_bias", ax)
         ax.set_title(str(scheme))
     figures.outer_labels(panels)
     panels[0].figure.suptitle(f"How often is the teacher recovered? (η = {SHOWN_RATE:g})")
@@ -63,8 +63,8 @@ def report(results: rl.Results) -> rl.Report:
     panels = figures.panels(len(SHOWN_BIASES))
     for ax, bias in zip(panels, SHOWN_BIASES, strict=True):
         rows = found[found["teacher_bias"] == bias]
-        figures.lines(rows, "learning_rate", "share", "scheme", log="x", ax=ax)
-        ax.set(title=f"bias {bias:g}", ylabel="share of runs")
+        figures.lines(rows, "learning_rate", "fraction", "scheme", log="x", ax=ax)
+        ax.set(title=f"bias {bias:g}", ylabel="fraction of runs")
     figures.outer_labels(panels)
     panels[0].figure.suptitle("Does a larger step help to recover the teacher?")
     yield "by_rate", panels[0]

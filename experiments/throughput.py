@@ -309,7 +309,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
             parts["labelling"] += whole - drawing - stepping
             parts["writing"] += writing
     table = pd.DataFrame({"part": list(parts), "seconds": list(parts.values())})
-    table["share"] = table["seconds"] / table["seconds"].sum()
+    table["fraction"] = table["seconds"] / table["seconds"].sum()
     return table
 
 

@@ -512,7 +512,7 @@ CALLS |= {
     "statistics.cumulative": Call(
         statistics.cumulative,
         {"runs": RUNS, "value": "loss", "by": ["unit"]},
-        {"by": SOME_COLUMNS, "value": words(*RUNS, "group", "count", "share")},
+        {"by": SOME_COLUMNS, "value": words(*RUNS, "group", "count", "fraction")},
         named=BLAMED | {"value": "columns|column|by"},
     ),
     "statistics.optimum": Call(
@@ -599,7 +599,7 @@ MARKED = {"ax": new_axes}
 CALLS |= {
     f"figures.{name}": call
     for name, call in {
-        "bars": drawing("bars", {"table": RATES, "label": "outcome", "value": "share"}),
+        "bars": drawing("bars", {"table": RATES, "label": "outcome", "value": "fraction"}),
         "cumulative": drawing(
             "cumulative",
             {"table": statistics.cumulative(RUNS, "loss", "unit"), "value": "loss", "by": "unit"},
@@ -609,7 +609,7 @@ CALLS |= {
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
         "intervals": drawing(
             "intervals",
-            {"table": RATES, "x": "learning_rate", "y": "share", "by": "fate", "log": "x", "low": "low", "high": "high"}, log=LOG,
+            {"table": RATES, "x": "learning_rate", "y": "fraction", "by": "fate", "log": "x", "low": "low", "high": "high"}, log=LOG,
         ),
         "legend_of": Call(figures.legend_of, {"ax": new_axes}, {"ax": AXES}),
         "lines": drawing(
@@ -627,15 +627,15 @@ CALLS |= {
             {**MARKED, "x": [0, 1], "y": [0, 1], "inside": [[True, False], [True, True]], "text": "a"},
             text=odd(),
         ),
-        "mark_share": drawing(
-            "mark_share",
-            {"ax": named_axes, "row": "died", "share": 0.5, "text": "a"},
+        "mark_fraction": drawing(
+            "mark_fraction",
+            {"ax": named_axes, "row": "died", "fraction": 0.5, "text": "a"},
             row=[value for value in odd() if value.name not in UNPRINTABLE], text=odd(),
         ),
         "optimum_bars": drawing("optimum_bars", {"rates": OPTIMA, "label": "learning_rate"}),
-        "optimum_shares": drawing("optimum_shares", {"rates": OPTIMA, "x": "learning_rate"}),
+        "optimum_fractions": drawing("optimum_fractions", {"rates": OPTIMA, "x": "learning_rate"}),
         "outcome_map": drawing("outcome_map", {"runs": MAP, "x": "w0", "y": "b0"}),
-        "outcome_shares": drawing("outcome_shares", {"rates": RATES, "x": "learning_rate"}),
+        "outcome_fractions": drawing("outcome_fractions", {"rates": RATES, "x": "learning_rate"}),
         "outer_labels": Call(
             lambda axes: figures.outer_labels(axes), {"axes": lambda: [new_axes()]},
             {"axes": odd(removed=lambda: [removed_axes()])},
@@ -855,7 +855,7 @@ FOUND = {
         RUNS.assign(unit="asleep"), "w0", "loss", "fate"
     ),
     "rates: expected numbers from 0 to 1": lambda: figures.fate_bars(
-        RATES.assign(share=2.0), "learning_rate"
+        RATES.assign(fraction=2.0), "learning_rate"
     ),
     "runs: expected whole numbers": lambda: statistics.survival(RUNS.assign(death_step=0.5)),
     "n_steps: expected no more": lambda: rl.trace(NETWORK, POINT, 0.1, 2**31),

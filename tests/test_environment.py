@@ -123,7 +123,7 @@ def test_closed_streams_change_nothing_but_what_is_printed(name, tmp_path):
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
     assert (tmp_path / "status").read_text().strip() == "0", done.stderr
-    assert (tmp_path / "r" / "outcome_shares.png").exists()
+    assert (tmp_path / "r" / "outcome_fractions.png").exists()
     assert len(pd.read_parquet(tmp_path / "r" / "runs")) > 0
 
 
@@ -234,11 +234,11 @@ def test_importing_figures_changes_no_setting():
     subprocess.run([sys.executable, "-c", compare], check=True, env=environment)
 
 
-TABLE = pd.DataFrame({"x": [1.0, 2, 3], "share": [0.3, 0.1, 0.2], "of": list("aba")})
+TABLE = pd.DataFrame({"x": [1.0, 2, 3], "fraction": [0.3, 0.1, 0.2], "of": list("aba")})
 
 
 def draw(folder, ax=None):
-    ax = figures.lines(TABLE, "x", "share", "of", ax=ax)
+    ax = figures.lines(TABLE, "x", "fraction", "of", ax=ax)
     figures.mark_level(ax, 0.2, "theory of $w_0$")
     ax.set(title="Is it the same?", ylabel="another label")
     files = [Path(folder) / f"picture.{kind}" for kind in figures.FORMATS]
@@ -272,7 +272,7 @@ def test_a_folder_of_the_home_directory(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "a" / "parameter_curves.png").exists()
     assert rl.Results("~/a").folder == tmp_path / "a"
     rl.tables.write(TABLE, "~/table.md")
-    figures.save(figures.points(TABLE, "x", "share"), "~/picture.png")
+    figures.save(figures.points(TABLE, "x", "fraction"), "~/picture.png")
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {"a", "table.md", "picture.png"}
 

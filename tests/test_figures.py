@@ -98,12 +98,12 @@ def test_colors_differ_for_every_vision(vision, colors):
     assert distance[closest] > 8, (closest, distance[closest])
 
 
-def test_outcome_shares_stack_to_one_with_the_dead_at_the_bottom(runs):
+def test_outcome_fractions_stack_to_one_with_the_dead_at_the_bottom(runs):
     rates = statistics.outcome_rates(runs, ["learning_rate"])
-    ax = figures.outcome_shares(rates)
+    ax = figures.outcome_fractions(rates)
     tops = [max(c.get_paths()[0].vertices[:, 1]) for c in ax.collections]
     assert tops[-1] == pytest.approx(1)
-    by_fate = rates.groupby(["outcome", "unit"], observed=True)["share"].max()
+    by_fate = rates.groupby(["outcome", "unit"], observed=True)["fraction"].max()
     present = [fate for fate in figures.FATES if by_fate[fate] > 0]
     colors = [c.get_facecolor()[0][:3] for c in ax.collections]
     np.testing.assert_allclose(colors, [to_rgb(figures.FATE_COLORS[f]) for f in present])
@@ -111,12 +111,12 @@ def test_outcome_shares_stack_to_one_with_the_dead_at_the_bottom(runs):
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "learning rate η"
     assert legend(ax) == [figures.fate_label(*f) for f in present]
-    # The lowest layer's upper edge is the table's share, around each rate.
+    # The lowest layer's upper edge is the table's fraction, around each rate.
     bottom = rates[(rates["outcome"] == "converged") & (rates["unit"] == "born_dead")]
     layer = ax.collections[0].get_paths()[0]
     for row in bottom.iloc[1:-1].itertuples():
-        assert not layer.contains_point((row.learning_rate, row.share + 1e-3))
-        assert row.share == 0 or layer.contains_point((row.learning_rate, row.share - 1e-3))
+        assert not layer.contains_point((row.learning_rate, row.fraction + 1e-3))
+        assert row.fraction == 0 or layer.contains_point((row.learning_rate, row.fraction - 1e-3))
 
 
 def test_outcome_map_has_each_cell_in_its_color(grid):
@@ -167,11 +167,11 @@ def student_runs():
 
 def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
     rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
-    share = rates.set_index(["learning_rate", "optimum"])["share"]
-    ax = figures.optimum_shares(rates, "learning_rate")
+    fraction = rates.set_index(["learning_rate", "optimum"])["fraction"]
+    ax = figures.optimum_fractions(rates, "learning_rate")
     bottom = ax.collections[0]
     assert to_rgb(bottom.get_facecolor()[0]) == to_rgb(figures.OPTIMUM_COLORS["global"])
-    layer, found = bottom.get_paths()[0], share[0.5, "global"]
+    layer, found = bottom.get_paths()[0], fraction[0.5, "global"]
     assert found > 0.01
     assert layer.contains_point((0.5, found - 1e-3))
     assert not layer.contains_point((0.5, found + 1e-3))
@@ -181,11 +181,13 @@ def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
     ax = figures.optimum_bars(rates, "learning_rate")
     widths = sum(np.array([bar.get_width() for bar in bars]) for bars in ax.containers)
     np.testing.assert_allclose(widths, 1)
-    assert [bar.get_width() for bar in ax.containers[0]] == list(share[:, "global"])
+    assert [bar.get_width() for bar in ax.containers[0]] == list(fraction[:, "global"])
 
 
 def test_cumulative_begins_at_the_smallest_above_0():
-    table = pd.DataFrame({"loss": [1.0, -1e-17, 1e-3], "share": [0.75, 0.25, 0.5], "of": ["a"] * 3})
+    table = pd.DataFrame(
+        {"loss": [1.0, -1e-17, 1e-3], "fraction": [0.75, 0.25, 0.5], "of": ["a"] * 3}
+    )
     line = figures.cumulative(table, "loss", "of").lines[0]
     np.testing.assert_array_equal(line.get_xdata(), [1e-3, 1e-3, 1.0])
     np.testing.assert_array_equal(line.get_ydata(), [0.25, 0.5, 0.75])
@@ -205,24 +207,24 @@ def test_fits_draw_the_samples_the_curves_and_the_best_one():
 
 def test_one_bar_for_each_value_holds_the_fates_side_by_side(runs):
     rates = statistics.outcome_rates(runs, ["learning_rate"])
-    share = rates.set_index(["outcome", "unit", "learning_rate"])["share"].sort_index()
+    fraction = rates.set_index(["outcome", "unit", "learning_rate"])["fraction"].sort_index()
     ax = figures.fate_bars(rates, "learning_rate")
-    present = [f for f in figures.FATES if share[f].max() > 0]
+    present = [f for f in figures.FATES if fraction[f].max() > 0]
     assert [to_hex(bars[0].get_facecolor()) for bars in ax.containers] == [
         figures.FATE_COLORS[f] for f in present
     ]
     left = np.zeros(7)
     for bars, fate in zip(ax.containers, present, strict=True):
         np.testing.assert_allclose([bar.get_x() for bar in bars], left)
-        np.testing.assert_allclose([bar.get_width() for bar in bars], share[fate])
-        left += share[fate]
+        np.testing.assert_allclose([bar.get_width() for bar in bars], fraction[fate])
+        left += fraction[fate]
     np.testing.assert_allclose(left, 1)
     assert legend(ax) == [figures.fate_label(*f) for f in present]
     rows = [f"{rate:g}" for rate in np.geomspace(0.01, 10, 7)]
     assert [t.get_text() for t in ax.get_yticklabels()] == rows
     assert ax.get_ylabel() == "learning rate η"
     # The number stands where there is room for it.
-    expected = [f"{s:.0%}" if s >= 0.09 else "" for fate in present for s in share[fate]]
+    expected = [f"{s:.0%}" if s >= 0.09 else "" for fate in present for s in fraction[fate]]
     assert [t.get_text() for t in ax.texts] == expected
     assert "" in expected
 
@@ -239,7 +241,7 @@ RATED = pd.DataFrame(
     {
         "scheme": ["he", "he", "torch"],
         "learning_rate": [0.1, 1.0, 0.1],
-        "share": [0.5, 0.0, 0.2],
+        "fraction": [0.5, 0.0, 0.2],
         "low": [0.4, 0.0, 0.1],
         "high": [0.7, 0.05, 0.35],
     }
@@ -247,12 +249,12 @@ RATED = pd.DataFrame(
 
 
 def test_lines_draw_one_line_for_each_value():
-    ax = figures.lines(RATED, "learning_rate", "share", "scheme", log="x")
+    ax = figures.lines(RATED, "learning_rate", "fraction", "scheme", log="x")
     assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 1.0], [0.1]]
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.0], [0.2]]
     assert legend(ax) == ["he", "torch"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate η", "share of runs")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning rate η", "fraction of runs")
     assert len(set(colors_of(ax.lines))) == len({line.get_marker() for line in ax.lines}) == 2
 
 
@@ -267,7 +269,7 @@ def test_intervals_reach_from_low_to_high():
     assert ax.get_xscale() == "log"
     assert figures.legend_of(figures.intervals(RATED, "learning_rate")) is None
     # An end on the wrong side of the point, by rounding, is no error.
-    figures.intervals(RATED.assign(low=RATED["share"] + 1e-16), "learning_rate", log="xy")
+    figures.intervals(RATED.assign(low=RATED["fraction"] + 1e-16), "learning_rate", log="xy")
 
 
 def test_points_have_the_colors_of_their_fates():
@@ -356,7 +358,7 @@ def test_transitions_tell_every_count_and_leave_what_stays_gray():
 
 
 def test_marks_say_where_theory_is_and_how_it_is_called():
-    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    ax = figures.lines(RATED, "learning_rate", "fraction", "scheme")
     limits = ax.get_xlim(), ax.get_ylim()
     figures.mark_curve(ax, [1e-3, 1e3], [0.1, 0.3], "one")
     figures.mark_curve(ax, [1e-3, 1e3], [0.2, 0.4], "two")
@@ -375,7 +377,7 @@ def test_marks_say_where_theory_is_and_how_it_is_called():
 
 def test_a_region_is_marked_by_its_boundary():
     x, y = np.linspace(0, 1, 101), np.linspace(0, 2, 201)
-    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    ax = figures.lines(RATED, "learning_rate", "fraction", "scheme")
     figures.mark_region(ax, x, y, y[:, np.newaxis] > 2 * x, "above")
     figures.mark_region(ax, x, y, x < np.full((201, 1), 0.5), "left")
     diagonal, vertical = (c.get_paths()[0].vertices for c in ax.collections)
@@ -400,26 +402,28 @@ def test_units_have_their_colors_and_names(runs):
 
 
 def test_levels_are_named_in_the_legend():
-    ax = figures.outcome_shares(pd.DataFrame(columns=["learning_rate", "outcome", "unit", "share"]))
+    ax = figures.outcome_fractions(
+        pd.DataFrame(columns=["learning_rate", "outcome", "unit", "fraction"])
+    )
     for level in (0.5, 0.9, 0.52):
         figures.mark_level(ax, level, f"level {level}")
     assert [line.get_ydata()[0] for line in ax.lines] == [0.5, 0.9, 0.52]
     assert legend(ax) == ["level 0.5", "level 0.9", "level 0.52"]
 
 
-def test_a_share_is_marked_on_its_bar(runs):
+def test_a_fraction_is_marked_on_its_bar(runs):
     rates = statistics.outcome_rates(runs, ["learning_rate"])
     long = "a name that is so long that it needs two lines"
     rates["name"] = rates["learning_rate"].map(lambda rate: long if rate > 9 else f"{rate:.3f}")
     ax = figures.fate_bars(rates, "name")
-    figures.mark_share(ax, "0.010", 0.25)
-    figures.mark_share(ax, long, 0.5)
+    figures.mark_fraction(ax, "0.010", 0.25)
+    figures.mark_fraction(ax, long, 0.5)
     assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(0.25, 0), (0.5, 6)]
     assert legend(ax)[-1] == "closed form"
     with pytest.raises(rl.InputError, match=r"^row: expected one of 0\.010, .*, got 3$"):
-        figures.mark_share(ax, 3, 0.5)
+        figures.mark_fraction(ax, 3, 0.5)
     ax = figures.fate_bars(rates, "learning_rate")
-    figures.mark_share(ax, rates["learning_rate"].iloc[-1], 0.5, "theory")
+    figures.mark_fraction(ax, rates["learning_rate"].iloc[-1], 0.5, "theory")
     assert ax.lines[0].get_ydata()[0] == 6
     assert legend(ax)[-1] == "theory"
 
@@ -436,7 +440,7 @@ def tables(name, runs, grid):
     samples = pd.DataFrame({"x": [0.0, 1.0], "target": 1.0})
     counts = pd.DataFrame({"before": ["a", "a"], "after": ["a", "b"], "count": [5, 2]})
     return {
-        "bars": ([rates.head(3)], {"label": "outcome", "value": "share"}),
+        "bars": ([rates.head(3)], {"label": "outcome", "value": "fraction"}),
         "cumulative": (
             [statistics.cumulative(student_runs(), "excess_loss", ["learning_rate"])],
             {"value": "excess_loss", "by": "learning_rate"},
@@ -444,12 +448,12 @@ def tables(name, runs, grid):
         "fate_bars": ([rates], {"label": "learning_rate"}),
         "fits": ([samples, curve()], {"best": "a"}),
         "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),
-        "lines": ([found], {"x": "learning_rate", "y": "share", "by": "optimum"}),
+        "lines": ([found], {"x": "learning_rate", "y": "fraction", "by": "optimum"}),
         "loss_curves": ([trace], {}),
         "optimum_bars": ([found], {"label": "learning_rate"}),
-        "optimum_shares": ([found], {"x": "learning_rate"}),
+        "optimum_fractions": ([found], {"x": "learning_rate"}),
         "outcome_map": ([grid], {"x": "w0", "y": "v0"}),
-        "outcome_shares": ([rates], {}),
+        "outcome_fractions": ([rates], {}),
         "parameter_curves": ([trace[trace["run"] == 0]], {}),
         "points": ([runs], {"x": "w0", "y": "b0", "by": "fate"}),
         "steps_map": ([grid], {"x": "w0", "y": "v0"}),
@@ -531,9 +535,9 @@ def test_the_style_sheet_is_one_of_matplotlibs():
 def test_panels_share_one_legend_below_them():
     rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
     axes = figures.panels(2)
-    figures.optimum_shares(rates[rates["optimum"] == "diverged"], "learning_rate", axes[0])
-    figures.optimum_shares(rates[rates["optimum"] != "diverged"], "learning_rate", axes[1])
-    present = rates.groupby("optimum", observed=True)["share"].max() > 0
+    figures.optimum_fractions(rates[rates["optimum"] == "diverged"], "learning_rate", axes[0])
+    figures.optimum_fractions(rates[rates["optimum"] != "diverged"], "learning_rate", axes[1])
+    present = rates.groupby("optimum", observed=True)["fraction"].max() > 0
     expected = [label for name, label in figures.OPTIMUM_LABELS.items() if present.get(name)]
     assert legend(axes[0]) == legend(axes[1]) == expected
     assert len(axes[0].figure.legends) == 1
@@ -565,7 +569,7 @@ def test_a_legend_is_no_wider_than_its_figure(n_entries):
 
 
 def test_a_long_title_is_wrapped_at_the_edge_of_the_figure(tmp_path):
-    ax = figures.lines(RATED, "learning_rate", "share", "scheme")
+    ax = figures.lines(RATED, "learning_rate", "fraction", "scheme")
     ax.set_title("Does " + 10 * "a long title " + "stay inside?")
     figure = ax.figure
     figures.save(ax, tmp_path / "a.png")
@@ -628,13 +632,14 @@ def test_the_bytes_do_not_depend_on_what_else_is_written(tmp_path):
 def test_saving_twice_in_one_process_gives_the_same_bytes(kind, tmp_path):
     for name in "ab":
         figures.save(
-            figures.points(RATED, "learning_rate", "share", "scheme"), tmp_path / f"{name}.{kind}"
+            figures.points(RATED, "learning_rate", "fraction", "scheme"),
+            tmp_path / f"{name}.{kind}",
         )
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
 def test_an_unknown_format_is_told_before_anything_is_written(tmp_path):
-    ax = figures.points(RATED, "learning_rate", "share")
+    ax = figures.points(RATED, "learning_rate", "fraction")
     with pytest.raises(rl.InputError, match=r"ends with one of png, svg, pdf, got a\.gif"):
         figures.save(ax, tmp_path / "a.png", tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
@@ -658,16 +663,16 @@ def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
         "labels: expected 2": lambda: figures.loss_curves(trace, ["a"]),
         "labels: expected 2, one": lambda: figures.trajectories(trace, "w", "v", ["a"]),
         "trace: expected a single run": lambda: figures.parameter_curves(trace),
-        "rates: expected the columns": lambda: figures.outcome_shares(rates, "eta"),
-        "rates: expected one row": lambda: figures.outcome_shares(twice),
-        "rates: expected numbers": lambda: figures.outcome_shares(
+        "rates: expected the columns": lambda: figures.outcome_fractions(rates, "eta"),
+        "rates: expected one row": lambda: figures.outcome_fractions(twice),
+        "rates: expected numbers": lambda: figures.outcome_fractions(
             rates.assign(learning_rate="fast").iloc[:12]
         ),
         "log: expected letters among x, y, got z": lambda: figures.lines(
-            RATED, "learning_rate", "share", "scheme", log="xz"
+            RATED, "learning_rate", "fraction", "scheme", log="xz"
         ),
-        "table: expected numbers in the column share": lambda: figures.intervals(
-            RATED.astype({"share": str}), "learning_rate"
+        "table: expected numbers in the column fraction": lambda: figures.intervals(
+            RATED.astype({"fraction": str}), "learning_rate"
         ),
         "counts: expected one row": lambda: figures.transitions(
             pd.DataFrame({"before": ["a", "a"], "after": "b", "count": 1})
@@ -687,7 +692,7 @@ LABEL = st.text(st.characters(codec="latin-1"), max_size=20) | st.sampled_from(
      "two\nlines", "bell \a", "None", "a" * 299 + "b", "%s", "{0}"]
 )  # fmt: skip
 NAME = st.sampled_from(["a", "W" * 300, "$", "$x", "_b", "a word " * 50, "two\nlines"])
-SHARE = st.floats(0, 1)
+FRACTION = st.floats(0, 1)
 
 
 def rows(max_size=6, one_each=(), **columns):
@@ -707,9 +712,11 @@ OPTIMUM = {"optimum": st.sampled_from(list(statistics.OPTIMA.categories))}
 NUMBERED = dict.fromkeys("xy", NUMBERS)
 ANY = {
     "bars": (rows(label=LABEL, value=PLACED), {"label": "label", "value": "value"}),
-    "cumulative": (rows(value=NUMBERS, share=SHARE, of=LABEL), {"value": "value", "by": "of"}),
+    "cumulative": (
+        rows(value=NUMBERS, fraction=FRACTION, of=LABEL), {"value": "value", "by": "of"},
+    ),
     "fate_bars": (
-        rows(label=LABEL, share=SHARE, **FATE, one_each=("label", "outcome", "unit")),
+        rows(label=LABEL, fraction=FRACTION, **FATE, one_each=("label", "outcome", "unit")),
         {"label": "label"},
     ),
     "intervals": (rows(**NUMBERED, low=NUMBERS, high=NUMBERS, of=LABEL),
@@ -717,16 +724,16 @@ ANY = {
     "lines": (rows(**NUMBERED, of=LABEL), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
     "loss_curves": (rows(run=STEP, step=NUMBERS, loss=NUMBERS), {}),
     "optimum_bars": (
-        rows(label=LABEL, share=SHARE, **OPTIMUM, one_each=("label", "optimum")),
+        rows(label=LABEL, fraction=FRACTION, **OPTIMUM, one_each=("label", "optimum")),
         {"label": "label"},
     ),
-    "optimum_shares": (
-        rows(x=PLACED, share=SHARE, **OPTIMUM, one_each=("x", "optimum")), {"x": "x"},
+    "optimum_fractions": (
+        rows(x=PLACED, fraction=FRACTION, **OPTIMUM, one_each=("x", "optimum")), {"x": "x"},
     ),
     "outcome_map": (rows(**dict.fromkeys("xy", PLACED), **FATE, one_each=("x", "y")),
                     {"x": "x", "y": "y"}),
-    "outcome_shares": (
-        rows(x=PLACED, share=SHARE, **FATE, one_each=("x", "outcome", "unit")), {"x": "x"},
+    "outcome_fractions": (
+        rows(x=PLACED, fraction=FRACTION, **FATE, one_each=("x", "outcome", "unit")), {"x": "x"},
     ),
     "parameter_curves": (
         rows(run=st.just(0), step=NUMBERS, prediction=NUMBERS, **dict.fromkeys("wbvc", NUMBERS)),
@@ -809,7 +816,7 @@ LONG = ["W" * 300, "i" * 300, "a word " * 60, "$" * 301, "_" * 300, "\n" * 300, 
 @pytest.mark.parametrize("label", LONG)
 def test_names_of_any_length_stay_inside_the_picture(label):
     two = [label + "1", label + "2"]
-    table = pd.DataFrame({label: [1.0, 2.0], "y": [0.1, 0.9], "of": two, "share": [0.5, 0.25]})
+    table = pd.DataFrame({label: [1.0, 2.0], "y": [0.1, 0.9], "of": two, "fraction": [0.5, 0.25]})
     table = table.assign(outcome="converged", unit=["died", "alive"], low=0.1, high=0.9)
     drawn = {
         "lines": figures.lines(table, label, "y", "of"),
@@ -818,7 +825,7 @@ def test_names_of_any_length_stay_inside_the_picture(label):
         "scale": figures.points(
             pd.DataFrame({"x": np.arange(9.0), label: np.arange(9.0)}), "x", "x", label
         ),
-        "title": figures.lines(table, "y", "share", label),
+        "title": figures.lines(table, "y", "fraction", label),
         "bars": figures.fate_bars(table, "of"),
         "values": figures.bars(table, "of", "y"),
         "maps": figures.outcome_map(table, label, "y"),
@@ -830,7 +837,7 @@ def test_names_of_any_length_stay_inside_the_picture(label):
         ),
     }  # fmt: skip
     figures.mark_level(drawn["lines"], 0.5, label)
-    figures.mark_share(drawn["bars"], two[1], 0.5, label)
+    figures.mark_fraction(drawn["bars"], two[1], 0.5, label)
     assert drawn["bars"].lines[-1].get_ydata()[0] == 1  # the second of two that look alike
     assert len(legend(drawn["lines"])) == 3
     for ax in drawn.values():
@@ -894,7 +901,9 @@ def test_points_without_a_place_are_left_out():
 
 
 def test_cumulative_of_zeros_needs_no_log_axis(tmp_path):
-    ax = figures.cumulative(pd.DataFrame({"loss": [0.0], "share": [1.0], "of": "a"}), "loss", "of")
+    ax = figures.cumulative(
+        pd.DataFrame({"loss": [0.0], "fraction": [1.0], "of": "a"}), "loss", "of"
+    )
     assert ax.get_xscale() == "linear"
     np.testing.assert_array_equal(ax.lines[1].get_xdata(), np.zeros(8))
     figures.save(ax, tmp_path / "a.png")
@@ -922,8 +931,8 @@ def test_marks_without_a_place_on_a_log_axis_are_not_drawn():
     figures.mark_region(ax, grid, grid, grid > np.full((9, 1), 0.3), "region")
     assert ax.collections[-1].get_paths()[0].vertices.min() > 0
     assert (ax.get_xlim(), ax.get_ylim()) == limits
-    with pytest.raises(rl.InputError, match=r"^share: expected a number from 0 to 1, got 2"):
-        figures.mark_share(ax, "a", 2)
+    with pytest.raises(rl.InputError, match=r"^fraction: expected a number from 0 to 1, got 2"):
+        figures.mark_fraction(ax, "a", 2)
 
 
 def test_too_many_bars_are_refused_and_not_drawn_beyond_what_a_picture_holds():

@@ -31,9 +31,9 @@ def tables_of(tmp_path_factory):
     return tables
 
 
-def assert_within(share, expected, n):
+def assert_within(fraction, expected, n):
     error = np.sqrt(expected * (1 - expected) / n)
-    np.testing.assert_array_less(abs(share - expected), Z * error + 1e-12)
+    np.testing.assert_array_less(abs(fraction - expected), Z * error + 1e-12)
 
 
 def test_schemes_are_born_dead_as_often_as_the_closed_form_says(tables_of):
@@ -55,9 +55,9 @@ def test_the_first_step_kills_as_many_as_the_quadrature_says(tables_of):
     table = tables["death_rates"]
     first = table[table["theory"].notna()]
     assert len(first) == 3
-    assert_within(first["share"], first["theory"], first["n_runs"])
-    ever = table[table["theory"].isna()].set_index("learning_rate")["share"]
-    assert (ever >= first.set_index("learning_rate")["share"]).all()
+    assert_within(first["fraction"], first["theory"], first["n_runs"])
+    ever = table[table["theory"].isna()].set_index("learning_rate")["fraction"]
+    assert (ever >= first.set_index("learning_rate")["fraction"]).all()
     slowly = theory.small_rate_death_probability(1, 3, std_w=1, std_b=1, std_v=1)
     assert_within(ever.iloc[0], slowly, first["n_runs"].iloc[0])
 
@@ -160,6 +160,6 @@ def test_a_fate_is_of_the_unit_and_of_divergence_alone(tables_of):
 def test_recovering_the_teacher_is_counted_of_all_runs(tables_of):
     tables, _ = tables_of("teacher_student", "--draws", "20", "--max-steps", "500")
     rates = tables["optimum_rates"]
-    shares = rates.groupby(["scheme", "teacher_bias", "learning_rate"])["share"].sum()
-    np.testing.assert_allclose(shares, 1)
+    fractions = rates.groupby(["scheme", "teacher_bias", "learning_rate"])["fraction"].sum()
+    np.testing.assert_allclose(fractions, 1)
     assert set(rates["optimum"]) <= set(statistics.OPTIMA.categories)

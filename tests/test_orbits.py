@@ -70,7 +70,7 @@ POINTS = np.linspace(-1, 1, 9)
     ],
 )
 def test_the_table_of_fates(engine, x, target, rate, fates):
-    """Shares of 20,000 draws after 3000 steps, theirs and ours with a standard error each."""
+    """Fractions of 20,000 draws after 3000 steps, theirs and ours with a standard error each."""
     networks = rl.Networks(*np.random.default_rng(5).standard_normal((4, 20_000)))
     data = rl.TrainingSet(x, target)
     trained = rl.train(networks, data, rate, max_steps=3000, engine=engine)

@@ -23,7 +23,7 @@ def report(results):
     yield "summary", statistics.summary(results.frames(), BY)
     rates = statistics.outcome_rates(results.frames(["outcome", "unit", *BY]), BY)
     yield "outcome_rates", rates
-    yield "outcome_shares", figures.outcome_shares(rates)
+    yield "outcome_fractions", figures.outcome_fractions(rates)
     curves = statistics.survival(results.frames(), BY)
     yield "survival", figures.survival(curves, *BY)
     losses = statistics.cumulative(results.frames(["loss", *BY]), "loss", BY)
@@ -70,4 +70,4 @@ def test_many_runs_stay_within_a_small_memory(tmp_path, pytestconfig, engine):
     for file in results.part_files():  # pytest keeps the folders of its last runs
         file.unlink()
     made = {file.name for file in results.folder.glob("*.*")}
-    assert made >= {"summary.csv", "outcome_shares.png", "survival.png", "loss.png"}
+    assert made >= {"summary.csv", "outcome_fractions.png", "survival.png", "loss.png"}

@@ -42,14 +42,14 @@ def test_wilson_interval_published_values():
     st.integers(0, 30),
 )
 @example(np.array([0x7FF0_0000_0000_0001]).view(float), 0)  # a signaling NaN
-def test_cumulative_shares_are_exact_where_they_are_listed(values, cut):
+def test_cumulative_fractions_are_exact_where_they_are_listed(values, cut):
     runs = pd.DataFrame({"loss": values, "by": "a"})
     table = statistics.cumulative([runs[:cut], runs[cut:]], "loss", ["by"])
     assert table["loss"].is_monotonic_increasing
     assert (table["n_runs"] == values.size).all()
     for row in table.itertuples():
         at_most = np.isfinite(values) & (values <= row.loss)
-        assert row.share == np.count_nonzero(at_most) / values.size
+        assert row.fraction == np.count_nonzero(at_most) / values.size
     # Each has a step close above it, where that is a float64.
     for value in values[np.isfinite(values) & (values <= 2.0**1023)]:
         step = table["loss"][table["loss"] >= value].min()
@@ -60,7 +60,7 @@ def test_cumulative_counts_missing_values_as_larger_than_all():
     runs = pd.DataFrame({"death_step": pd.array([3, None, 300, 1000], dtype="Int64")})
     table = statistics.cumulative(runs, "death_step")
     assert table["death_step"].tolist() == [3, 300, 1000]
-    assert table["share"].tolist() == [0.25, 0.5, 0.75]
+    assert table["fraction"].tolist() == [0.25, 0.5, 0.75]
 
 
 def test_wilson_interval_covers():
@@ -82,7 +82,7 @@ def test_rates_count_every_run_once(runs):
             & (runs["unit"] == row.unit)
         ]
         assert row.count == len(here)
-        assert row.low <= row.share == row.count / 200 <= row.high
+        assert row.low <= row.fraction == row.count / 200 <= row.high
 
 
 def test_parts_give_the_same_tables_as_the_whole(runs):
@@ -226,7 +226,7 @@ def test_rates_of_what_was_found():
     rates = statistics.optimum_rates(several(), "rate").set_index(["rate", "optimum"])
     assert rates["count"].sum() == 11
     assert rates.loc[(2, "global"), "count"] == 2
-    assert rates.loc[(2, "global"), "share"] == 0.5
+    assert rates.loc[(2, "global"), "fraction"] == 0.5
     assert rates.loc[(1, "diverged"), "count"] == 0
     parts = [several().iloc[:3], several().iloc[3:]]
     again = statistics.optimum_rates(iter(parts), "rate").set_index(["rate", "optimum"])
@@ -271,12 +271,12 @@ def test_survival_of_published_data():
     table = survival(runs).set_index("step")
     assert table.index.tolist() == sorted({0, *relapsed, *seen})
     assert table["n_at_risk"][[0, 6, 7, 10, 13, 22, 35]].tolist() == [21, 21, 17, 15, 12, 7, 1]
-    for step, share, error in ((6, 0.8571, 0.0764), (7, 0.8067, 0.0869), (10, 0.7529, 0.0963),
+    for step, fraction, error in ((6, 0.8571, 0.0764), (7, 0.8067, 0.0869), (10, 0.7529, 0.0963),
                                (13, 0.6902, 0.1068), (16, 0.6275, 0.1141),
                                (22, 0.5378, 0.1282), (23, 0.4482, 0.1346)):  # fmt: skip
         row = table.loc[step]
-        assert row["survival"] == pytest.approx(share, abs=5e-5)
-        interval = wilson_interval(share * (n := share * (1 - share) / error**2), n)
+        assert row["survival"] == pytest.approx(fraction, abs=5e-5)
+        interval = wilson_interval(fraction * (n := fraction * (1 - fraction) / error**2), n)
         assert (row["low"], row["high"]) == (
             pytest.approx(interval[0], abs=5e-4),
             pytest.approx(interval[1], abs=5e-4),
@@ -299,7 +299,7 @@ def test_survival_of_a_hand_example():
     assert table["n_died"].tolist() == [1, 2, 0, 1]
     assert table["n_censored"].tolist() == [0, 0, 1, 0]
     assert table["survival"].tolist() == pytest.approx([7 / 8, 5 / 8, 5 / 8, 15 / 32])
-    # Up to the first censoring these are binomial shares.
+    # Up to the first censoring these are binomial fractions.
     low, high = wilson_interval([7, 5, 5], 8)
     assert table["low"][:3].tolist() == pytest.approx(low)
     assert table["high"][:3].tolist() == pytest.approx(high)
@@ -333,19 +333,19 @@ def kaplan_meier(runs):
         at_risk = {t: sum(step >= t for step, _ in ends) for t in range(k + 1)}
         died = {t: sum(e == (t, "died") for e in ends) for t in range(k + 1)}
         steps = [t for t in died if died[t]]
-        share = prod((1 - Fraction(died[t], at_risk[t]) for t in steps), start=Fraction(1))
+        fraction = prod((1 - Fraction(died[t], at_risk[t]) for t in steps), start=Fraction(1))
         before = prod(
             (1 - Fraction(died[t], at_risk[t]) for t in steps if t < k), start=Fraction(1)
         )
-        if share == 1:
+        if fraction == 1:
             n = Fraction(at_risk[k])
-        elif share == 0:
+        elif fraction == 0:
             n = at_risk[k] / before
         else:
             risks = (Fraction(died[t], at_risk[t] * (at_risk[t] - died[t])) for t in steps)
-            n = (1 - share) / (share * sum(risks))
+            n = (1 - fraction) / (fraction * sum(risks))
         z = 1.959963984540054
-        s, n = float(share), float(n)
+        s, n = float(fraction), float(n)
         half = z * sqrt(s * (1 - s) / n + z * z / (4 * n * n))
         low, high = ((s + z * z / (2 * n) + sign * half) / (1 + z * z / n) for sign in (-1, 1))
         censored = sum(e == (k, "censored") for e in ends)
@@ -389,13 +389,13 @@ def test_the_interval_of_survival_covers():
         assert covered.mean() == pytest.approx(0.95, abs=0.02)
 
 
-def test_survival_starts_at_the_share_that_is_not_born_dead_and_ends_at_the_alive(runs):
+def test_survival_starts_at_the_fraction_that_is_not_born_dead_and_ends_at_the_alive(runs):
     table = survival(runs, "learning_rate").set_index("learning_rate")
     for rate, group in runs.groupby("learning_rate"):
         curve = table.loc[[rate]]
         assert curve["step"].iloc[0] == 0
         assert curve["survival"].iloc[0] == pytest.approx((group["unit"] != "born_dead").mean())
-        # All are censored after the last death, so the estimate is a plain share.
+        # All are censored after the last death, so the estimate is a plain fraction.
         assert curve["survival"].iloc[-1] == pytest.approx((group["unit"] == "alive").mean())
 
 
@@ -439,9 +439,9 @@ def test_summary_is_the_other_tables_side_by_side(runs):
     steps = steps_to_converge(runs, "learning_rate").set_index("learning_rate")
     assert (table["n_runs"] == 200).all()
     for label in ("outcome", "unit"):
-        shares = rates.pivot_table("share", "learning_rate", label, "sum", observed=False)
-        for word in shares:
-            assert table[word].tolist() == pytest.approx(shares[word].tolist())
+        fractions = rates.pivot_table("fraction", "learning_rate", label, "sum", observed=False)
+        for word in fractions:
+            assert table[word].tolist() == pytest.approx(fractions[word].tolist())
     for q in ("q10", "q50", "q90"):
         assert table[f"steps_{q}"].tolist() == steps[q].tolist()
     died = runs[runs["unit"] == "died"].groupby("learning_rate")["death_step"]
@@ -451,16 +451,16 @@ def test_summary_is_the_other_tables_side_by_side(runs):
                            "steps_q10", "steps_q50", "steps_q90", "death_step_q50"]  # fmt: skip
 
 
-def test_summary_tells_the_share_at_the_global_optimum():
+def test_summary_tells_the_fraction_at_the_global_optimum():
     runs = several(steps_taken=5, death_step=pd.array([None] * 11, "Int64"))
     table = summary(runs, "rate").set_index("rate")
     assert table["global_optimum"].tolist() == pytest.approx([1 / 4, 2 / 4, 1 / 3])
     assert summary(runs, tolerance=1e-5)["global_optimum"].tolist() == [5 / 11]
     # Beside runs on one sample, where there is nothing to find.
     both = [runs, runs.drop(columns="excess_loss").assign(rate=0)]
-    shares = summary(iter(both), "rate")["global_optimum"]
-    assert shares.isna().tolist() == [True, False, False, False]
-    assert shares[1:].tolist() == table["global_optimum"].tolist()
+    fractions = summary(iter(both), "rate")["global_optimum"]
+    assert fractions.isna().tolist() == [True, False, False, False]
+    assert fractions[1:].tolist() == table["global_optimum"].tolist()
 
 
 @pytest.mark.parametrize("n", [100, 1000])

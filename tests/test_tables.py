@@ -16,7 +16,7 @@ def a_table():
         {
             "outcome": pd.Categorical(["converged", "diverged"], dtype=OUTCOMES),
             "count": [1234567, 0],
-            "share": [0.123456, np.nan],
+            "fraction": [0.123456, np.nan],
             "learning_rate": [0.0012345678, 1e30],
             "n_runs": pd.array([20000, None], "Int64"),
             "death_step": pd.array([None, 14907], "Int64"),
@@ -27,9 +27,9 @@ def a_table():
 
 def test_text_is_neat():
     assert tables.text(a_table()) == (
-        "outcome        count    share    learning_rate    n_runs    death_step    loss\n"
-        "converged  1,234,567   12.35%         0.001235    20,000                   0.5\n"
-        "diverged           0                     1e+30                   14907     inf"
+        "outcome        count    fraction    learning_rate    n_runs    death_step    loss\n"
+        "converged  1,234,567      12.35%         0.001235    20,000                   0.5\n"
+        "diverged           0                        1e+30                   14907     inf"
     )
 
 
@@ -37,7 +37,7 @@ def test_markdown_is_the_same_as_a_table_of_github():
     lines = tables.markdown(a_table()).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert rows == [
-        ["outcome", "count", "share", "learning_rate", "n_runs", "death_step", "loss"],
+        ["outcome", "count", "fraction", "learning_rate", "n_runs", "death_step", "loss"],
         rows[1],
         ["converged", "1,234,567", "12.35%", "0.001235", "20,000", "", "0.5"],
         ["diverged", "0", "", "1e+30", "", "14907", "inf"],
@@ -109,7 +109,7 @@ def test_files_are_what_their_names_say(tmp_path):
     again = pd.read_csv(tmp_path / "table.csv")
     assert list(again) == list(table)
     assert again["learning_rate"].tolist() == table["learning_rate"].tolist()
-    assert again["share"][0] == table["share"][0]
+    assert again["fraction"][0] == table["fraction"][0]
     assert (tmp_path / "table.md").read_text() == tables.markdown(table) + "\n"
 
 

@@ -16,7 +16,7 @@ STANDARD = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
 NORMAL, UNIFORM = rl.Normal(0, 1), rl.Uniform(-1, 1)
 
 
-def share(p):
+def fraction(p):
     return pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / N) + 1e-12)
 
 
@@ -65,7 +65,7 @@ def test_born_dead(w, b, low, high):
     rng = np.random.default_rng(0)
     trained = rl.train(rl.Networks(values(w, rng), values(b, rng), 1, 0), data, 0.1, max_steps=0)
     found = (trained.unit == "born_dead").mean()
-    assert found == share(theory.born_dead_probability(w, b, low, high))
+    assert found == fraction(theory.born_dead_probability(w, b, low, high))
 
 
 def test_born_dead_published_values():
@@ -180,12 +180,12 @@ def test_first_step_death_published_values():
 
 
 @pytest.mark.parametrize(("rate", "probability"), PUBLISHED.items())
-def test_share_that_dies_at_step_one(rate, probability):
+def test_fraction_that_dies_at_step_one(rate, probability):
     sweep = rl.Sweep(
         data=rl.TrainingSet.point(1, 3), w=NORMAL, b=NORMAL, v=NORMAL, learning_rate=rate,
         draws=N, max_steps=1,
     )  # fmt: skip
-    assert sweep.run()["death_step"].eq(1).fillna(False).mean() == share(probability)
+    assert sweep.run()["death_step"].eq(1).fillna(False).mean() == fraction(probability)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_first_step_death(x, target, std_w, std_b, std_v, c):
         x, target, rates, std_w=std_w, std_b=std_b, std_v=std_v, c=c
     )
     for rate, probability in zip(rates, expected, strict=True):
-        assert theory.dies_in_one_step(w, b, v, c, x, target, rate).mean() == share(probability)
+        assert theory.dies_in_one_step(w, b, v, c, x, target, rate).mean() == fraction(probability)
 
 
 def first_step_death_by_quadrature(push, distance):
@@ -265,7 +265,7 @@ def test_small_rate_death(x, target, std_w, std_b, std_v, c):
     expected = theory.small_rate_death_probability(
         x, target, std_w=std_w, std_b=std_b, std_v=std_v, c=c
     )
-    assert theory.dies_under_gradient_flow(w, b, v, c, x, target).mean() == share(expected)
+    assert theory.dies_under_gradient_flow(w, b, v, c, x, target).mean() == fraction(expected)
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ def test_the_tour_makes_its_figures(tmp_path, monkeypatch):
     drawn = [plt.figure(number).axes[0] for number in plt.get_fignums()]
     assert all(ax.get_title().endswith("?") for ax in drawn)
     dead, who, lives = drawn
-    shares = dead.lines[0].get_ydata()
-    assert shares[-1] == 1
-    assert abs(shares[0] - 0.625) < 4 * np.sqrt(0.625 * 0.375 / 400)
+    fractions = dead.lines[0].get_ydata()
+    assert fractions[-1] == 1
+    assert abs(fractions[0] - 0.625) < 4 * np.sqrt(0.625 * 0.375 / 400)
     assert [len(line.get_xdata()) for line in who.lines[:3]] == [
         (space["slow"]["unit"] == unit).sum() for unit in ("born_dead", "died", "alive")
     ]

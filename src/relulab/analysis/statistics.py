@@ -52,9 +52,9 @@ def __dir__() -> list[str]:
 
 
 # The columns of the tables beside those that a user groups by.
-RATE_COLUMNS = ("count", "n_runs", "share", "low", "high")
+RATE_COLUMNS = ("count", "n_runs", "fraction", "low", "high")
 SURVIVAL_COLUMNS = ("step", "n_at_risk", "n_died", "n_censored", "survival", "low", "high")
-CUMULATIVE_COLUMNS = ("n_runs", "share")
+CUMULATIVE_COLUMNS = ("n_runs", "fraction")
 SUMMARY_COLUMNS = (
     "n_runs", *OUTCOMES.categories, *UNITS.categories, "global_optimum",
     "steps_q10", "steps_q50", "steps_q90", "death_step_q50",
@@ -69,7 +69,7 @@ OPTIMA = pd.CategoricalDtype(
 def wilson_interval(
     count: npt.ArrayLike, n: npt.ArrayLike, confidence: float = 0.95
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the Wilson score interval (low, high) of a share count / n.
+    """Return the Wilson score interval (low, high) of a fraction count / n.
 
     Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
     DasGupta 2001). NaN where n is 0.
@@ -84,12 +84,12 @@ def wilson_interval(
         raise InputError("count: expected numbers from 0 to n, got others")
     z = NormalDist().inv_cdf(min((1 + confidence) / 2, float(np.nextafter(1, 0))))
     n = np.where(n == 0, np.nan, n)
-    share = count / n
+    fraction = count / n
     center = (count + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * np.sqrt(share * (n - count) + z**2 / 4)
+    half = z / (n + z**2) * np.sqrt(fraction * (n - count) + z**2 / 4)
     low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
     # Exactly 0 and 1 at the ends, where rounding leaves a trace.
-    return np.where(share == 0, 0.0, low), np.where(share == 1, 1.0, high)
+    return np.where(fraction == 0, 0.0, low), np.where(fraction == 1, 1.0, high)
 
 
 def outcome_rates(
@@ -100,7 +100,7 @@ def outcome_rates(
     Returns
     -------
     DataFrame
-        The columns ``by``, then outcome, unit, count, n_runs, share and its Wilson interval low,
+        The columns ``by``, then outcome, unit, count, n_runs, fraction and its Wilson interval low,
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
     by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
@@ -129,8 +129,8 @@ def rates(
     values = (
         [False, True] if is_bool_dtype(dtype) else tally[column].astype("category").cat.categories
     )
-    shares = _rates(groups, tally, {column: pd.CategoricalDtype(values)}, confidence)
-    return beside(groups, shares.astype({column: dtype}))
+    fractions = _rates(groups, tally, {column: pd.CategoricalDtype(values)}, confidence)
+    return beside(groups, fractions.astype({column: dtype}))
 
 
 def optimum_rates(
@@ -191,16 +191,16 @@ def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
-    """Return which share of the runs is at most at a value, for each value of ``by``.
+    """Return which fraction of the runs is at most at a value, for each value of ``by``.
 
     For numbers as good as random, such as losses: every value is rounded up to one of 256 steps
-    between a power of 2 and the next, so the table does not grow with the runs, and the shares are
-    exact at the values that it lists.
+    between a power of 2 and the next, so the table does not grow with the runs, and the fractions
+    are exact at the values that it lists.
 
     Returns
     -------
     DataFrame
-        The columns ``by``, that of the values (ascending), n_runs and share. Runs whose value is
+        The columns ``by``, that of the values (ascending), n_runs and fraction. Runs whose value is
         missing or infinite count as larger than all, and have no row.
     """
     if not isinstance(value, str):
@@ -212,7 +212,7 @@ def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataF
     groups, (tally,) = tallied(rounded, by, [value])
     tally = tally.sort_values(["group", value], ignore_index=True)
     tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
-    tally["share"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
+    tally["fraction"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
     finite = tally[tally[value].notna()]
     return beside(groups, finite.set_index("group")[[value, *CUMULATIVE_COLUMNS]])
 
@@ -226,7 +226,7 @@ def steps_to_converge(
     -------
     DataFrame
         The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
-        at least that share of the converged runs had converged; missing where none had.
+        at least that fraction of the converged runs had converged; missing where none had.
     """
     if not isinstance(quantiles, Sequence):
         raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
@@ -243,7 +243,7 @@ def steps_to_converge(
 
 
 def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
-    """Return the share of units that are not dead after k updates, for each value of ``by``.
+    """Return the fraction of units that are not dead after k updates, for each value of ``by``.
 
     The estimate of Kaplan & Meier (1958). A unit dies at its death_step, 0 if it was born dead. A
     run that is unfinished with its unit alive is censored at its steps_taken: it was seen alive
@@ -259,9 +259,9 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
 
     Notes
     -----
-    low, high is the Wilson interval of a share of n = survival * (1 - survival) / variance runs,
+    low, high is the Wilson interval of a fraction of n = survival * (1 - survival) / variance runs,
     with Greenwood's variance (Rothman 1978). Before the first censoring n is the number of runs, so
-    that this is the interval of all other shares here; and unlike the usual ones it also exists
+    that this is the interval of all other fractions here; and unlike the usual ones it also exists
     where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
     """
     by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
@@ -287,10 +287,10 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     Returns
     -------
     DataFrame
-        The columns ``by``; n_runs; the shares of all runs that converged, diverged, are
-        oscillating or unfinished; the shares alive, born_dead, died; global_optimum, the share of
-        the runs on several samples that ended within ``tolerance`` of the global optimum (see
-        ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50, steps_q90, the
+        The columns ``by``; n_runs; the fractions of all runs that converged, diverged, are
+        oscillating or unfinished; the fractions alive, born_dead, died; global_optimum, the
+        fraction of the runs on several samples that ended within ``tolerance`` of the global
+        optimum (see ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50, steps_q90, the
         steps in which the converged runs did (see ``steps_to_converge``); and death_step_q50, the
         median of those that died.
     """
@@ -310,9 +310,9 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     table = pd.concat(
         [
             n_runs(groups, outcomes).rename("n_runs"),
-            _shares(groups, outcomes, "outcome", OUTCOMES),
-            _shares(groups, units, "unit", UNITS),
-            _shares(groups, optima, "optimum", OPTIMA)["global"].rename("global_optimum"),
+            _fractions(groups, outcomes, "outcome", OUTCOMES),
+            _fractions(groups, units, "unit", UNITS),
+            _fractions(groups, optima, "optimum", OPTIMA)["global"].rename("global_optimum"),
             _quantiles(groups, converged, "steps_taken", (0.1, 0.5, 0.9)).add_prefix("steps_"),
             _quantiles(groups, died, "death_step", (0.5,)).add_prefix("death_step_"),
         ],
@@ -365,30 +365,30 @@ def _rates(
     labels: dict[str, pd.CategoricalDtype],
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Return count, share and interval of every combination of labels in each group."""
+    """Return count, fraction and interval of every combination of labels in each group."""
     words = [dtype.categories for dtype in labels.values()]
     rows = pd.MultiIndex.from_product([groups.index, *words], names=["group", *labels])
     counts = tally.astype(dict.fromkeys(labels, object)).set_index(["group", *labels])["count"]
     table = counts.reindex(rows, fill_value=0).reset_index().astype(labels).set_index("group")
     table["n_runs"] = table.groupby("group")["count"].transform("sum")
-    table["share"] = table["count"] / table["n_runs"]
+    table["fraction"] = table["count"] / table["n_runs"]
     table["low"], table["high"] = wilson_interval(table["count"], table["n_runs"], confidence)
     return table
 
 
-def _shares(
+def _fractions(
     groups: pd.DataFrame, tally: pd.DataFrame, label: str, dtype: pd.CategoricalDtype
 ) -> pd.DataFrame:
-    """Return the share of every label in each group, a column for each."""
-    shares = _rates(groups, tally, {label: dtype})["share"].to_numpy()
+    """Return the fraction of every label in each group, a column for each."""
+    fractions = _rates(groups, tally, {label: dtype})["fraction"].to_numpy()
     words = list(dtype.categories)
-    return pd.DataFrame(shares.reshape(len(groups), len(words)), groups.index, words)
+    return pd.DataFrame(fractions.reshape(len(groups), len(words)), groups.index, words)
 
 
 def _quantiles(
     groups: pd.DataFrame, tally: pd.DataFrame, column: str, quantiles: Sequence[float]
 ) -> pd.DataFrame:
-    """Return for each group the smallest values that at least those shares of it do not exceed."""
+    """Return the smallest values that at least those fractions of each group do not exceed."""
     ordered = tally.sort_values(["group", column])
     counts = ordered.groupby("group")["count"]
     reached = counts.cumsum() / counts.transform("sum")

@@ -1,7 +1,7 @@
 """Tables as a person reads them: neat text for a terminal, Markdown for a page, CSV for a program.
 
-In text and Markdown shares are percentages, counts have separators, other numbers four digits, and
-what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
+In text and Markdown fractions are percentages, counts have separators, other numbers four digits,
+and what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
 """
 
 import os
@@ -32,8 +32,8 @@ def __dir__() -> list[str]:
 FORMATS = ("csv", "md")
 
 # The columns that are shown in percent, in whatever table; those of counts begin with n_.
-SHARES = {"share", "low", "high", "survival", "global_optimum"}
-SHARES.update(OUTCOMES.categories, UNITS.categories)
+FRACTIONS = {"fraction", "low", "high", "survival", "global_optimum"}
+FRACTIONS.update(OUTCOMES.categories, UNITS.categories)
 
 
 def text(table: pd.DataFrame) -> str:
@@ -93,7 +93,7 @@ def _cell(value: Any, name: object) -> str:
     if is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, (float, np.floating)):
-        return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
+        return f"{value:.2%}" if name in FRACTIONS else f"{value:.4g}"
     if isinstance(value, (int, np.integer)):
         return f"{value:,}" if name == "count" or str(name).startswith("n_") else str(value)
     return _line(value)

@@ -72,7 +72,7 @@ def print_outcomes(results: Results) -> None:
     rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
     print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
     n_runs = counted(int(rates["count"].sum()), "run")
-    print(f"{n_runs}; low and high: 95 % Wilson interval of the share")
+    print(f"{n_runs}; low and high: 95 % Wilson interval of the fraction")
 
 
 def tables_by(results: Results, by: Sequence[str]) -> Report:

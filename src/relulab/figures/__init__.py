@@ -6,7 +6,13 @@ Without ``ax`` a figure of relulab's style is made; a given one keeps the style 
 
 import relulab.figures.backend  # noqa: F401 (the first to import Matplotlib)
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
-from relulab.figures.fractions import bars, fate_bars, optimum_bars, optimum_shares, outcome_shares
+from relulab.figures.fractions import (
+    bars,
+    fate_bars,
+    optimum_bars,
+    optimum_fractions,
+    outcome_fractions,
+)
 from relulab.figures.legends import legend_of
 from relulab.figures.maps import outcome_map, steps_map, transitions
 from relulab.figures.palette import (
@@ -20,10 +26,10 @@ from relulab.figures.palette import (
 from relulab.figures.style import FORMATS, outer_labels, panels, save, style
 from relulab.figures.theory_marks import (
     mark_curve,
+    mark_fraction,
     mark_level,
     mark_position,
     mark_region,
-    mark_share,
 )
 from relulab.figures.traces import fits, loss_curves, parameter_curves, trajectories
 
@@ -44,14 +50,14 @@ __all__ = [
     "lines",
     "loss_curves",
     "mark_curve",
+    "mark_fraction",
     "mark_level",
     "mark_position",
     "mark_region",
-    "mark_share",
     "optimum_bars",
-    "optimum_shares",
+    "optimum_fractions",
+    "outcome_fractions",
     "outcome_map",
-    "outcome_shares",
     "outer_labels",
     "panels",
     "parameter_curves",

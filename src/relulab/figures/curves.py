@@ -54,7 +54,7 @@ def lines(
 def intervals(
     table: pd.DataFrame,
     x: str,
-    y: str = "share",
+    y: str = "fraction",
     by: str | None = None,
     log: str = "",
     ax: Axes | None = None,
@@ -152,7 +152,7 @@ def points(
 
 @drawn_in_style
 def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
-    """Draw which share of the runs is at or below a value, one curve for each value of ``by``.
+    """Draw which fraction of the runs is at or below a value, one curve for each value of ``by``.
 
     On a logarithmic axis, if any value is above 0: values up to 0, which rounding makes of the
     smallest, are drawn at its left end. Curves that lie on each other are told apart by their
@@ -163,9 +163,9 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     table : DataFrame
         ``statistics.cumulative(runs, value, by=[by])``.
     """
-    require("table", table, "share", *columns_of(by), value=value)
-    table = placed(with_numbers("table", table, value, "share"), value, "share")
-    table = table.dropna(subset=[value, "share"])
+    require("table", table, "fraction", *columns_of(by), value=value)
+    table = placed(with_numbers("table", table, value, "fraction"), value, "fraction")
+    table = table.dropna(subset=[value, "fraction"])
     ax = ax or new_axes()
     smallest = table[value].where(table[value] > 0).min()
     logarithmic = not np.isnan(smallest)
@@ -174,24 +174,24 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     for i, (label, color, rows) in enumerate(groups):
         rows = rows.sort_values(value)
         values = rows[value].clip(lower=smallest) if logarithmic else rows[value]
-        ax.step(values, rows["share"], where="post", color=color)
-        # On the risers, at shares of each curve's own.
+        ax.step(values, rows["fraction"], where="post", color=color)
+        # On the risers, at fractions of each curve's own.
         marker = MARKERS[i % len(MARKERS)]
         marked = (np.arange(8) + (i + 1) / len(groups)) / 8
-        marked = marked[marked <= rows["share"].max()]
-        at = values.iloc[np.searchsorted(rows["share"].cummax(), marked)]
+        marked = marked[marked <= rows["fraction"].max()]
+        at = values.iloc[np.searchsorted(rows["fraction"].cummax(), marked)]
         ax.plot(at, marked, linestyle="none", color=color, marker=marker)
         entries.append(line_entry(label, color, marker=marker))
     if logarithmic:
         ax.set(xscale="log")
     add_to_legend(ax, entries, _title(table, by))
-    ax.set(xlabel=symbol(value), ylabel="share of runs with at most this", ylim=(0, 1.02))
+    ax.set(xlabel=symbol(value), ylabel="fraction of runs with at most this", ylim=(0, 1.02))
     return ax
 
 
 @drawn_in_style
 def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw which share still lives after each step, as steps in the band of their intervals.
+    """Draw which fraction still lives after each step, as steps in the band of their intervals.
 
     The axis of steps is linear from 0 to 1 and logarithmic from there on, so that step 0, at which
     units are born dead, has its place. Curves go on to the last step of the table.
@@ -229,7 +229,7 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     if entries:
         ax.set_xscale("symlog", linthresh=1, linscale=0.5)
         ax.set_xlim(0, max(last, 1))
-    ax.set(xlabel="step", ylabel="share of units alive", ylim=(0, 1.02))
+    ax.set(xlabel="step", ylabel="fraction of units alive", ylim=(0, 1.02))
     if by is not None:
         add_to_legend(ax, entries, _title(table, by))
     return ax

@@ -1,4 +1,4 @@
-"""Shares of runs: what became of them, stacked against a number or as one bar for each name."""
+"""Fractions of runs: what became of them, stacked against a number or as one bar for each name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ from relulab.figures.style import (
     new_axes,
     require,
     require_finite,
-    require_shares,
+    require_fractions,
     root_of,
     row_names,
     with_numbers,
@@ -36,7 +36,7 @@ from relulab.validation import Float64Array, InputError, words_in
 
 FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 
-# A share of so much of the width has room for its text.
+# A fraction of so much of the width has room for its text.
 ROOM = 0.09
 
 MOST_BARS = 1000  # no picture can be higher
@@ -46,8 +46,10 @@ MOST_WIDTH = 0.6  # of the figure's, should they be wide ones
 
 
 @drawn_in_style
-def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | None = None) -> Axes:
-    """Draw the share of every fate against a column, stacked, the dead at the bottom.
+def outcome_fractions(
+    rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | None = None
+) -> Axes:
+    """Draw the fraction of every fate against a column, stacked, the dead at the bottom.
 
     Each value of the column has a cell of its own, up to half-way to its neighbours: nothing is
     drawn that was not counted.
@@ -64,18 +66,17 @@ def outcome_shares(rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | Non
 
 
 @drawn_in_style
-def optimum_shares(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
-    """Draw the share of everything that was found against a numeric column, stacked.
+def optimum_fractions(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
+    """Draw the fraction of everything that was found against a numeric column, stacked.
 
-    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the share of the global optimum is at
-    the bottom.
+    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the global optimum is at the bottom.
     """
     return _stacked(rates, OPTIMUM, x, ax)
 
 
 @drawn_in_style
 def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
-    """Draw the share of every fate as one bar for each value of a column, the dead at the left.
+    """Draw the fraction of every fate as one bar for each value of a column, the dead at the left.
 
     ``rates`` is ``statistics.outcome_rates(runs, by=[label])``.
     """
@@ -84,7 +85,7 @@ def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
 
 @drawn_in_style
 def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
-    """Draw the share of everything that was found as one bar for each value of a column.
+    """Draw the fraction of everything that was found as one bar for each value of a column.
 
     ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
     """
@@ -126,41 +127,43 @@ def _amount(value: float) -> str:
 
 
 def _stacked(rates: pd.DataFrame, kind: list[str], x: str, ax: Axes | None) -> Axes:
-    require("rates", rates, *kind, "share", x=x)
-    rates = with_numbers("rates", rates, x, "share")
+    require("rates", rates, *kind, "fraction", x=x)
+    rates = with_numbers("rates", rates, x, "fraction")
     require_finite("rates", rates, x)
-    shares, colors = _shares(rates, x, kind)
+    fractions, colors = _fractions(rates, x, kind)
     ax = ax or new_axes()
-    _stack(ax, shares, list(colors.values()))
+    _stack(ax, fractions, list(colors.values()))
     add_to_legend(ax, patches(colors))
     return ax
 
 
 def _barred(rates: pd.DataFrame, kind: list[str], label: str, ax: Axes | None) -> Axes:
-    require("rates", rates, *kind, "share", label=label)
-    rates = with_numbers("rates", rates, "share")
-    shares, colors = _shares(rates, label, kind)
-    ax = ax or new_axes(_height(shares))
-    _bars(ax, shares, list(colors.values()))
+    require("rates", rates, *kind, "fraction", label=label)
+    rates = with_numbers("rates", rates, "fraction")
+    fractions, colors = _fractions(rates, label, kind)
+    ax = ax or new_axes(_height(fractions))
+    _bars(ax, fractions, list(colors.values()))
     add_to_legend(ax, patches(colors))
     return ax
 
 
-def _shares(rates: pd.DataFrame, by: str, kind: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the shares and the colors of all fates or optima that some row has a share of.
+def _fractions(
+    rates: pd.DataFrame, by: str, kind: list[str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the fractions and the colors of all fates or optima that some row has a fraction of.
 
     The table has a row for each value of ``by`` and a column for each fate or optimum.
     """
-    if by in (*kind, "share"):
-        raise InputError(f"rates: expected another column to draw the shares by, got {by}")
-    require_shares("rates", rates, "share")
+    if by in (*kind, "fraction"):
+        raise InputError(f"rates: expected another column to draw the fractions by, got {by}")
+    require_fractions("rates", rates, "fraction")
     words: dict[str, Any] = {"outcome": OUTCOMES.categories, "unit": UNITS.categories}
     for name in kind:
         words_in("rates", rates, name, words.get(name, OPTIMUM_COLORS))
     if rates.duplicated([by, *kind]).any():
         what = "fate" if kind == FATE else kind[0]
         raise InputError(f"rates: expected one row for each {by} and {what}; make them by [{by!r}]")
-    table = rates.pivot_table("share", by, kind, "sum", observed=True, sort=False).fillna(0.0)
+    table = rates.pivot_table("fraction", by, kind, "sum", observed=True, sort=False).fillna(0.0)
     every: dict[Any, tuple[str, str]] = (
         {fate: (fate_label(*fate), FATE_COLORS[fate]) for fate in FATES}
         if kind == FATE
@@ -170,21 +173,21 @@ def _shares(rates: pd.DataFrame, by: str, kind: list[str]) -> tuple[pd.DataFrame
     return table[present], dict(every[name] for name in present)
 
 
-def _stack(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
+def _stack(ax: Axes, fractions: pd.DataFrame, colors: Sequence[str]) -> None:
     """Stack the columns of a table against its index."""
-    shares = shares.sort_index()
-    if len(shares.columns):
-        values = shares.index.to_numpy(dtype=float)
+    fractions = fractions.sort_index()
+    if len(fractions.columns):
+        values = fractions.index.to_numpy(dtype=float)
         log = values.min() > 0 and values.max() > 30 * values.min()
         between = _geometric_means(values) if log else (values[:-1] + values[1:]) / 2
         edges = np.repeat([values[0], *between, values[-1]], 2)[1:-1]
-        heights = np.repeat(shares.to_numpy().T, 2, axis=1)
+        heights = np.repeat(fractions.to_numpy().T, 2, axis=1)
         ax.stackplot(edges, heights, colors=colors, linewidth=0)
         if log:
             ax.set_xscale("log")
         if values.min() < values.max():
             ax.set_xlim(values.min(), values.max())
-    ax.set(xlabel=symbol(str(shares.index.name)), ylabel="share of runs", ylim=(0, 1))
+    ax.set(xlabel=symbol(str(fractions.index.name)), ylabel="fraction of runs", ylim=(0, 1))
 
 
 def _geometric_means(values: Float64Array) -> Float64Array:
@@ -193,19 +196,19 @@ def _geometric_means(values: Float64Array) -> Float64Array:
     return roots[:-1] * roots[1:]
 
 
-def _bars(ax: Axes, shares: pd.DataFrame, colors: Sequence[str]) -> None:
+def _bars(ax: Axes, fractions: pd.DataFrame, colors: Sequence[str]) -> None:
     """Draw each row of a table as one bar of its columns, with the numbers where there is room."""
-    rows, left = np.arange(len(shares)), np.zeros(len(shares))
-    for name, color in zip(shares, colors, strict=True):
-        width = shares[name].to_numpy()
+    rows, left = np.arange(len(fractions)), np.zeros(len(fractions))
+    for name, color in zip(fractions, colors, strict=True):
+        width = fractions[name].to_numpy()
         drawn = ax.barh(rows, width, left=left, color=color)
-        text = [f"{share:.0%}" if share >= ROOM else "" for share in width]
+        text = [f"{fraction:.0%}" if fraction >= ROOM else "" for fraction in width]
         ax.bar_label(drawn, text, label_type="center", color=text_color(color))
         left += width
-    _name_rows(ax, shares.index)
-    if pd.api.types.is_numeric_dtype(shares.index.dtype):
-        ax.set_ylabel(symbol(str(shares.index.name)))
-    ax.set(xlabel="share of runs", xlim=(0, 1))
+    _name_rows(ax, fractions.index)
+    if pd.api.types.is_numeric_dtype(fractions.index.dtype):
+        ax.set_ylabel(symbol(str(fractions.index.name)))
+    ax.set(xlabel="fraction of runs", xlim=(0, 1))
 
 
 def _name_rows(ax: Axes, names: Any) -> None:

@@ -34,7 +34,7 @@ FATE_COLORS = {
     ("unfinished", "died"): "#8c8c8c",
     ("unfinished", "born_dead"): "#d6d6d6",
 }
-# From the bottom of a stack: the dead first, so that their upper edge is the share of all dead.
+# From the bottom of a stack: the dead first, so that their upper edge is the fraction of all dead.
 FATES = [(o, u) for u in ("born_dead", "died", "alive") for o in OUTCOMES.categories]
 
 # What a run on several samples found (statistics.OPTIMA), in the colors of the fates.
@@ -71,7 +71,7 @@ SYMBOLS = {
     "loss": "loss",
     "prediction": "prediction",
     "sharpness": "sharpness",
-    "share": "share of runs",
+    "fraction": "fraction of runs",
     **{name: f"${name}$" for name in "wbvc"},
 }
 

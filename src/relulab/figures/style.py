@@ -1,4 +1,4 @@
-"""What all figures share: the style sheet, new Axes, checks of tables, storing pictures."""
+"""What all figures have in common: the style sheet, new Axes, checks of tables, saving."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -306,8 +306,8 @@ def require_finite(argument: str, table: pd.DataFrame, *columns: str, missing: b
             )
 
 
-def require_shares(argument: str, table: pd.DataFrame, column: str) -> None:
-    """Refuse a table in which a column has numbers that are no shares."""
+def require_fractions(argument: str, table: pd.DataFrame, column: str) -> None:
+    """Refuse a table in which a column has numbers that are no fractions."""
     values = table[column].to_numpy(float)
     wrong = values[(values < 0) | (values > 1 + 1e-9)]
     if wrong.size:

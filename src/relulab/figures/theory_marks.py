@@ -1,4 +1,4 @@
-"""Theory laid over figures: levels, thresholds, curves, shares, always in black."""
+"""Theory laid over figures: levels, thresholds, curves, fractions, always in black."""
 
 from typing import Any
 
@@ -85,37 +85,37 @@ def mark_region(
     text : str
         What the legend calls it.
     """
-    xs, ys, shares = finite_array("x", x), finite_array("y", y), number_array("inside", inside)
-    if shares.shape != (ys.size, xs.size):
+    xs, ys, fractions = finite_array("x", x), finite_array("y", y), number_array("inside", inside)
+    if fractions.shape != (ys.size, xs.size):
         raise InputError(
-            f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {shares.shape}"
+            f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {fractions.shape}"
         )
     how = _black_dashes(ax, text)
     across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
-    xs, ys, shares = xs[across], ys[up], shares[np.ix_(up, across)]
-    if min(shares.shape) > 1 and 0 < shares.mean() < 1:
+    xs, ys, fractions = xs[across], ys[up], fractions[np.ix_(up, across)]
+    if min(fractions.shape) > 1 and 0 < fractions.mean() < 1:
         style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
-        ax.contour(xs, ys, shares, levels=[0.5], colors="black", **style)
+        ax.contour(xs, ys, fractions, levels=[0.5], colors="black", **style)
     ax.plot([], [], **how)  # its dashes are taken
     add_to_legend(ax, [line_entry(**how)])
 
 
 @drawn_in_style
-def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -> None:
-    """Lay a theoretical share over a horizontal bar as a black tick.
+def mark_fraction(ax: Axes, row: object, fraction: float, text: str = "closed form") -> None:
+    """Lay a theoretical fraction over a horizontal bar as a black tick.
 
     Parameters
     ----------
     row : object
         Which bar: its value in the column that the bars are of.
-    share : float
+    fraction : float
         Where the bar, or the part of it that the theory tells of, should end.
     text : str
         What the legend calls all ticks.
     """
-    share = finite_number("share", share)
-    if not 0 <= share <= 1:
-        raise InputError(f"share: expected a number from 0 to 1, got {share}")
+    fraction = finite_number("fraction", fraction)
+    if not 0 <= fraction <= 1:
+        raise InputError(f"fraction: expected a number from 0 to 1, got {fraction}")
     instance_of("text", text, str)
     labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
     names = row_names.get(ax, labels)  # else the user's own bars
@@ -128,7 +128,9 @@ def mark_share(ax: Axes, row: object, share: float, text: str = "closed form") -
         "markeredgewidth": 2.5,
         "path_effects": [withStroke(linewidth=5, foreground="white")],
     }
-    ax.plot([share], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how)
+    ax.plot(
+        [fraction], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how
+    )
     add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
 
 

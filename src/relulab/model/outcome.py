@@ -36,9 +36,9 @@ class Outcome(_Described):
 class Unit(_Described):
     """What became of the ReLU unit. Exactly one holds; says nothing about the outcome."""
 
-    ALIVE = 0, "In every state the unit fired on at least one training sample."
-    BORN_DEAD = 1, "The initial parameters fire on no training sample."
-    DIED = 2, "The unit fired at first and later fired on no training sample, for good."
+    ALIVE = 0, "In every state the unit was active on at least one training sample."
+    BORN_DEAD = 1, "At the initial parameters the unit is inactive on every training sample."
+    DIED = 2, "The unit was active at first and later inactive on every training sample, for good."
 
 
 OUTCOMES = pd.CategoricalDtype([o.label for o in Outcome])

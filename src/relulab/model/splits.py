@@ -159,11 +159,11 @@ class _Merged:
     def followed_by(self, other: Self) -> Self:
         """Return the moments of the unions."""
         count = self.count + other.count
-        share = (other.count / count).where(count.hi > 0)
+        fraction = (other.count / count).where(count.hi > 0)
         step = other.means - self.means
-        weight = self.count * share
+        weight = self.count * fraction
         return type(self)(
             count=count,
-            means=self.means + step * share,
+            means=self.means + step * fraction,
             squares=self.squares + other.squares + step[[0, 0, 1]] * step[[0, 1, 1]] * weight,
         )

@@ -1,7 +1,7 @@
 """Closed forms that results are held against, each where its assumptions are stated.
 
 Notation for one sample (x, target): s = 1 + x^2 and q = sqrt(s); pre-activation a = w*x + b and
-A = a/q; output f = v*a, residual e = f + c - target. While the unit fires, a step of gradient
+A = a/q; output f = v*a, residual e = f + c - target. While the unit is active, a step of gradient
 descent multiplies A+v by 1 - learning_rate*q*e and A-v by 1 + learning_rate*q*e, and leaves w - x*b
 as it is. So the many parameters are few: all that follows is about A, v and c.
 """

@@ -1,4 +1,4 @@
-"""Networks that fire on no sample before any training, on any number of samples."""
+"""Networks that are inactive on every sample before any training, on any number of samples."""
 
 import math
 
@@ -49,7 +49,7 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
         return 0.5 - angle / (2 * math.pi)
     if isinstance(w, Uniform) and isinstance(b, Uniform) and w.low + w.high == b.low + b.high == 0:
         ratio = w.high / b.high
-        return (_mean_share_below(high * ratio) + _mean_share_below(-low * ratio)) / 2
+        return (_mean_fraction_below(high * ratio) + _mean_fraction_below(-low * ratio)) / 2
     raise InputError(
         "w, b: expected two Normal or two Uniform of mean 0, or a number for one of them,"
         f" got {shown(w)} and {shown(b)}"
@@ -89,7 +89,7 @@ def _dead_at_fixed_bias(w: float | Normal | Uniform, b: float, x_min: float, x_m
     return max(_below(w, high) - _below(w, low), 0.0)
 
 
-def _mean_share_below(slope: float) -> float:
+def _mean_fraction_below(slope: float) -> float:
     """Return the mean over r in [0, 1] of P(u <= -slope*r), for u uniform on [-1, 1].
 
     That is of (1 - slope*r)/2, within 0 and 1: a trapezium, or a triangle beside an empty or a full

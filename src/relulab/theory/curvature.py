@@ -1,7 +1,7 @@
 """How curved the loss is at a network: the Hessian of the mean loss, and its largest eigenvalue.
 
 Gradient descent can settle at a stationary point only where that eigenvalue is below
-2 / learning_rate. The sums over the samples that fire follow from the tables that training has, so
+2 / learning_rate. The sums over active samples follow from the tables that training has, so
 that a network costs O(log n_samples).
 """
 
@@ -24,7 +24,7 @@ def sharpness(networks: Networks, data: TrainingSet, freeze: Collection[str] = (
     """Return the largest eigenvalue of the Hessian of the mean loss at every network.
 
     It is never negative, as no entry on the Hessian's diagonal is; at least 1 where c trains, whose
-    entry is 1; and 1 (0 with c frozen) at a network that fires on no sample.
+    entry is 1; and 1 (0 with c frozen) at a network that is inactive on every sample.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def sharpness(networks: Networks, data: TrainingSet, freeze: Collection[str] = (
 def hessian(networks: Networks, data: TrainingSet) -> Float64Array:
     """Return the Hessian of the mean loss at every network, with 0 for both derivatives of relu(0).
 
-    With a = w*x + b and e = v*a + c - target, and with sums over the samples that fire::
+    With a = w*x + b and e = v*a + c - target, and with sums over active samples::
 
         ww = v^2 sum x^2    wb = v^2 sum x    wv = v sum x*a + sum e*x    wc = v sum x
                             bb = v^2 count    bv = v sum a   + sum e      bc = v count

@@ -19,10 +19,10 @@ BoolArray = npt.NDArray[np.bool_]
 def dies_in_one_step(
     w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, learning_rate: Any
 ) -> BoolArray:
-    """Return whether the next step of gradient descent on one sample kills a firing unit.
+    """Return whether the next step of gradient descent on one sample kills an active unit.
 
     The step changes w by -learning_rate*v*e*x and b by -learning_rate*v*e, so the pre-activation a
-    becomes a - learning_rate*s*v*e: no longer firing exactly where learning_rate*s*v*e >= a.
+    becomes a - learning_rate*s*v*e: no longer active exactly where learning_rate*s*v*e >= a.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def dies_in_one_step(
     Returns
     -------
     ndarray of bool, of the common shape
-        False where the unit does not fire.
+        False where the unit is inactive.
     """
     w, b, v, c, x, target, rate = number_arrays(
         w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate
@@ -44,7 +44,7 @@ def dies_in_one_step(
 
 
 def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> BoolArray:
-    """Return whether a firing unit dies on one sample in the limit of small learning rates.
+    """Return whether an active unit dies on one sample in the limit of small learning rates.
 
     Gradient flow moves A at -q*v*e, v at -q*A*e and c at -e, so as c moves by d the pair (A, v) is
     turned hyperbolically by the angle q*d: A becomes A*cosh(q*d) + v*sinh(q*d). That is 0 at
@@ -59,7 +59,7 @@ def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any
     Returns
     -------
     ndarray of bool, of the common shape
-        False where the unit does not fire to begin with.
+        False where the unit is inactive to begin with.
     """
     w, b, v, c, x, target = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -72,7 +72,7 @@ def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any
 def small_rate_death_probability(
     x: float, target: float, *, std_w: float, std_b: float, std_v: float, c: float = 0.0
 ) -> float:
-    """Return P(fires at first, then dies) on one sample as the learning rate goes to 0.
+    """Return P(active at first, then dies) on one sample as the learning rate goes to 0.
 
     For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. A and v are two
     Gaussians, and what dies under gradient flow (``dies_under_gradient_flow``) is a wedge
@@ -97,7 +97,7 @@ def death_at_first_step_probability(
     std_v: float,
     c: float = 0.0,
 ) -> Float64Array:
-    """Return P(fires at first, and the first step kills) on one sample.
+    """Return P(active at first, and the first step kills) on one sample.
 
     For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c; to about 1e-12.
 

@@ -33,8 +33,8 @@ class BestFit:
         The mean of ``0.5*(prediction - target)**2``, in units of target**2, before the parameters
         are rounded to float64.
     kind : {"hinge", "linear", "constant"}
-        Whether some of the samples fire; or all do, and the network is their least-squares line; or
-        v = 0, and the network is their mean.
+        Whether the unit is active on some samples; or on all, and the network is their
+        least-squares line; or v = 0, and the network is their mean.
     """
 
     network: Networks
@@ -47,8 +47,8 @@ def best_fit(data: TrainingSet) -> BestFit:
 
     A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-24 of
     the variance of the targets. There are other networks of the same predictions: w and b times any
-    positive number, v divided by it. If all samples that fire have one x, the hinge is as far from
-    them as it can be without a loss, at the next sample.
+    positive number, v divided by it. If all samples on which the unit is active have one x, the
+    hinge is as far from them as it can be without a loss, at the next sample.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     """Return the largest eigenvalue of the Hessian at zero loss on one sample, c training.
 
     The residual is 0, so the Hessian is the square of the gradient (v*x, v, a, 1) of the output: of
-    rank one, with the eigenvalue a^2 + 1 + s*v^2, or 1 where the unit does not fire. With c frozen
+    rank one, with the eigenvalue a^2 + 1 + s*v^2, or 1 where the unit is inactive. With c frozen
     it is less by 1. ``relulab.sharpness`` is of any networks on any data.
 
     Parameters
@@ -42,7 +42,7 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
 def largest_stable_rate(
     x: float, target: float, *, c: float | None = None, c_trains: bool = True
 ) -> float:
-    """Return the learning rate above which no firing network of zero loss on one sample is stable.
+    """Return the learning rate above which no active network of zero loss on one sample is stable.
 
     At zero loss v*a = target - c, so that a^2 + s*v^2 >= 2*q*|target - c|, with equality where
     A = |v|; ``interpolation_sharpness`` has the rest.

@@ -18,7 +18,7 @@ State k is the parameters after k updates; before update k it is judged, in this
 2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
 3. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
 
-Independently, death_step is the first k whose state is finite and fires on no sample.
+Independently, death_step is the first k whose state is finite and inactive on every sample.
 
 With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
 epoch, the sums are made, and divided by their number. The full batch judges the states at which an

@@ -52,7 +52,7 @@ class Trained:
     steps_taken : ndarray of int64, shape (n_nets,)
         The number of updates.
     death_step : ndarray of int64, shape (n_nets,)
-        The first step at which the unit fires on no sample; 0 born dead, -1 never.
+        The first step at which the unit is inactive on every sample; 0 born dead, -1 never.
     period : ndarray of int64, shape (n_nets,)
         After how many steps an oscillating network returns (``engines.orbits``); 0 for none.
     outcome, unit : pandas.Categorical, shape (n_nets,)
