@@ -290,9 +290,9 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
         The columns ``by``; n_runs; the fractions of all runs that converged, diverged, are
         oscillating or unfinished; the fractions alive, born_dead, died; global_optimum, the
         fraction of the runs on several samples that ended within ``tolerance`` of the global
-        optimum (see ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50, steps_q90, the
-        steps in which the converged runs did (see ``steps_to_converge``); and death_step_q50, the
-        median of those that died.
+        optimum (see ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50,
+        steps_q90, the steps in which the converged runs did (see ``steps_to_converge``); and
+        death_step_q50, the median of those that died.
     """
     measures = (
         ["outcome"],
