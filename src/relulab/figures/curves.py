@@ -36,7 +36,7 @@ def lines(
     logarithmic axis and stands at its lower end, as a hollow marker beside the line.
     """
     require("table", table, *columns_of(by), x=x, y=y)
-    table = placed(with_numbers("table", table, x, y), x, y)
+    table = placed("table", table, x, y)
     _check_log(log)
     ax = ax or new_axes()
     entries = []
@@ -77,7 +77,7 @@ def intervals(
         The columns of the ends of the bars.
     """
     require("table", table, *columns_of(by), x=x, y=y, low=low, high=high)
-    table = placed(with_numbers("table", table, x, y, low, high), x, y, low, high)
+    table = placed("table", table, x, y, low, high)
     _check_log(log)
     ax = ax or new_axes()
     entries = []
@@ -119,11 +119,11 @@ def points(
     are not above 0 on a logarithmic axis.
     """
     require("table", table, *columns_of(by), x=x, y=y)
-    table = placed(with_numbers("table", table, x, y), x, y)
+    table = placed("table", table, x, y)
     _check_log(log)
     ax = ax or new_axes()
     if by is not None and _is_scale(table, by):
-        table = placed(with_numbers("table", table, by), by)
+        table = placed("table", table, by)
     for axis, name in (("x", x), ("y", y)):
         if axis in log:
             table = table[table[name] > 0]
@@ -164,7 +164,7 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
         ``statistics.cumulative(runs, value, by=[by])``.
     """
     require("table", table, "fraction", *columns_of(by), value=value)
-    table = placed(with_numbers("table", table, value, "fraction"), value, "fraction")
+    table = placed("table", table, value, "fraction")
     table = table.dropna(subset=[value, "fraction"])
     ax = ax or new_axes()
     smallest = table[value].where(table[value] > 0).min()
@@ -205,9 +205,8 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     """
     names = ("step", "survival", "low", "high")
     require("table", table, *names, *columns_of(by))
-    table = with_numbers("table", table, *names)
-    require_finite("table", table, "step", missing=False)
-    table = placed(table, *names)
+    require_finite("table", with_numbers("table", table, "step"), "step", missing=False)
+    table = placed("table", table, *names)
     ax = ax or new_axes()
     last = table["step"].max()
     entries = []

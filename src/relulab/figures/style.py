@@ -287,8 +287,9 @@ def with_numbers(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFr
     return table.assign(**{name: table[name].to_numpy(float, na_value=np.nan) for name in own})
 
 
-def placed(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return the table with NaN, which is drawn as a gap, for numbers that have no place."""
+def placed(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return ``with_numbers``, with NaN, which is drawn as a gap, for what has no place."""
+    table = with_numbers(argument, table, *columns)
     numbers = {name: table[name].to_numpy(float) for name in columns}
     return table.assign(
         **{name: np.where(np.abs(v) < LARGEST, v, np.nan) for name, v in numbers.items()}

@@ -1,5 +1,6 @@
 """Theory laid over figures: levels, thresholds, curves, fractions, always in black."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,7 @@ def mark_level(ax: Axes, y: float, text: str) -> None:
 
     What has no place on the axis, as 0 on a logarithmic one, is not drawn.
     """
-    y = finite_number("y", y)
-    how = _black_dashes(ax, text)
-    if not has_place(ax.yaxis, y):
-        return
-    ax.axhline(y, **how)
-    add_to_legend(ax, [line_entry(**how)])
+    _mark_number(ax, ax.axhline, ax.yaxis, finite_number("y", y), text)
 
 
 @drawn_in_style
@@ -44,12 +40,7 @@ def mark_position(ax: Axes, x: float, text: str) -> None:
 
     What has no place on the axis, as 0 on a logarithmic one, is not drawn.
     """
-    x = finite_number("x", x)
-    how = _black_dashes(ax, text)
-    if not has_place(ax.xaxis, x):
-        return
-    ax.axvline(x, **how)
-    add_to_legend(ax, [line_entry(**how)])
+    _mark_number(ax, ax.axvline, ax.xaxis, finite_number("x", x), text)
 
 
 @drawn_in_style
@@ -132,6 +123,13 @@ def mark_fraction(ax: Axes, row: object, fraction: float, text: str = "closed fo
         [fraction], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how
     )
     add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
+
+
+def _mark_number(ax: Axes, draw: Callable[..., Any], axis: Axis, number: float, text: str) -> None:
+    how = _black_dashes(ax, text)
+    if has_place(axis, number):
+        draw(number, **how)
+        add_to_legend(ax, [line_entry(**how)])
 
 
 def has_place(axis: Axis, values: npt.ArrayLike) -> Any:

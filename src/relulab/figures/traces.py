@@ -21,7 +21,7 @@ def loss_curves(
     ``labels`` names the runs, in the order of their numbers.
     """
     require("trace", trace, "run", "step", "loss")
-    trace = placed(with_numbers("trace", trace, "run", "step", "loss"), "step", "loss")
+    trace = placed("trace", with_numbers("trace", trace, "run"), "step", "loss")
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
     entries = []
@@ -40,7 +40,7 @@ def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step."""
     require("trace", trace, "run", "step", *"wbvc")
     names = [n for n in (*"wbvc", "prediction") if n in trace]
-    trace = placed(with_numbers("trace", trace, "step", *names), "step", *names)
+    trace = placed("trace", trace, "step", *names)
     if trace["run"].nunique() > 1:
         raise InputError(f"trace: expected a single run, got {trace['run'].nunique()}")
     ax = ax or new_axes()
@@ -66,7 +66,7 @@ def trajectories(
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
     require("trace", trace, "run", x=x, y=y)
-    trace = placed(with_numbers("trace", trace, x, y), x, y)
+    trace = placed("trace", trace, x, y)
     groups = _labelled_runs(trace, labels)
     ax = ax or new_axes()
     for color, (label, path) in zip(sequence_colors(len(groups)), groups, strict=True):
@@ -95,9 +95,9 @@ def fits(
         The label of the curve that is drawn as the one to compare with.
     """
     require("samples", samples, "x", "target")
-    samples = placed(with_numbers("samples", samples, "x", "target"), "x", "target")
+    samples = placed("samples", samples, "x", "target")
     require("curves", curves, "label", "x", "prediction")
-    curves = placed(with_numbers("curves", curves, "x", "prediction"), "x", "prediction")
+    curves = placed("curves", curves, "x", "prediction")
     if best is not None:
         instance_of("best", best, str)
     ax = ax or new_axes()
