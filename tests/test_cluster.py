@@ -149,7 +149,7 @@ def finished(process, status):
 def failed_shards(process, folder):
     """Return the shards that failed, of which the exit status is the number."""
     out, errors = process.communicate(timeout=120)
-    shards = rl.Results(folder / "here").manifest().sweeps["a"].shards
+    shards = rl.Results(folder / "here").layout.manifest().sweeps["a"].shards
     failed = [shard for shard in shards if shard.state != "done"]
     assert process.returncode == len(failed), out + errors
     assert all("KilledWorker" in shard.error for shard in failed)

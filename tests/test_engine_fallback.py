@@ -37,7 +37,7 @@ import os
 from relulab.sweeps.execution import run_sweeps
 results = rl.Results(os.environ["RESULTS"])
 if failed := run_sweeps({"a": SWEEP}, results, shard_size=100, n_jobs=2, progress=False):
-    sys.exit(results.manifest().sweeps["a"].shards[0].error)
+    sys.exit(results.layout.manifest().sweeps["a"].shards[0].error)
 show(results.load(sweep="a").drop(columns="sweep", errors="ignore"))
 """
 END = (

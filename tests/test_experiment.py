@@ -56,7 +56,7 @@ def load_script(name):
 def test_parts_of_several_sweeps_are_of_the_same_runs(results):
     slower = replace(SWEEP, max_steps=7)
     run_sweeps({"a": SWEEP, "b": slower}, results, shard_size=30, progress=False)
-    results.part_file("b", 1).unlink()
+    results.layout.part_file("b", 1).unlink()
     pairs = list(results.frames_together(["b", "a"], ["run", "sweep"]))
     for k, (b, a) in zip((0, 2, 3, 4), pairs, strict=False):
         assert list(a["run"]) == list(b["run"])
@@ -94,7 +94,7 @@ def test_files_do_not_depend_on_the_number_of_workers(results, tmp_path, monkeyp
 def test_resume_makes_only_what_is_missing(results):
     run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False)
     before = contents(results)
-    lost = results.part_file("a", 2)
+    lost = results.layout.part_file("a", 2)
     lost.unlink()
     stray = results.folder / f".relulab-{'0' * 32}.tmp"
     stray.write_text("half a file of a killed process")
@@ -110,7 +110,7 @@ def test_resume_makes_only_what_is_missing(results):
 def test_a_damaged_part_is_named_and_computed_again(results, damage):
     run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False)
     before = contents(results)
-    file = results.part_file("a", 1)
+    file = results.layout.part_file("a", 1)
     file.write_bytes(before[file][:-100] if damage is None else damage)
     with pytest.raises(rl.InputError, match=r"part-00001\.parquet: expected the file that relulab"):
         results.load()
@@ -120,7 +120,7 @@ def test_a_damaged_part_is_named_and_computed_again(results, damage):
 
 def test_a_part_with_too_few_rows_is_computed_again(results):
     run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False)
-    file = results.part_file("a", 1)
+    file = results.layout.part_file("a", 1)
     whole = file.read_bytes()
     table = StoredTable.open(file)
     write_table(results.folder, file, table.read(None, COLUMNS).slice(0, 49), table.about)
@@ -169,7 +169,7 @@ def test_sweeps_of_another_experiment_are_refused(results):
 
 def test_runs_without_a_manifest_are_refused(results):
     run_sweeps({"a": SWEEP}, results, progress=False)
-    results.manifest_file.unlink()
+    results.layout.manifest_file.unlink()
     before = contents(results)
     with pytest.raises(rl.InputError, match=r"manifest\.json: missing, but there are runs"):
         run_sweeps({"a": replace(SWEEP, v=0.6)}, results, progress=False)
@@ -215,12 +215,12 @@ def test_a_failed_shard_does_not_stop_the_others(results, monkeypatch):
 
     monkeypatch.setattr(rl.Sweep, "train", failing)
     assert run_sweeps({"a": SWEEP}, results, shard_size=50, progress=False) == 1
-    shards = results.manifest().sweeps["a"].shards
+    shards = results.layout.manifest().sweeps["a"].shards
     assert [s.state for s in shards] == ["done", "failed", "done", "done"]
     assert "the third law" in shards[1].error
     monkeypatch.undo()
     assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
-    assert results.manifest().sweeps["a"].shards[1].error is None
+    assert results.layout.manifest().sweeps["a"].shards[1].error is None
     pd.testing.assert_frame_equal(
         results.load().drop(columns="sweep"), SWEEP.run(), check_exact=True
     )
@@ -228,7 +228,7 @@ def test_a_failed_shard_does_not_stop_the_others(results, monkeypatch):
 
 def test_the_manifest_tells_specification_and_versions(results):
     run_sweeps({"a": SWEEP}, results, progress=False)
-    manifest = json.loads(results.manifest_file.read_text())
+    manifest = json.loads(results.layout.manifest_file.read_text())
     assert manifest["sweeps"]["a"]["specification"] == SWEEP.specification()
     assert manifest["sweeps"]["a"]["n_runs"] == 200
     assert manifest["versions"]["numpy"] == np.__version__
@@ -437,7 +437,7 @@ def test_an_interrupt_says_what_is_kept(tmp_path, capsys, monkeypatch):
     assert "nothing is made yet" in capsys.readouterr().err
     monkeypatch.undo()
     run_sweeps({"a": SWEEP}, rl.Results(tmp_path), shard_size=50, progress=False)
-    rl.Results(tmp_path).part_file("a", 0).unlink()
+    rl.Results(tmp_path).layout.part_file("a", 0).unlink()
     monkeypatch.setattr("relulab.experiment.command.run_sweeps", interrupted)
     assert rl.main(load_script("learning_rate"), options) == 130
     assert f"kept in {tmp_path} (50 runs are missing)" in capsys.readouterr().err

@@ -72,10 +72,10 @@ def test_reprs_are_short_and_say_what_is_there(tmp_path):
     small = rl.Sweep(data=POINT, w=[1.0, 2.0, 3.0], learning_rate=0.1)
     run_sweeps({"a": small}, results, shard_size=2, progress=False)
     assert repr(results) == f"Results({str(tmp_path / 'r')!r}: 1 sweep, 3 runs, 0 missing)"
-    results.part_file("a", 0).unlink()
+    results.layout.part_file("a", 0).unlink()
     assert repr(results).endswith(": 1 sweep, 3 runs, 2 missing)")
     assert "n_missing" in results._repr_html_()
-    results.manifest_file.write_text("{")
+    results.layout.manifest_file.write_text("{")
     assert "expected a manifest" in repr(results)
     assert "expected a manifest" in results._repr_html_()
 

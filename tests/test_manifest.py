@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
     """Return the text of a manifest that is whole."""
     results = rl.Results(tmp_path_factory.mktemp("whole") / "here")
     run_sweeps({"a": SWEEP, "b/c": SWEEP}, results, shard_size=30, progress=False)
-    return results.manifest_file.read_text()
+    return results.layout.manifest_file.read_text()
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def refused(results, capsys):
         assert rl.main(experiment, [*folder, *options]) == 2
         out, error = capsys.readouterr()
         assert out == ""
-        assert error.startswith(f"error: {results.manifest_file}: expected a manifest of format 3")
+        assert error.startswith(
+            f"error: {results.layout.manifest_file}: expected a manifest of format 3"
+        )
         assert "--restart" in error
         assert error[:-1].isprintable()
         assert len(error) < 1_000
@@ -96,7 +98,7 @@ NUMBERS = (
     ],
 )  # fmt: skip
 def test_what_is_no_manifest_is_refused_in_one_line(results, capsys, text):
-    results.manifest_file.write_bytes(text)
+    results.layout.manifest_file.write_bytes(text)
     refused(results, capsys)
 
 
@@ -159,27 +161,27 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_does_not_fit_together_is_refused_though_its_digest_is_right(results, capsys, change):
     """As somebody would write it who means harm."""
-    content = json.loads(results.manifest_file.read_text())
+    content = json.loads(results.layout.manifest_file.read_text())
     del content["digest"]
     untouched = copy.deepcopy(content)
     change(content)
     assert json.dumps(content) != json.dumps(untouched)
-    results.manifest_file.write_text(json.dumps(content | {"digest": _digest(content)}))
+    results.layout.manifest_file.write_text(json.dumps(content | {"digest": _digest(content)}))
     refused(results, capsys)
 
 
 def test_a_wrong_digest_is_refused(results, capsys):
-    text = results.manifest_file.read_text()
-    results.manifest_file.write_text(text.replace('"max_steps": 20', '"max_steps": 21'))
+    text = results.layout.manifest_file.read_text()
+    results.layout.manifest_file.write_text(text.replace('"max_steps": 20', '"max_steps": 21'))
     refused(results, capsys)
 
 
 def test_control_codes_in_a_specification_never_reach_the_terminal(results, capsys):
-    content = json.loads(results.manifest_file.read_text())
+    content = json.loads(results.layout.manifest_file.read_text())
     del content["digest"]
     content["sweeps"]["a"]["specification"]["max_steps"] = "\x1b]0;title\x07\x9b31m\r"
     content["versions"]["numpy"] = "\x1b[31m"
-    results.manifest_file.write_text(json.dumps(content | {"digest": _digest(content)}))
+    results.layout.manifest_file.write_text(json.dumps(content | {"digest": _digest(content)}))
     experiment = rl.Experiment(file="m.py", question="?", sweeps={"a": SWEEP}, report=lambda _: ())
     assert rl.main(experiment, ["--results", str(results.folder)]) == 2
     error = capsys.readouterr().err
@@ -188,7 +190,7 @@ def test_control_codes_in_a_specification_never_reach_the_terminal(results, caps
 
 
 def test_a_manifest_that_is_no_file_of_ours_allocates_nothing(results, capsys):
-    with results.manifest_file.open("wb") as file:
+    with results.layout.manifest_file.open("wb") as file:
         file.truncate(2**40)  # a hole
     experiment = rl.Experiment(file="m.py", question="?", sweeps={"a": SWEEP}, report=lambda _: ())
     assert rl.main(experiment, ["--results", str(results.folder)]) == 2

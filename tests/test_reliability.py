@@ -163,7 +163,7 @@ def test_a_killed_worker_costs_at_most_its_own_shard(results, undisturbed, alway
     process = child(DEADLY.format(always=always), results.folder)
     output, errors = process.communicate()
     assert output.split() == [str(int(always))], errors
-    shards = results.manifest().sweeps["a"].shards
+    shards = results.layout.manifest().sweeps["a"].shards
     assert [shard.state for shard in shards].count("failed") == int(always)
     if always:
         assert shards[3].state == "failed"
@@ -269,7 +269,7 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_taken_over(
     name = f"process {process.pid} on {platform.node()}"
     with pytest.raises(rl.InputError, match=rf"expected no other process .* {name} \(since 20"):
         run_sweeps({"a": SWEEP}, results, progress=False)
-    assert not results.manifest_file.exists()
+    assert not results.layout.manifest_file.exists()
     process.kill()
     process.communicate()
     run_sweeps({"a": SWEEP}, results, progress=False)
@@ -282,10 +282,10 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_taken_over(
 
 def test_another_major_version_is_refused(results, monkeypatch):
     run_sweeps({"a": SWEEP}, results, progress=False)
-    manifest = results.manifest()
+    manifest = results.layout.manifest()
     assert manifest.versions["relulab"].startswith("0.")
     manifest.versions["relulab"] = "7.0"
-    results.manifest_file.write_text(manifest.to_text())
+    results.layout.manifest_file.write_text(manifest.to_text())
     with pytest.raises(rl.InputError, match=r"relulab: there 7\..*, asked 0\..*--restart"):
         run_sweeps({"a": SWEEP}, results, progress=False)
 
@@ -314,7 +314,7 @@ def test_restart_deletes_only_what_relulab_wrote(results, undisturbed):
 @pytest.mark.parametrize("restart", [False, True])
 def test_runs_of_others_among_ours_are_refused_by_name(results, restart):
     run_sweeps({"a": SWEEP}, results, progress=False)
-    mine = results.part_file("a", 77)
+    mine = results.layout.part_file("a", 77)
     pd.DataFrame({"a": [1]}).to_parquet(mine)
     with pytest.raises(rl.InputError, match=r"part-00077\.parquet: not one of the parts"):
         run_sweeps({"a": SWEEP}, results, restart=restart, progress=False)
@@ -357,7 +357,7 @@ def test_partial_results_are_told_and_drawn(results, capsys):
         report=lambda found: [("t", rl.statistics.outcome_rates(found.frames()))],
     )
     run_sweeps({"a": sweep}, results, shard_size=100, progress=False)
-    results.part_file("a", 1).unlink()
+    results.layout.part_file("a", 1).unlink()
     assert rl.main(experiment, ["--figures", "--results", str(results.folder)]) == 0
     assert "100 runs are not finished" in capsys.readouterr().out
     table = pd.read_csv(results.folder / "t.csv")
@@ -372,10 +372,10 @@ def test_a_part_that_was_damaged_before_the_manifest_knew_it_is_found(
 ):
     """As when the process is killed just after writing it, and then the disk goes bad."""
     run_sweeps({"a": SWEEP}, results, shard_size=4_000, progress=False)
-    manifest = results.manifest()
+    manifest = results.layout.manifest()
     for shard in manifest.sweeps["a"].shards:
         shard.state, shard.seconds = "pending", None
-    results.manifest_file.write_text(manifest.to_text())
+    results.layout.manifest_file.write_text(manifest.to_text())
     before = stamps(results)
     file = random.Random(seed).choice(results.part_files())
     content = bytearray(file.read_bytes())
@@ -397,7 +397,7 @@ def test_a_part_of_other_runs_in_the_place_of_ours_is_computed_again(results, tm
     run_sweeps({"a": small}, results, shard_size=100, progress=False)
     run_sweeps({"a": replace(small, seed=1)}, other, shard_size=100, progress=False)
     one, two, three = results.part_files()
-    one.write_bytes(other.part_file("a", 0).read_bytes())
+    one.write_bytes(other.layout.part_file("a", 0).read_bytes())
     two.write_bytes(three.read_bytes())
     with pytest.raises(rl.InputError, match=r"part-00000.*it holds other runs"):
         results.load()
@@ -408,7 +408,7 @@ def test_a_part_of_other_runs_in_the_place_of_ours_is_computed_again(results, tm
 
 def test_a_missing_part_is_called_missing(results, capsys):
     run_sweeps({"a": replace(SWEEP, draws=100)}, results, progress=False)
-    file = results.part_file("a", 0)
+    file = results.layout.part_file("a", 0)
     file.unlink()
     assert run_sweeps({"a": replace(SWEEP, draws=100)}, results, progress=False) == 0
     assert capsys.readouterr().err == f"{file}: missing; it is computed again\n"

@@ -264,7 +264,7 @@ def test_samples_are_stored_with_what_leads_back_to_the_users_units(results):
         assert stored.x.tobytes() == data.x.tobytes()
         assert stored.target.tobytes() == data.target.tobytes()
         assert (stored.x_scale, stored.target_scale) == (data.x_scale, data.target_scale)
-    opened = pd.read_parquet(results.data_file("a"))
+    opened = pd.read_parquet(results.layout.data_file("a"))
     np.testing.assert_array_equal(opened["x"], data.x)
     assert opened.attrs["x"] == {
         "label": "dose (mg)", "mean": data.x_scale.mean, "std": data.x_scale.std
@@ -294,7 +294,7 @@ def test_strangers_among_the_runs_are_named_and_not_counted(results, name, place
     assert rl.main(experiment, folder) == 0
     stranger = results.folder / "runs" / place / name
     stranger.parent.mkdir(exist_ok=True)
-    stranger.write_bytes(results.part_file("a", 0).read_bytes())
+    stranger.write_bytes(results.layout.part_file("a", 0).read_bytes())
     named = stranger if place == "a" or not place else stranger.parent
     capsys.readouterr()
     assert rl.main(experiment, ["--figures", *folder]) == 0
@@ -317,10 +317,10 @@ def test_a_folder_grows_by_sweeps_that_have_other_columns(results, capsys):
     first = {"f": KINDS["float32"]}
     run_sweeps(first, results, shard_size=5, engine="numpy", progress=False)
     assert results.load()["w"].dtype == np.float32
-    seconds = [shard.seconds for shard in results.manifest().sweeps["f"].shards]
+    seconds = [shard.seconds for shard in results.layout.manifest().sweeps["f"].shards]
     sweeps = {"a": KINDS["one sample"], "l": KINDS["layers"], **first}
     run_sweeps(sweeps, results, shard_size=4, engine="numpy", progress=False)
-    assert [shard.seconds for shard in results.manifest().sweeps["f"].shards] == seconds
+    assert [shard.seconds for shard in results.layout.manifest().sweeps["f"].shards] == seconds
     for reader in READERS:
         assert_read(results, sweeps, reader)
     assert capsys.readouterr().err == ""
@@ -360,12 +360,12 @@ def test_killed_while_columns_grow_it_resumes(results, monkeypatch):
 def test_fewer_draws_than_stored_use_what_is_there_and_say_so(results, capsys):
     many, few = KINDS["one sample"], replace(KINDS["one sample"], draws=2)
     run_sweeps({"a": many}, results, progress=False)
-    before = results.part_file("a", 0).stat()
+    before = results.layout.part_file("a", 0).stat()
     run_sweeps({"a": few}, results, progress=False)
     assert "has 7 draws of sweep 'a', of which 2 are asked for; all that are there are used" in (
         capsys.readouterr().err
     )
-    assert results.part_file("a", 0).stat().st_mtime_ns == before.st_mtime_ns
+    assert results.layout.part_file("a", 0).stat().st_mtime_ns == before.st_mtime_ns
     assert len(results.load()) == len(many)
     assert results.n_missing() == 0
 
@@ -406,7 +406,7 @@ def test_sweeps_that_were_planned_apart_are_paired_run_by_run(results):
         expected = large[name].run()[["run", "w"]]
         pd.testing.assert_frame_equal(runs[["run", "w"]], expected, check_exact=True)
     assert all(list(b["run"]) == list(a["run"]) for b, a in pairs)
-    results.part_file("a", 1).unlink()  # runs 6 ... 11
+    results.layout.part_file("a", 1).unlink()  # runs 6 ... 11
     runs = [run for b, _ in results.frames_together(["b", "a"], ["run"]) for run in b["run"]]
     assert runs == [*range(6), *range(12, 46)]
 
@@ -474,13 +474,13 @@ def test_parts_that_are_not_asked_for_fit_the_columns_too(results):
     run_sweeps(few, results, shard_size=3, engine="numpy", progress=False)
     for reader in READERS:
         assert_read(results, {"a": narrow, "c": many, "z": KINDS["one sample"]}, reader)
-    assert results.n_unfitted(results.manifest()) == 0
+    assert results.layout.n_unfitted(results.layout.manifest()) == 0
 
 
 def test_a_damaged_part_that_is_not_asked_for_is_no_dead_end(results, capsys):
     sweeps = {"a": KINDS["layers"], "b": KINDS["one sample"]}
     run_sweeps(sweeps, results, shard_size=4, progress=False)
-    damaged = results.part_file("b", 1)
+    damaged = results.layout.part_file("b", 1)
     damaged.write_bytes(damaged.read_bytes()[:-50])
     run_sweeps({"a": KINDS["layers"]}, results, progress=False)
     said = capsys.readouterr().err
@@ -574,13 +574,13 @@ def test_names_that_are_members_of_an_enumeration_are_their_texts(results):
 def test_restart_deletes_our_own_damaged_parts(results, damaged):
     sweeps = {"a": KINDS["layers"], "b": KINDS["one sample"]}
     run_sweeps(sweeps, results, shard_size=4, progress=False)
-    part = results.part_file("b", 2)
+    part = results.layout.part_file("b", 2)
     if damaged == "stranger":
         part.with_name("notes.txt").write_text("mine")
     else:
         part.write_bytes(part.read_bytes()[:-50])
     if damaged == "part and manifest":
-        results.manifest_file.write_text("{")
+        results.layout.manifest_file.write_text("{")
     run_sweeps({"a": KINDS["layers"]}, results, restart=True, progress=False)
     assert_read(results, {"a": KINDS["layers"]}, "Results.load")
     left = {file.name for file in results.folder.rglob("runs/*/*")}

@@ -90,7 +90,7 @@ def _first_interrupt_only(*, for_good: bool) -> Iterator[None]:
 def _kept(results: Results) -> str:
     """Return what an interrupt leaves, in words."""
     try:
-        begun = results.manifest() is not None
+        begun = results.layout.manifest() is not None
         missing = results.n_missing()
     except (InputError, OSError):
         begun = False
@@ -133,10 +133,10 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
 
 def _say_what_is_wrong(results: Results) -> None:
     """Say what others than we would read otherwise than we do, where nothing is trained."""
-    manifest = results.manifest()
-    for line in named(results.strangers(manifest)):
+    manifest = results.layout.manifest()
+    for line in named(results.layout.strangers(manifest)):
         print(line, file=sys.stderr)
-    if n := results.n_unfitted(manifest):
+    if n := results.layout.n_unfitted(manifest):
         lack = counted(n, "part lacks", "parts lack")
         print(
             f"{results.folder}: {lack} columns that others have, and pandas may miss them in all;"
@@ -163,12 +163,12 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
             records={name: partial(make, options) for name, make in experiment.records.items()},
         )
     if failed:
-        parts = results.parts(results.manifest())
+        parts = results.layout.parts(results.layout.manifest())
         [error, *_] = [part.shard.error for part in parts if part.shard.error]
         print(
             f"error: {failed:,} of {counted(len(parts), 'shard')} failed, the first with"
-            f" {one_line(error.splitlines()[-1])}; the tracebacks are in {results.manifest_file},"
-            " and the same command tries them again",
+            f" {one_line(error.splitlines()[-1])}; the tracebacks are in"
+            f" {results.layout.manifest_file}, and the same command tries them again",
             file=sys.stderr,
         )
     return failed

@@ -16,13 +16,14 @@ import pandas as pd
 from relulab.sweeps.attempts import Lost, Unseen
 from relulab.sweeps.dask_client import check_workers
 from relulab.sweeps.files import remove_temporary_files
+from relulab.sweeps.layout import Part
 from relulab.sweeps.locking import locked
 from relulab.sweeps.manifest import DONE, FAILED, PENDING, Manifest, Shard
 from relulab.sweeps.names import checked_name
 from relulab.sweeps.parquet import DamagedFileError
 from relulab.sweeps.planning import checked_sweeps, plan
 from relulab.sweeps.progress import progress_of
-from relulab.sweeps.results import Part, Results
+from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.sweeps.writing import FULL, Slot, Writer, gone, no_room, told_in_a_line
@@ -102,10 +103,10 @@ def run_sweeps(
         resolved_engine(engine)
     sweeps = checked_sweeps(sweeps)
     records = {checked_name("record", name): make for name, make in (records or {}).items()}
-    asked = partial(plan, sweeps, results, shard_size, restart=restart, records=records)
+    asked = partial(plan, sweeps, results.layout, shard_size, restart=restart, records=records)
     asked()  # refuses before the folder is made
     with told_in_a_line(results.folder), locked(results.folder) as ours:
-        writer = Writer(results, ours)
+        writer = Writer(results.layout, ours)
         manifest, notes = asked()
         for note in notes:
             print(note, file=sys.stderr)
@@ -145,7 +146,7 @@ def _looked_through(
     deleted, so that it counts as missing.
     """
     todo, n_done = [], 0
-    for part in writer.results.parts(manifest):
+    for part in writer.layout.parts(manifest):
         asked = part.sweep in sweeps and part.shard.start < len(sweeps[part.sweep])
         shard, was_done = part.shard, part.shard.state == DONE
         shard.state = PENDING
@@ -186,7 +187,7 @@ def _train(
     if not todo:  # nor need anybody look whether Numba can be used
         return
     if client is not None:
-        check_workers(client, writer.results.folder, writer.ours.holds)
+        check_workers(client, writer.layout.folder, writer.ours.holds)
     engine, threads = engine_for_workers(engine, client)
     # All sweeps grow together, so that what is finished tells of each.
     todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
@@ -204,7 +205,7 @@ def _train(
                 advance(len(shard))
         except BaseException as error:
             if isinstance(error, Exception) and not writer.ours.holds():
-                raise gone(writer.results.folder) from None
+                raise gone(writer.layout.folder) from None
             with suppress(OSError):  # the first failure is the one to tell
                 writer.manifest(manifest)
             raise
@@ -233,7 +234,7 @@ def _noted(
     writer: Writer,
 ) -> Iterator[Shard]:
     """Put into the manifest how the work on shards ended, as it comes, and yield them."""
-    folder = writer.results.folder
+    folder = writer.layout.folder
     written = time.monotonic()
     for i, ended in done:
         shard = shards[i]

@@ -4,10 +4,10 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from relulab.sweeps.layout import Layout
 from relulab.sweeps.manifest import Manifest, Shard, SweepEntry, is_foreign_manifest, provenance
 from relulab.sweeps.names import checked_name
 from relulab.sweeps.parquet import is_foreign
-from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep, shards
 from relulab.sweeps.writing import goes
 from relulab.validation import InputError, instance_of, one_line, shortened, shown
@@ -20,7 +20,7 @@ OTHERWISE = "use --restart, or --results with another folder"
 
 def plan(
     sweeps: Mapping[str, Sweep],
-    results: Results,
+    layout: Layout,
     shard_size: int | None = None,
     *,
     restart: bool = False,
@@ -33,7 +33,7 @@ def plan(
     Parameters
     ----------
     sweeps : dict of str to Sweep
-    results : Results
+    layout : Layout
     shard_size : int, optional
         Of the shards that are added.
     restart : bool
@@ -53,42 +53,41 @@ def plan(
         If the folder holds other runs.
     """
     sweeps = checked_sweeps(sweeps)
-    _refuse_files_of_others(results, sweeps, records)
-    old = None if restart else results.manifest()
+    _refuse_files_of_others(layout, sweeps, records)
+    old = None if restart else layout.manifest()
     there = old.sweeps if old else {}
-    if old is None and not restart and (runs := _parquet(results.strangers(None))):
+    if old is None and not restart and (runs := _parquet(layout.strangers(None))):
         raise InputError(
-            f"{results.manifest_file}: missing, but there are runs, such as {runs[0]}; {OTHERWISE}"
+            f"{layout.manifest_file}: missing, but there are runs, such as {runs[0]}; {OTHERWISE}"
         )
     if there and not set(there) & set(sweeps):
         there_name, asked = next(iter(there)), next(iter(sweeps), None)
-        raise _refusal(results, "sweeps", shown(there_name), shown(asked) if asked else "none")
+        raise _refusal(layout, "sweeps", shown(there_name), shown(asked) if asked else "none")
     entries = {
-        name: _entry(results, name, sweep, there.get(name), shard_size)
+        name: _entry(layout, name, sweep, there.get(name), shard_size)
         for name, sweep in sweeps.items()
     }
     kept = {name: entry for name, entry in there.items() if name not in sweeps}
     manifest = Manifest({**entries, **kept}, **provenance())
     if old is not None and old.major_version != manifest.major_version:
         versions = (m.versions["relulab"] for m in (old, manifest))
-        raise _refusal(results, "relulab", *versions)
+        raise _refusal(layout, "relulab", *versions)
     notes = [
-        f"{results.folder}: has {entry.draws:,} draws of sweep {name!r}, of which"
+        f"{layout.folder}: has {entry.draws:,} draws of sweep {name!r}, of which"
         f" {sweeps[name].draws:,} are asked for; all that are there are used"
         for name, entry in entries.items()
         if entry.n_runs > len(sweeps[name])
     ]
     notes += [
-        f"{results.folder}: also has the sweep {name!r}, which is not asked for; it is kept and"
-        " used"
+        f"{layout.folder}: also has the sweep {name!r}, which is not asked for; it is kept and used"
         for name in kept
     ]
-    if any("=" in part for part in results.folder.parts):
+    if any("=" in part for part in layout.folder.parts):
         notes.append(
-            f"{results.folder}: has an = in its path, of which DuckDB makes a column; read the runs"
+            f"{layout.folder}: has an = in its path, of which DuckDB makes a column; read the runs"
             " with hive_partitioning = false there"
         )
-    return manifest, notes + _strangers(results, manifest, restart=restart)
+    return manifest, notes + _strangers(layout, manifest, restart=restart)
 
 
 def checked_sweeps(sweeps: object) -> dict[str, Sweep]:
@@ -102,7 +101,7 @@ def checked_sweeps(sweeps: object) -> dict[str, Sweep]:
 
 
 def _entry(
-    results: Results, name: str, sweep: Sweep, old: SweepEntry | None, shard_size: int | None
+    layout: Layout, name: str, sweep: Sweep, old: SweepEntry | None, shard_size: int | None
 ) -> SweepEntry:
     """Return what the folder is to hold of a sweep, what it has included."""
     try:
@@ -114,10 +113,10 @@ def _entry(
         for key in [*asked, *old.specification]:
             there, wanted = (s.get(key, "nothing") for s in (old.specification, asked))
             if json.dumps(there) != json.dumps(wanted):  # to the bit: 0.0 is not -0.0
-                raise _refusal(results, key, str(there), str(wanted))
+                raise _refusal(layout, key, str(there), str(wanted))
         if old.n_runs != sweep.n_points * (old.draws or 1) or bool(old.draws) != bool(sweep.draws):
             raise _refusal(
-                results, "draws", f"{old.draws}, with {old.n_runs} runs", str(sweep.draws)
+                layout, "draws", f"{old.draws}, with {old.n_runs} runs", str(sweep.draws)
             )
         if old.n_runs >= len(sweep):
             return old
@@ -127,17 +126,17 @@ def _entry(
     return SweepEntry(asked, sweep.draws, len(sweep), sweep.columns, [*kept, *added])
 
 
-def _refusal(results: Results, key: str, there: str, asked: str) -> InputError:
+def _refusal(layout: Layout, key: str, there: str, asked: str) -> InputError:
     there, asked = shortened(there), shortened(asked)
     return InputError(
-        f"{results.folder}: holds results of another specification ({key}: there {there}, asked"
+        f"{layout.folder}: holds results of another specification ({key}: there {there}, asked"
         f" {asked}); {OTHERWISE}"
     )
 
 
-def _strangers(results: Results, manifest: Manifest, *, restart: bool) -> list[str]:
+def _strangers(layout: Layout, manifest: Manifest, *, restart: bool) -> list[str]:
     """Return a line for what lies among the runs; refuse what others read as runs of ours."""
-    found = results.strangers(manifest)
+    found = layout.strangers(manifest)
     if restart:
         found = [file for path in found for file in _files(path) if not goes(file)]
     if runs := _parquet(found):
@@ -162,19 +161,19 @@ def _files(path: Path) -> list[Path]:
 
 
 def _refuse_files_of_others(
-    results: Results, sweeps: Mapping[str, Sweep], records: Collection[str]
+    layout: Layout, sweeps: Mapping[str, Sweep], records: Collection[str]
 ) -> None:
     """Refuse to write over whole files that somebody else wrote."""
-    files = [*map(results.data_file, sweeps), *map(results.record_file, records)]
+    files = [*map(layout.data_file, sweeps), *map(layout.record_file, records)]
     for file in files:
         if is_foreign(file):
             raise InputError(
                 f"{file}: expected no file, or one that relulab wrote, found another's; move it, or"
                 " use --results with another folder"
             )
-    if is_foreign_manifest(results.manifest_file):
+    if is_foreign_manifest(layout.manifest_file):
         raise InputError(
-            f"{results.manifest_file}: expected a manifest of relulab's, found another program's"
+            f"{layout.manifest_file}: expected a manifest of relulab's, found another program's"
             " file; use --results with another folder"
         )
 

@@ -1,65 +1,25 @@
-"""A results folder, to read: runs, records, and the samples that the runs were trained on.
-
-::
-
-    <folder>/manifest.json                     what was asked, by which versions, how far it is
-    <folder>/data/<slug>.parquet               the samples of a sweep
-    <folder>/runs/<slug>/part-00000.parquet    one row per run, with the column ``sweep``
-    <folder>/records/<slug>.parquet            traces, timings: whatever is not runs
-
-A slug is a sweep's or a record's name in a form that every file system takes (``names.slug``); the
-name itself is in the files. All parts have the same columns, so ``pandas.read_parquet("<folder>/
-runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
-"""
+"""A results folder, to read: runs, records, and the samples that the runs were trained on."""
 
 import html
 import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from relulab.model.data import Scale, TrainingSet
-from relulab.sweeps.manifest import Manifest, Shard, SweepEntry, read_manifest
-from relulab.sweeps.names import checked_name, slug
+from relulab.sweeps.layout import Layout, Part, about_data
+from relulab.sweeps.manifest import Manifest
+from relulab.sweeps.names import checked_name
 from relulab.sweeps.parquet import DamagedFileError, StoredTable
 from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as, unknown_words
 from relulab.validation import InputError, counted, shown
-
-
-class Part(NamedTuple):
-    """One stored shard: whose it is, and where its file lies, or is to lie."""
-
-    sweep: str
-    entry: SweepEntry
-    shard: Shard
-    file: Path
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the part's file says of itself, so that no other is taken for it."""
-        return {
-            "sweep": self.sweep,
-            "specification": self.entry.identity,
-            "start": self.shard.start,
-            "stop": self.shard.stop,
-        }
-
-    def open(self) -> StoredTable:
-        """Return the part's file; ``DamagedFileError`` if it is not this part's."""
-        stored = StoredTable.open(self.file)
-        if stored.about != self.about or stored.n_rows != len(self.shard):
-            raise DamagedFileError("it holds other runs")
-        if not set(self.entry.columns) <= set(stored.schema.names):
-            raise DamagedFileError("it lacks columns")
-        return stored
 
 
 class Results:
@@ -84,7 +44,7 @@ class Results:
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
         # Absolute, for a script may go to another working directory.
         self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
-        self.manifest_file = self.folder / "manifest.json"
+        self.layout = Layout(self.folder)
 
     def __repr__(self) -> str:
         folder = repr(str(self.folder))
@@ -110,7 +70,7 @@ class Results:
         parts = pd.DataFrame(
             [
                 (part.sweep, len(part.shard), len(part.shard) * (not part.file.exists()))
-                for part in self.parts(self.manifest())
+                for part in self.layout.parts(self.layout.manifest())
             ],
             columns=["sweep", "n_runs", "n_missing"],
         )
@@ -119,70 +79,21 @@ class Results:
     def __iter__(self) -> Iterator[pd.DataFrame]:
         return self.frames()
 
-    def manifest(self) -> Manifest | None:
-        """Return the manifest, or None if the folder has none.
-
-        Raises
-        ------
-        InputError
-            If it is damaged, or of another format.
-        """
-        return read_manifest(self.manifest_file)
-
-    def part_file(self, sweep: str, number: int) -> Path:
-        """Return where shard ``number`` of a sweep is stored."""
-        return self.folder / "runs" / slug(sweep) / f"part-{number:05d}.parquet"
-
-    def record_file(self, name: str) -> Path:
-        """Return where a record is stored."""
-        return self.folder / "records" / f"{slug(checked_name('record', name))}.parquet"
-
-    def data_file(self, sweep: str) -> Path:
-        """Return where the samples of a sweep are stored."""
-        return self.folder / "data" / f"{slug(sweep)}.parquet"
-
-    def parts(self, manifest: Manifest | None, sweep: str | None = None) -> list[Part]:
-        """Return the parts that a manifest lists, of one sweep or of all, finished or not."""
-        entries = manifest.sweeps if manifest else {}
-        return [
-            Part(name, entry, shard, self.part_file(name, number))
-            for name, entry in sorted(entries.items())
-            if sweep in (None, name)
-            for number, shard in enumerate(entry.shards)
-        ]
-
     def part_files(self, sweep: str | None = None) -> list[Path]:
         """Return the files of the finished parts, of one sweep or of all, in order."""
-        return [part.file for part in self.parts(self.manifest(), sweep) if part.file.exists()]
+        return [
+            part.file
+            for part in self.layout.parts(self.layout.manifest(), sweep)
+            if part.file.exists()
+        ]
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps of which there are runs."""
-        parts = self.parts(self.manifest())
-        return sorted({part.sweep for part in parts if part.file.exists()})
+        return sorted({part.sweep for part in self.layout.finished(self.layout.manifest())})
 
     def n_missing(self) -> int:
         """Return how many of the runs that the manifest lists are not there yet."""
         return int(self._extent()["n_missing"].sum())
-
-    def strangers(self, manifest: Manifest | None) -> list[Path]:
-        """Return what lies under runs/ and is no part that the manifest lists."""
-        parts = {part.file for part in self.parts(manifest)}
-        folders = {file.parent for file in parts}
-        found = []
-        for path in _inside(self.folder / "runs"):
-            found += (
-                [file for file in _inside(path) if file not in parts] if path in folders else [path]
-            )
-        return found
-
-    def n_unfitted(self, manifest: Manifest | None) -> int:
-        """Return how many parts have other columns than all are to have, as when interrupted."""
-        schema = arrow_schema(manifest.columns) if manifest else None
-        n = 0
-        for part in self.parts(manifest):
-            with suppress(FileNotFoundError, DamagedFileError):
-                n += not StoredTable.open(part.file).schema.equals(schema)
-        return n
 
     def frames(
         self, columns: Sequence[str] | None = None, sweep: str | None = None
@@ -263,7 +174,7 @@ class Results:
         InputError
             If there is no such record, or if its file is damaged.
         """
-        file = self.record_file(name)
+        file = self.layout.record_file(name)
         with self._reading(file, f"the record {name!r}"):
             stored = StoredTable.open(file)
             if stored.about != {"record": checked_name("record", name)}:
@@ -294,7 +205,7 @@ class Results:
                 f"sweep: expected one of {', '.join(names)}, whose data differ, got None"
             )
         name = names[0] if sweep is None else self._known(sweep, manifest)
-        file = self.data_file(name)
+        file = self.layout.data_file(name)
         missing = f"the samples of sweep {name!r}"
         with self._reading(file, missing, manifest):
             stored = StoredTable.open(file)
@@ -313,7 +224,7 @@ class Results:
 
     def _manifest(self) -> Manifest:
         """Return the manifest of a folder in which there are runs, or are to be."""
-        manifest = self.manifest()
+        manifest = self.layout.manifest()
         if manifest is None or not manifest.sweeps:
             raise self._nothing("results")
         return manifest
@@ -331,7 +242,7 @@ class Results:
         manifest = self._manifest()
         if sweep is not None:
             self._known(sweep, manifest)
-        parts = [part for part in self.parts(manifest, sweep) if part.file.exists()]
+        parts = self.layout.finished(manifest, sweep)
         if not parts:
             of_sweep = f" of sweep {sweep!r}" if sweep is not None else ""
             raise self._nothing(f"results{of_sweep}")
@@ -376,16 +287,6 @@ class Results:
             ) from None
 
 
-def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
-    """Return what a file of samples says of itself: whose they are, and their units."""
-    return {
-        "sweep": sweep,
-        "samples": data.specification(),
-        "x": asdict(data.x_scale),
-        "target": asdict(data.target_scale),
-    }
-
-
 def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
     """Return names of columns, ``sweep`` among them."""
     there = manifest.columns
@@ -405,14 +306,6 @@ def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
         )
     names = list(dict.fromkeys(columns))
     return names if SWEEP in names else [SWEEP, *names]
-
-
-def _inside(folder: Path) -> list[Path]:
-    """Return what is in a folder, if it is one and is there."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _text(values: Any) -> str:

@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from relulab.model.data import TrainingSet
 from relulab.sweeps.files import is_regular, remove_temporary_files, write_whole
+from relulab.sweeps.layout import Layout, Part, about_data
 from relulab.sweeps.locking import Ownership
 from relulab.sweeps.manifest import Manifest
 from relulab.sweeps.parquet import DamagedFileError, StoredTable, is_foreign, is_ours, write_table
-from relulab.sweeps.results import Part, Results, about_data
 from relulab.sweeps.schema import COLUMNS, arrow_schema, in_schema, to_table
 from relulab.validation import InputError, checked_table
 
@@ -101,11 +101,11 @@ class Writer:
 
     Attributes
     ----------
-    results : Results
+    layout : Layout
     ours : Ownership
     """
 
-    results: Results
+    layout: Layout
     ours: Ownership
 
     def manifest(self, manifest: Manifest) -> None:
@@ -117,13 +117,13 @@ class Writer:
             If the folder is gone, or no longer ours.
         """
         if not self.ours.holds():
-            raise gone(self.results.folder)
+            raise gone(self.layout.folder)
         text = manifest.to_text().encode()
-        write_whole(self.results.folder, self.results.manifest_file, text)
+        write_whole(self.layout.folder, self.layout.manifest_file, text)
 
     def data(self, sweep: str, data: TrainingSet) -> None:
         """Store the samples of a sweep, with what leads back to the user's units."""
-        file, about = self.results.data_file(sweep), about_data(sweep, data)
+        file, about = self.layout.data_file(sweep), about_data(sweep, data)
         try:
             stored = StoredTable.open(file)
             stored.check()
@@ -143,7 +143,7 @@ class Writer:
         if frame.columns.empty:
             raise InputError(f"record {name!r}: expected at least one column, got none")
         try:
-            self._table(self.results.record_file(name), frame, {"record": name})
+            self._table(self.layout.record_file(name), frame, {"record": name})
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 f"record {name!r}: expected a table that a Parquet file can hold, got {error}"
@@ -159,7 +159,7 @@ class Writer:
         file.parent.mkdir(exist_ok=True)
         table = pa.Table.from_pandas(frame)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
-        write_table(self.results.folder, file, table, about)
+        write_table(self.layout.folder, file, table, about)
 
     def slot(self, part: Part, manifest: Manifest) -> Slot:
         """Return where a worker is to write a part."""
@@ -170,15 +170,15 @@ class Writer:
         schema = arrow_schema(manifest.columns)
         if not stored.schema.equals(schema):
             table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
-            write_table(self.results.folder, part.file, table, part.about, COLUMNS)
+            write_table(self.layout.folder, part.file, table, part.about, COLUMNS)
 
     def remove(self) -> None:
         """Delete what relulab wrote here but for figures and tables; leave everything else."""
-        folder = self.results.folder
+        folder = self.layout.folder
         for pattern in ("runs/*/*", "records/*", "data/*"):
             for file in filter(goes, list(folder.glob(pattern))):
                 file.unlink()
-        self.results.manifest_file.unlink(missing_ok=True)
+        self.layout.manifest_file.unlink(missing_ok=True)
         for place in (*folder.glob("runs/*"), folder / "runs", folder / "records", folder / "data"):
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
