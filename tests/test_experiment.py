@@ -87,7 +87,7 @@ def test_files_do_not_depend_on_the_number_of_workers(results, tmp_path, monkeyp
     run_sweeps({"a": SWEEP}, results, shard_size=30, progress=False)
     run_sweeps({"a": SWEEP}, other, shard_size=30, n_jobs=2, progress=False)
     for number in range(7):
-        one, two = (r.part_file("a", number).read_bytes() for r in (results, other))
+        one, two = (r.layout.part_file("a", number).read_bytes() for r in (results, other))
         assert one == two
 
 
@@ -355,11 +355,11 @@ def test_tables_by_any_columns_in_the_formats_that_are_asked_for(tmp_path, capsy
         ("--draws: expected none with --figures", ["--figures", "--draws", 5]),
         ("--restart: expected none with --figures", ["--figures", "--restart"]),
         ("--max-steps: expected none with --figures", ["--quick", "--figures", "--max-steps", 0]),
-        ("engine: expected one of", ["--engine", "gpu"]),
-        ("max_steps: expected a whole number >= 0, got -1", ["--max-steps", -1]),
-        ("draws: expected a whole number >= 1, got 0", ["--draws", 0]),
-        ("seed: expected a whole number >= 0, got -5", ["--seed", -5]),
-        ("n_jobs: expected a whole number other than 0", ["--jobs", 0]),
+        ("--engine: expected one of", ["--engine", "gpu"]),
+        ("--max-steps: expected a whole number >= 0, got -1", ["--max-steps", -1]),
+        ("--draws: expected a whole number >= 1, got 0", ["--draws", 0]),
+        ("--seed: expected a whole number >= 0, got -5", ["--seed", -5]),
+        ("--jobs: expected a whole number other than 0", ["--jobs", 0]),
         ("argument --draws: invalid int value: 'many'", ["--draws", "many"]),
         ("unrecognized arguments: --speed", ["--speed"]),
         ("argument --format: invalid choice: 'gif'", ["--format", "gif"]),
@@ -653,7 +653,8 @@ def test_figures_and_tables_of_any_name_stay_in_the_folder(tmp_path):
 
 
 def test_a_long_sweep_says_first_how_much_is_to_come(results, capsys):
-    sweep = replace(SWEEP, draws=6_000, learning_rate=[0.1, 0.2, 0.3, 0.4], max_steps=1)
+    rates = [0.1, 0.2, 0.3, 0.4]
+    sweep = replace(SWEEP, v=rl.Normal(0, 1), draws=6_000, learning_rate=rates, max_steps=1)
     run_sweeps({"a": sweep}, results, engine="numpy")
     said = capsys.readouterr().err.splitlines()[0]
     assert said.startswith("24,000 runs to train in 3 parts, which take about ")
