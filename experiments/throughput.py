@@ -263,14 +263,14 @@ def by_samples(options: Namespace) -> pd.DataFrame:
         for engine, summation, most, work in VARIANTS:
             if engine not in ENGINES or n > most:
                 continue
-            limit = min(MAX_STEPS, work // n) // (10 if options.quick else 1)
+            limit = min(MAX_STEPS, work // n) // (100 if options.quick else 1)
             run = partial(train, max_steps=limit, summation=summation, engine=engine)
             steps = run().steps_taken.sum()  # compiles, warms up, makes the tables
             cost = seconds_of(run, options.repeats) / steps * 1e9
             extra = tabulating if summation == "sorted" else np.nan
             measured.append((f"{engine}, {summation}", n, len(rate), limit, cost, extra, np.nan))
         if find_spec("jax") is not None and n <= JAX_SAMPLES:
-            limit = min(MAX_STEPS, JAX_WORK // n) // (10 if options.quick else 1)
+            limit = min(MAX_STEPS, JAX_WORK // n) // (100 if options.quick else 1)
             run_jax = partial(jax_full_batch(x, target, limit), networks.stack(), rate)
             end = train(max_steps=limit, gradient_tolerance=0).networks.stack()
             difference = abs(run_jax() - end)[:, rate <= 0.1].max()

@@ -75,6 +75,7 @@ def test_a_batch_of_everything_is_the_full_batch(engine):
     assert list(shuffled.unit) == list(full.unit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("rate", [0.01, 0.3, 1.5])
 def test_where_a_dead_unit_ends(engine, rate):

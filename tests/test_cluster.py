@@ -169,6 +169,7 @@ def test_a_cluster_gives_the_same_bytes(cluster, undisturbed, tmp_path):
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_half_way_costs_at_most_what_it_had(cluster, undisturbed, tmp_path):
     victim = cluster.worker().pid
     cluster.worker()
@@ -235,6 +236,7 @@ def read_until(process, *texts):
     raise AssertionError("".join(lines))
 
 
+@pytest.mark.slow
 def test_workers_may_join_late(cluster, undisturbed, tmp_path):
     process = cluster.child(IMPATIENT, RUN)
     for _ in range(2):  # again and again
@@ -284,6 +286,7 @@ def test_a_scheduler_that_dies_is_told_in_one_line(cluster, tmp_path):
     assert 5 <= len(rl.Results(tmp_path / "here").part_files()) < N_SHARDS
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
     cluster.worker()
     code = """
@@ -300,6 +303,7 @@ def test_a_full_disk_is_told_in_one_line(cluster, undisturbed, tmp_path):
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_workers_of_another_version_are_refused(cluster, tmp_path):
     cluster.worker()
     code = """
@@ -414,6 +418,7 @@ def go_on(process):
     process.stdin.flush()
 
 
+@pytest.mark.slow
 def test_a_silent_scheduler_is_told_and_may_come_back(cluster, undisturbed, tmp_path):
     cluster.worker()
     process = paused_child(cluster, IMPATIENT, RUN)

@@ -240,7 +240,12 @@ SCRIPTS = sorted(
     for file in (Path(__file__).parent.parent / "experiments").glob("*.py")
     if file.stem != "peers"
 )
-SMALL = {"throughput": ("--networks", 20_000, "--repeats", 1)}
+SMALL = {
+    "throughput": ("--networks", 4_000, "--repeats", 1),
+    "dead_relu": ("--draws", 100),
+    "teacher_student": ("--draws", 40),
+    "data_order": ("--draws", 100),
+}
 
 
 def run_script(name, *options):
@@ -251,7 +256,7 @@ def run_script(name, *options):
 
 
 # Of every kind one: what a script asks of the libraries, others ask as well.
-FAST = {"edge_of_stability", "hinge_regression", "learning_rate", "seed_trace"}
+FAST = {"edge_of_stability", "hinge_regression", "seed_trace"}
 
 
 @pytest.mark.parametrize(

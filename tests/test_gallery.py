@@ -10,6 +10,8 @@ from test_experiment import load_script
 import relulab as rl
 from relulab import statistics, theory
 
+pytestmark = pytest.mark.slow  # statistics of our own
+
 # From the binomial error of this many standard errors a table may differ from its theory.
 Z = 4.5
 

@@ -97,6 +97,7 @@ def test_ties(samples):
     assert_best(*zip(*samples, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12))
 def test_laws(samples):

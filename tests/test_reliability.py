@@ -102,6 +102,7 @@ def kill_group(process):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(results, undisturbed, engine):
@@ -539,6 +540,7 @@ LOST = {
 }
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("how", LOST)
@@ -621,6 +623,7 @@ def test_a_disk_that_stays_full_is_told_in_one_line(results, undisturbed):
     assert_whole(results, undisturbed)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_interrupts_that_follow_the_first_change_nothing(results, undisturbed, n_jobs):

@@ -358,6 +358,7 @@ def test_splits_are_those_of_a_scan(drawn):
     assert found.tolist() == [brute_split(x, *network) for network in networks]
 
 
+@pytest.mark.slow
 @needs_numba
 @settings(few, max_examples=40)
 @given(hinges(), st.integers(0, 2**32 - 1))

@@ -118,14 +118,9 @@ def run_sweeps(
         writer.manifest(manifest)
         for name, make in records.items():
             writer.record(name, make())
-        # The last shard that is asked for may have runs of more draws.
-        draws = {name: entry.draws for name, entry in manifest.sweeps.items()}
-        whole = {
-            name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
-            for name, sweep in sweeps.items()
-        }
         todo, n_done = _looked_through(manifest, sweeps, writer)
         n_missing = sum(len(part.shard) for part in todo)
+        whole = _with_all_draws(sweeps, manifest)
         if progress and n_missing > FEW_RUNS:
             _announce(todo, whole, results.folder)
         with progress_of(n_done, n_done + n_missing, quiet=not progress or not todo) as bar:
@@ -134,6 +129,15 @@ def run_sweeps(
         writer.manifest(manifest)
         remove_temporary_files(results.folder)  # of workers that died
     return sum(part.shard.state == FAILED for part in todo)
+
+
+def _with_all_draws(sweeps: Mapping[str, Sweep], manifest: Manifest) -> dict[str, Sweep]:
+    """Return the sweeps with the draws of a folder: the last shard asked for may have more."""
+    draws = {name: entry.draws for name, entry in manifest.sweeps.items()}
+    return {
+        name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
+        for name, sweep in sweeps.items()
+    }
 
 
 def _looked_through(

@@ -6,6 +6,7 @@ import sys
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,12 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             "gradient": self.summation_of(self.data.n_samples),
             "freeze": list(self.freeze),
         }
+
+
+# For help and completion: what is trained first, then how; not the many types of ``ArrayLike``.
+_arguments = [p.replace(annotation=p.empty) for p in signature(Sweep).parameters.values()]
+_arguments.sort(key=lambda argument: hasattr(TrainingOptions, argument.name))
+Sweep.__signature__ = Signature(_arguments)  # type: ignore[attr-defined]
 
 
 def shards(
