@@ -26,7 +26,7 @@ EXPECTED = "expected a DataFrame, several of them, or Results"
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
 
-def tallied(
+def count_groups(
     frames: Iterable[pd.DataFrame], by: list[str], *measures: list[str]
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Count the runs of each group at each combination of values that occurs, also missing ones.
@@ -38,7 +38,7 @@ def tallied(
     groups : DataFrame
         The columns ``by``, one row for each group, numbered from 0. Without ``by`` all runs are one
         group, also where there is no run.
-    tallies : list of DataFrame
+    counted : list of DataFrame
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
     totals: list[pd.Series] = []
@@ -59,11 +59,11 @@ def tallied(
         raise InputError("runs: expected at least one table, got none")
     keys = [total.index.to_frame(index=False) for total in totals]
     groups = keys[0][by].drop_duplicates(ignore_index=True) if by else pd.DataFrame(index=[0])
-    tallies = []
+    counted = []
     for key, total, names in zip(keys, totals, measures, strict=True):
         number = key.groupby(by, sort=False, observed=True, dropna=False).ngroup() if by else 0
-        tallies.append(key[names].assign(group=number, count=total.to_numpy("int64")))
-    return groups, tallies
+        counted.append(key[names].assign(group=number, count=total.to_numpy("int64")))
+    return groups, counted
 
 
 def _added(counts: pd.Series, more: pd.Series) -> pd.Series:

@@ -20,7 +20,7 @@ from relulab.analysis.counting import (
     frames_of,
     n_runs,
     require,
-    tallied,
+    count_groups,
 )
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import (
@@ -104,7 +104,7 @@ def outcome_rates(
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
     by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
-    groups, (fates,) = tallied(frames_of(runs), by, ["outcome", "unit"])
+    groups, (fates,) = count_groups(frames_of(runs), by, ["outcome", "unit"])
     return beside(groups, _rates(groups, fates, {"outcome": OUTCOMES, "unit": UNITS}, confidence))
 
 
@@ -124,7 +124,7 @@ def rates(
     if not isinstance(column, str):
         raise InputError(f"column: expected the name of a column, got {shown(column)}")
     by = column_names(by, taken=(column, *RATE_COLUMNS))
-    groups, (tally,) = tallied(frames_of(runs), by, [column])
+    groups, (tally,) = count_groups(frames_of(runs), by, [column])
     dtype = tally[column].dtype
     values = (
         [False, True] if is_bool_dtype(dtype) else tally[column].astype("category").cat.categories
@@ -145,7 +145,7 @@ def optimum_rates(
     """
     by = column_names(by, taken=("optimum", *RATE_COLUMNS))
     labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames_of(runs))
-    groups, (optima,) = tallied(labelled, by, ["optimum"])
+    groups, (optima,) = count_groups(labelled, by, ["optimum"])
     return beside(groups, _rates(groups, optima, {"optimum": OPTIMA}, confidence))
 
 
@@ -209,7 +209,7 @@ def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataF
         raise InputError(f"value: expected a column of runs, got {value}")
     by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
     rounded = (_rounded_up(frame, value) for frame in frames_of(runs))
-    groups, (tally,) = tallied(rounded, by, [value])
+    groups, (tally,) = count_groups(rounded, by, [value])
     tally = tally.sort_values(["group", value], ignore_index=True)
     tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
     tally["fraction"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
@@ -235,7 +235,7 @@ def steps_to_converge(
         raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
     names = [f"q{100 * q:g}" for q in quantiles]
     by = column_names(by, taken=("outcome", "steps_taken", "n_converged", *names))
-    groups, (ends,) = tallied(frames_of(runs), by, ["outcome", "steps_taken"])
+    groups, (ends,) = count_groups(frames_of(runs), by, ["outcome", "steps_taken"])
     converged = ends[ends["outcome"] == "converged"]
     steps = _quantiles(groups, converged, "steps_taken", quantiles)
     steps.insert(0, "n_converged", n_runs(groups, converged))
@@ -265,7 +265,7 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
     where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
     """
     by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
-    groups, (fates,) = tallied(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
+    groups, (fates,) = count_groups(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
     start = pd.DataFrame({"group": groups.index, "step": 0, "fate": "n_died", "count": 0})
     events = pd.concat([start, fates.dropna(subset="step")])
     table = events.pivot_table("count", ["group", "step"], "fate", "sum", fill_value=0)
@@ -304,7 +304,7 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     by = column_names(by, taken=(*SUMMARY_COLUMNS, *dict.fromkeys(chain(*measures))))
     tolerance = finite_number("tolerance", tolerance, at_least=0)
     labelled = (_with_optimum(frame, tolerance) for frame in frames_of(runs))
-    groups, (outcomes, units, optima, ends, deaths) = tallied(labelled, by, *measures)
+    groups, (outcomes, units, optima, ends, deaths) = count_groups(labelled, by, *measures)
     converged = ends[ends["outcome"] == "converged"]
     died = deaths[deaths["unit"] == "died"]
     table = pd.concat(
