@@ -17,10 +17,10 @@ from relulab.analysis.counting import (
     Runs,
     beside,
     column_names,
+    count_groups,
     frames_of,
     n_runs,
     require,
-    count_groups,
 )
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import (

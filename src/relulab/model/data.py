@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.model.network import Networks
-from relulab.reading.frame_columns import Column, Rows, frame_columns
 from relulab.reading.csv_columns import csv_columns
+from relulab.reading.frame_columns import Column, Rows, frame_columns
 from relulab.validation import (
     MOST_NUMBERS,
     Float64Array,
