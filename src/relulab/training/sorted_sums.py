@@ -2,10 +2,10 @@
 
 The second specification to the bit, for ``summation="sorted"``. It agrees with the direct sums of
 ``specification`` to rounding, and is usually nearer to the exact sums than they are. The samples
-are in ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the split k
-is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very predicate of
-the direct sums decides, and it is monotone in x, also in floating point. With the moments of the
-two sides at k::
+are in ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the
+split k is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very
+predicate of the direct sums decides, and it is monotone in x, also in floating point. With the
+moments of the two sides at k::
 
     a, a_low  = w*mean_x + b            y, y_low = v*a + c        vw, vw_low = v*w
     e = (y - mean_target) + (y_low - mean_target_low)             the mean residual of the firing

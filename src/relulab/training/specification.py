@@ -1,7 +1,8 @@
 """What an engine is given and what it gives back.
 
-The specification that every engine meets bit for bit, in IEEE arithmetic of the networks' dtype,
-without fused multiply-add and without reassociation. For each sample (x, target), in order::
+The specification that every engine meets bit for bit: the order of operations in which the
+gradients of ``model.network`` are made, in IEEE arithmetic of the networks' dtype, without fused
+multiply-add and without reassociation. For each sample (x, target), in order::
 
     pre = w*x + b;  h = pre if pre > 0 else 0;  residual = (v*h + c) - target
     gv = residual*h;  gc = residual;  gh = residual*v if pre > 0 else 0;  gw = x*gh;  gb = gh
