@@ -1,5 +1,7 @@
 import bz2
+import copy
 import csv as csv_module
+import dataclasses
 import gzip
 import io
 import lzma
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 import relulab as rl
 from relulab.experiment import add_data_options, data_of
 from relulab.model.data import Scale
+from relulab.training import sorted_sums
 
 FRAME = pd.DataFrame({"size": [1.0, 2, 4], "price": [3, 5, 4], "name": ["a", "b", "c"]})
 
@@ -1121,3 +1124,25 @@ def test_bad_functions(message, call):
 def test_bad_teachers_and_scales(message, call):
     with pytest.raises(rl.InputError, match=f"^{re.escape(message)}"):
         call()
+
+
+def test_copies_are_the_same_to_the_bit_and_read_only():
+    data = rl.TrainingSet([0.0, -0.0, 1.0], [1.0, 2.0, 4.0], x_scale=rl.Scale("size", 1, 2))
+    for copied in (pickle.loads(pickle.dumps(data)), copy.copy(data), copy.deepcopy(data)):
+        assert copied.x.tobytes() == data.x.tobytes()
+        assert copied.target.tobytes() == data.target.tobytes()
+        assert (copied.x_scale, copied.target_scale) == (data.x_scale, data.target_scale)
+        with pytest.raises(ValueError, match="read-only"):
+            copied.target[0] = 9
+    other = dataclasses.replace(data, target=[0.0, 0.0, 1.0])
+    assert rl.best_fit(other).loss != rl.best_fit(data).loss
+
+
+def test_a_worker_makes_the_tables_of_a_data_set_once():
+    """Its tasks come one after the other, each with a copy of its own."""
+    data = rl.TrainingSet(np.linspace(-1, 1, 50), np.linspace(0, 1, 50))
+    first, second = (pickle.loads(pickle.dumps(data)) for _ in range(2))
+    float64 = np.dtype(np.float64)
+    assert sorted_sums.tables(first, float64) is sorted_sums.tables(second, float64)
+    assert sorted_sums.tables(data, float64) is sorted_sums.tables(data, float64)
+    assert rl.best_fit(data) is rl.best_fit(data)

@@ -48,7 +48,8 @@ def test_reprs_are_short_and_say_what_is_there(tmp_path):
     assert repr(rl.Networks(1, 0, 0.25, 0)) == "Networks(w=1.0, b=0.0, v=0.25, c=0.0)"
     assert repr(rl.Networks.from_stack(np.empty((4, 0)))) == "Networks(0 networks)"
     diverged = rl.Networks.from_stack(np.full((4, 2), [np.nan, 1.0]))
-    assert repr(diverged).startswith("Networks(2 networks: w=nan ... nan, b=nan")
+    assert repr(diverged).startswith("Networks(2 networks: w=1.0 (some not finite), b=1.0 (some")
+    assert repr(rl.Networks.from_stack(np.full((4, 1), np.nan))).startswith("Networks(w=none fin")
     assert repr(POINT) == "TrainingSet(1 sample: x=1.0, target=3.0)"
     frame = pd.DataFrame({"size": [1.0, 2.0, 4.0], "price": [2.0, 0.5, 1.0]})
     data = rl.TrainingSet.from_frame(frame, x="size", target="price")
@@ -66,6 +67,8 @@ def test_reprs_are_short_and_say_what_is_there(tmp_path):
         " learning_rate=0.1; 40 draws, 1 sample, freeze=('c',), max_steps=50)"
     )
     results = rl.Results(tmp_path / "r")
+    assert repr(results) == f"Results({str(tmp_path / 'r')!r}: no such folder)"
+    (tmp_path / "r").mkdir()
     assert repr(results) == f"Results({str(tmp_path / 'r')!r}: no sweeps)"
     from relulab.sweeps.execution import run_sweeps
 
@@ -86,6 +89,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "experiments" / "mine.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "helper.py").write_text("print('not to be run')")
     (tmp_path / "broken.py").write_text("Experiment(")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "nowhere.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "comment.py").write_text("# Experiment(question='none?')")
+    wrong = SCRIPT.replace("learning_rate=0.1", "learning_rate=-1")
+    (tmp_path / "experiments" / "wrong.py").write_text(wrong, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
@@ -94,10 +102,10 @@ def folder(tmp_path, monkeypatch):
 def test_it_lists_the_experiments_that_it_finds(folder, capsys):
     assert main([]) == 0
     said = capsys.readouterr().out
-    assert "\nmine " in said
-    assert "What becomes of one network, \u03b7 = 0.1?" in said
+    assert said.startswith("mine ")
+    assert "What becomes of it?" in said
     assert "helper" not in said
-    assert "(not Python)" in said
+    assert "\nbroken " not in said
     assert main(["list"]) == 0
     assert capsys.readouterr().out == said
 
@@ -111,7 +119,7 @@ def test_it_lists_the_projects_own_experiments_from_anywhere(folder):
     )  # fmt: skip
     listed = done.stdout.decode()
     assert listed.startswith("data_order")
-    assert r"what happens beyond 2/\u03b7?" in listed
+    assert r"what is beyond 2/\u03b7?" in listed
 
 
 def test_it_runs_an_experiment_and_redraws_it(folder, capsys):
@@ -128,13 +136,15 @@ def test_it_runs_an_experiment_and_redraws_it(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nothing"], "error: name: expected one of broken, mine"),
+        (["run", "nothing"], "error: name: expected one of mine, wrong"),
+        (["run", "wrong"], "error: experiments/wrong.py: learning_rate: expected values >= 0"),
         (["figures", "mine", "--draws", "3"], "error: unrecognized arguments: --draws 3"),
         (["figures", "mine", "--restart"], "error: unrecognized arguments: --restart"),
         (["run", "mine", "--figures"], "error: unrecognized arguments: --figures"),
         (["run", "mine", "--engine", "gpu"], "error: --engine: expected one of auto, numpy, numba"),
-        (["run", "helper.py"], "error: {folder}/helper.py: expected one Experiment, found 0"),
-        (["run"], "error: the following arguments are required: name"),
+        (["run", "helper.py"], "error: helper.py: expected one Experiment, found 0"),
+        (["run"], "error: name: expected the name of an experiment, got none"),
+        (["run", "--jobs", "1", "mine"], "error: name: expected one of mine, wrong"),
         (["lists"], "error: argument command: invalid choice: 'lists'"),
         (["list", "mine"], "error: unrecognized arguments: mine"),
     ],
@@ -146,9 +156,7 @@ def test_mistakes_are_told_in_one_line(folder, capsys, arguments, message):
         status = end.code
     assert status == 2
     said = capsys.readouterr().err
-    assert said.replace(f"{folder}/helper.py", "{folder}/helper.py").startswith(message) or (
-        "helper.py" in message and "expected one Experiment, found 0" in said
-    )
+    assert said.startswith(message)
     assert said.count("\n") == 1
 
 

@@ -2,11 +2,15 @@
 
 import os
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import dataset
 
 from relulab.sweeps.files import remove_temporary_files
 from relulab.sweeps.parquet import MARK, DamagedFileError, StoredTable, is_ours, write_table
@@ -155,3 +159,13 @@ def test_only_half_written_files_of_ours_are_deleted(tmp_path):
     remove_temporary_files(tmp_path)
     assert not ours.exists()
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "elsewhere"}
+
+
+def test_a_filter_on_missing_or_nan_numbers_finds_them(file):
+    """Statistics of a column leave NaN out, and readers would skip what they say is not there."""
+    numbers = np.where(np.arange(100) % 10, 0.5, np.nan)
+    write_table(file.parent, file, pa.table({"loss": numbers}), {}, ["loss"])
+    found = dataset(file).to_table(filter=pc.is_nan(pc.field("loss")))
+    assert found.num_rows == 10
+    assert duckdb.sql(f"select * from '{file}' where isnan(loss)").shape[0] == 10
+    assert len(pl.scan_parquet(file).filter(pl.col("loss").is_nan()).collect()) == 10

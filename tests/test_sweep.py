@@ -230,3 +230,27 @@ def test_progress_is_told_where_it_is_asked_for(capsys):
     assert capsys.readouterr().err == ""
     small_sweep().run(shard_size=100, progress=True)
     assert "420/420" in capsys.readouterr().err
+
+
+def test_what_a_caller_does_to_an_axis_later_changes_no_sweep():
+    rates = np.array([0.01, 0.1])
+    sweep = rl.Sweep(data=POINT, w=[1.0, 2.0], learning_rate=rates)
+    before = sweep.run()
+    rates *= 10
+    pd.testing.assert_frame_equal(replace(sweep, max_steps=10_000).run(), before)
+
+
+def test_a_negative_rate_that_is_drawn_late_is_refused():
+    sweep = rl.Sweep(
+        data=POINT, w=1.0, learning_rate=rl.Normal(0.4, 0.1), draws=200_000, max_steps=1
+    )
+    late = int(np.flatnonzero(sweep.parameters(0, 200_000)["learning_rate"] < 0)[0])
+    assert late > 4096
+    with pytest.raises(rl.InputError, match="learning_rate: expected values >= 0"):
+        sweep.train(late - 1, late + 1)
+
+
+def test_excess_loss_of_what_diverges_warns_of_nothing():
+    data = rl.TrainingSet([-1.0, 0.0, 1.0, 2.0], [1e30, 3e30, 0.0, 2e30])
+    sweep = rl.Sweep(data=data, w=1.0, v=[1.0, 2.0], learning_rate=3.0, dtype="float32")
+    assert not (sweep.run()["outcome"] == "converged").any()

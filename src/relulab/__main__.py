@@ -9,6 +9,7 @@
 A name is that of a script in ``experiments/`` or in the working directory; a path will do, too.
 """
 
+import argparse
 import ast
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -27,14 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = OneLineParser("python -m relulab", description=str(relulab.__doc__).split("\n")[0])
     parser.add_argument("--version", action="version", version=f"relulab {relulab.__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", parser_class=OneLineParser)
+    commands.add_parser("list", help="show which experiments there are, and what they ask")
     for command, text in (
-        ("list", "show which experiments there are (what is done without a command)"),
         ("run", "train what the results folder of an experiment lacks, and report"),
         ("figures", "redraw the figures of an experiment from its files, without training"),
     ):
-        one = commands.add_parser(command, help=text, description=text, add_help=command == "list")
-        if command != "list":
-            one.add_argument("name", help="of the experiment; --help after it lists its options")
+        one = commands.add_parser(command, help=text, description=text, add_help=False)
+        one.add_argument("name", nargs="?", help="of the experiment; its options follow")
     options, rest = parser.parse_known_args(arguments)
     if options.command in (None, "list"):
         if rest:
@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         with own_output():
             print(listed(scripts()))
         return 0
+    if options.name is None:
+        return _without_a_name(commands.choices[options.command], rest)
     try:
         experiment = load(options.name)
     except InputError as error:
@@ -53,19 +55,28 @@ def main(arguments: list[str] | None = None) -> int:
     return run(experiment, option_parser(experiment, program=program, trains=trains), rest)
 
 
+def _without_a_name(parser: argparse.ArgumentParser, rest: list[str]) -> int:
+    """Show the help of a command, if it is asked for; else ask for the name."""
+    if not {"-h", "--help"} & set(rest):
+        parser.error("name: expected the name of an experiment, got none")
+    with own_output():
+        parser.print_help()
+        print(f"\nexperiments:\n{listed(scripts())}")
+    return 0
+
+
 def scripts() -> dict[str, Path]:
     """Return the scripts that define an experiment, by their names."""
-    here, project = Path.cwd(), Path(__file__).parents[2]
     found: dict[str, Path] = {}
-    for folder in (here, here / "experiments", project / "experiments"):
+    for folder in (Path(), Path("experiments"), Path(__file__).parents[2] / "experiments"):
         for file in sorted(folder.glob("*.py")):
-            if "Experiment(" in file.read_text(encoding="utf-8", errors="replace"):
+            if question(file) is not None:
                 found.setdefault(file.stem, file)
     return found
 
 
 def listed(found: dict[str, Path]) -> str:
-    """Return the names of scripts with the questions that they ask, the first lines of each."""
+    """Return the names of scripts with the questions that they ask."""
     if not found:
         return "no experiments in this folder, nor in experiments/ below it"
     width = max(map(len, found))
@@ -73,13 +84,19 @@ def listed(found: dict[str, Path]) -> str:
     return "\n".join([*lines, "", "python -m relulab run NAME --help lists the options of one"])
 
 
-def question(file: Path) -> str:
-    """Return the first line of a script's docstring."""
+def question(file: Path) -> str | None:
+    """Return the question of the experiment that a script defines; None if it defines none."""
     try:
-        text = ast.get_docstring(ast.parse(file.read_bytes()))
-    except (SyntaxError, ValueError):
-        text = "(not Python)"
-    return one_line((text or "").split("\n")[0])
+        tree = ast.parse(file.read_bytes()) if file.is_file() else ast.parse("")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "Experiment":
+            asked = [word.value for word in call.keywords if word.arg == "question"]
+            known = [text.value for text in asked if isinstance(text, ast.Constant)]
+            text = str(known[0]) if known else ast.get_docstring(tree) or ""
+            return one_line(text.split("\n")[0])
+    return None
 
 
 def load(name: str) -> Experiment:
@@ -90,11 +107,14 @@ def load(name: str) -> Experiment:
     if spec is None or spec.loader is None:
         raise InputError(
             f"name: expected one of {', '.join(found) or 'no experiments here'}, or the path of a"
-            f" script, got {shown(name)}"
+            f" script, before all options, got {shown(name)}"
         )
-    sys.path.insert(0, str(file.parent))  # as Python does for a script
+    sys.path.insert(0, str(file.parent.absolute()))  # as Python does for a script
     module = sys.modules[file.stem] = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     experiments = [value for value in vars(module).values() if isinstance(value, Experiment)]
     if len(experiments) != 1:
         raise InputError(f"{file}: expected one Experiment, found {len(experiments)}")

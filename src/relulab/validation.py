@@ -33,6 +33,9 @@ class InputError(ValueError):
     """A mistake in an argument or in a file that the user named; its text is one line."""
 
     def __init__(self, message: str) -> None:
+        name, colon, rest = message.partition(":")
+        if name in (_option_names.get() or ()):
+            message = f"{argument(name)}{colon}{rest}"
         super().__init__(one_line(message))
 
 
@@ -52,7 +55,10 @@ def argument(name: str, value: str | None = None) -> str:
 
 @contextmanager
 def named_as_options(**names: str) -> Iterator[None]:
-    """Let messages name arguments as options of the command line; ``path="csv"`` renames one."""
+    """Let messages name arguments as options of the command line; ``path="csv"`` renames one.
+
+    A message that begins with the name of one of ``names`` begins with the option.
+    """
     token = _option_names.set(names)
     try:
         yield
@@ -87,8 +93,12 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 def extent(values: FloatArray) -> str:
     """Return from where to where numbers reach, in words; of equal ones the number."""
-    low, high = values.min(), values.max()
-    return repr(float(low)) if low == high else f"{low:.4g} ... {high:.4g}"
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "none finite"
+    low, high = finite.min(), finite.max()
+    text = str(low) if low == high else f"{low:.4g} ... {high:.4g}"
+    return text if finite.size == values.size else f"{text} (some not finite)"
 
 
 def expected_values(n: int) -> str:

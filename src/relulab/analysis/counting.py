@@ -106,7 +106,8 @@ def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
     wrong = [name for i, name in enumerate(names) if name in taken or name in names[:i]]
     if wrong:
         raise InputError(
-            f"by: expected each column once and none of {taken}, got {shortened(wrong[0])}"
+            f"by: expected each column once and none of {', '.join(taken)},"
+            f" got {shortened(wrong[0])}"
         )
     return list(names)
 

@@ -13,7 +13,7 @@ from threading import current_thread, main_thread
 import pandas as pd
 
 from relulab.experiment.definition import Experiment
-from relulab.experiment.options import adapted, as_option, check_by, check_use, option_parser
+from relulab.experiment.options import adapted, check_by, check_use, option_parser
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
 from relulab.sweeps.dask_client import dask_client
@@ -21,7 +21,7 @@ from relulab.sweeps.execution import run_sweeps
 from relulab.sweeps.planning import checked_sweeps, named
 from relulab.sweeps.results import Results
 from relulab.sweeps.streams import own_output
-from relulab.validation import InputError, counted, one_line, shown
+from relulab.validation import InputError, counted, named_as_options, one_line, shown
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def run(
             check_use(experiment, options, parser)
             return _run(experiment, options, results)
     except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
-        print(f"error: {as_option(one_line(str(error)), options)}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted: {_kept(results)}", file=sys.stderr)
@@ -151,8 +151,8 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
     described = asked(options) if callable(asked) else asked
     sweeps = adapted(checked_sweeps(described), options)
     check_by(options.by, sweeps)
-    scheduler = options.scheduler
-    with nullcontext() if scheduler is None else dask_client(scheduler) as client:
+    scheduler, named = options.scheduler, named_as_options(n_jobs="jobs", engine="engine")
+    with named, nullcontext() if scheduler is None else dask_client(scheduler) as client:
         failed = run_sweeps(
             sweeps,
             results,

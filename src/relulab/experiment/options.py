@@ -161,7 +161,8 @@ def adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[st
         for name in ("draws", "seed", "max_steps"):
             if getattr(options, name) is not None and (name != "draws" or sweep.drawn):
                 changes[name] = getattr(options, name)
-        adapted[label] = replace(sweep, **changes)  # type: ignore[arg-type]
+        with named_as_options(**{name: name for name in changes}):
+            adapted[label] = replace(sweep, **changes)  # type: ignore[arg-type]
     return adapted
 
 
@@ -183,13 +184,8 @@ def grouping_columns(sweeps: Mapping[str, Sweep]) -> list[str]:
     return known
 
 
-def as_option(message: str, options: argparse.Namespace) -> str:
-    """Return a message whose first word is an argument of Python with the option's name instead."""
-    name, colon, rest = message.partition(":")
-    option = {"n_jobs": "jobs"}.get(name, name)
-    return f"--{option.replace('_', '-')}{colon}{rest}" if option in vars(options) else message
-
-
 def _path(text: str) -> Path:
     """Return a path of the command line, which not every shell has expanded."""
+    if not text:  # a variable of the shell that is not set
+        raise argparse.ArgumentTypeError("expected a path, got none")
     return Path(os.path.expanduser(text))

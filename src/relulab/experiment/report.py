@@ -11,7 +11,7 @@ from relulab.experiment.definition import Report
 from relulab.figures.style import Axes
 from relulab.sweeps.names import checked_name, slug
 from relulab.sweeps.results import Results
-from relulab.validation import InputError, counted, shown
+from relulab.validation import InputError, counted, named_as_options, shown
 
 # How the names of the tables of --by begin.
 TABLES_BY = ("summary_by_", "survival_by_")
@@ -78,7 +78,9 @@ def print_outcomes(results: Results) -> None:
 def tables_by(results: Results, by: Sequence[str]) -> Report:
     """Print what became of the runs for each value of some columns, and yield it as tables."""
     if by:
-        summary = statistics.summary(results.frames(), by)
+        with named_as_options(by="by"):
+            summary = statistics.summary(results.frames(), by)
+            survival = statistics.survival(results.frames(), by)
         print(f"\n{tables.text(summary)}")
         yield f"{TABLES_BY[0]}{'_'.join(by)}", summary
-        yield f"{TABLES_BY[1]}{'_'.join(by)}", statistics.survival(results.frames(), by)
+        yield f"{TABLES_BY[1]}{'_'.join(by)}", survival

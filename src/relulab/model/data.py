@@ -3,7 +3,8 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from os import PathLike
 from threading import RLock
 from typing import Any, Self, TypeVar
@@ -26,9 +27,11 @@ from relulab.validation import (
     finite_number,
     instance_of,
     number_array,
+    one_line,
     one_of,
     seed_number,
     set_fields,
+    shortened,
     shown,
     whole_number,
 )
@@ -37,8 +40,6 @@ from relulab.validation import (
 MISSING = ("refuse", "drop")
 
 T = TypeVar("T")
-
-_making = RLock()
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class TrainingSet:
     target: Float64Array
     x_scale: Scale
     target_scale: Scale
-    _made: dict[Any, Any]
+    _made: dict[Any, Any] = field(init=False)
+    _making: Any = field(init=False)
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class TrainingSet:
             scale = Scale(name) if scale is None else scale
             instance_of(f"{name}_scale", scale, Scale)
             set_fields(self, **{name: array, f"{name}_scale": scale})
-        set_fields(self, _made={})
+        set_fields(self, _made={}, _making=RLock())
 
     @classmethod
     def point(cls, x: float, target: float) -> Self:
@@ -352,8 +354,9 @@ class TrainingSet:
             target_values = target_scale.from_user(target_values)
         return cls(x_values, target_values, x_scale=x_scale, target_scale=target_scale)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": {}}
+    def __reduce__(self) -> tuple[Any, ...]:
+        content = self.x.tobytes(), self.target.tobytes()
+        return _restored, (type(self), *content, self.x_scale, self.target_scale)
 
     @property
     def n_samples(self) -> int:
@@ -362,7 +365,7 @@ class TrainingSet:
 
     def __repr__(self) -> str:
         units = [
-            f", {name} is {scale.label}"
+            f", {name} is {shortened(one_line(scale.label))}"
             for name, scale in (("x", self.x_scale), ("target", self.target_scale))
             if scale.label != name
         ]
@@ -379,12 +382,21 @@ class TrainingSet:
         return {"n_samples": self.n_samples, "sha256": digest}
 
 
+@lru_cache(maxsize=4)
+def _restored(
+    kind: type[TrainingSet], x: bytes, target: bytes, x_scale: Scale, target_scale: Scale
+) -> TrainingSet:
+    """Return a copy; in a worker the same one for every task, so that tables are made once."""
+    arrays = np.frombuffer(x), np.frombuffer(target)
+    return kind(*arrays, x_scale=x_scale, target_scale=target_scale)
+
+
 def cached(data: TrainingSet, make: Callable[..., T], *arguments: Hashable) -> T:
     """Return ``make(data, *arguments)``, made once, whoever asks and however often.
 
-    Copies in other processes begin without what was made here.
+    Copies begin without it.
     """
-    with _making:  # threads wait for the first one
+    with data._making:  # threads wait for the first one
         key = make, arguments
         if key not in data._made:
             data._made[key] = make(data, *arguments)

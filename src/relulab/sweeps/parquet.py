@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relulab.sweeps.files import is_regular, write_whole
@@ -138,7 +139,8 @@ def write_table(
         sink,
         table.schema,
         use_dictionary=repeating,
-        write_statistics=repeating,
+        # Statistics say nothing of NaN, so that readers would skip rows that have one.
+        write_statistics=[name for name in repeating if not _has_nan(table[name])],
         compression="none",
         write_page_checksum=True,
     ) as writer:
@@ -158,6 +160,10 @@ def _repeats(column: pa.ChunkedArray) -> bool:
     """Return whether values of a column repeat, among its first ones."""
     some = column.slice(0, LOOKED_AT)
     return pa.types.is_dictionary(some.type) or 2 * len(some.unique()) <= len(some)
+
+
+def _has_nan(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
 
 
 def is_ours(file: Path) -> bool:

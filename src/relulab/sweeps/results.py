@@ -53,7 +53,8 @@ class Results:
         except (InputError, OSError) as error:
             return f"Results({folder}: {error})"
         if table.empty:
-            return f"Results({folder}: no sweeps)"
+            what = "no sweeps" if self.folder.is_dir() else "no such folder"
+            return f"Results({folder}: {what})"
         sweeps = counted(len(table), "sweep")
         runs = counted(int(table["n_runs"].sum()), "run")
         return f"Results({folder}: {sweeps}, {runs}, {table['n_missing'].sum():,} missing)"

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from inspect import Signature, signature
 from pathlib import Path
@@ -27,8 +27,10 @@ from relulab.validation import (
     LARGEST_SHARD,
     MOST_SHARDS,
     Float64Array,
+    FloatArray,
     InputError,
     counted,
+    extent,
     finite_array,
     finite_number,
     in_dtype,
@@ -62,7 +64,7 @@ class Sweep(TrainingOptions):
     w, b, v, c : float, array_like or distribution
         Initial values.
     draws : int, optional
-        How often is drawn; to be given exactly if something is drawn.
+        How many values are drawn; needed if anything is drawn at random, and else left out.
     seed : int
         Of the draws.
     learning_rate, hidden_learning_rate, output_learning_rate
@@ -97,15 +99,15 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
     c: Value = 0.0
     draws: int | None = None
     seed: int = 0
-    _values: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         instance_of("data", self.data, TrainingSet)
         super().__post_init__()
         self.batches(self.data.n_samples)
         names = (*PARAMETERS, *self.rate_names)
-        values = {name: _checked(name, getattr(self, name)) for name in names}
-        set_fields(self, _values=values, seed=seed_number("seed", self.seed))
+        # Copies, so that nobody changes an axis afterwards.
+        set_fields(self, **{name: _checked(name, getattr(self, name)) for name in names})
+        set_fields(self, seed=seed_number("seed", self.seed))
         if self.draws is not None:
             # len() and run numbers end there.
             most = sys.maxsize // max(self.n_points, 1)
@@ -142,6 +144,11 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         more = [counted(self.draws, "draw")] if self.draws else []
         more += [counted(self.data.n_samples, "sample"), *others]
         return f"Sweep({counted(len(self), 'run')}: {values}; {', '.join(more)})"
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        """The initial values and the rates that are given, in the order in which runs count."""
+        return {name: getattr(self, name) for name in (*PARAMETERS, *self.rate_names)}
 
     @cached_property
     def axes(self) -> dict[str, Float64Array]:
@@ -218,11 +225,15 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         if start == stop:
             raise InputError(f"stop: expected a number above start, got {stop}")
         networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
-        rates = {name: rows[name] for name in self.rate_names}
+        # Drawn ones are known only now.
+        rates: dict[str, FloatArray] = {
+            name: non_negative_array(name, rows[name]) for name in self.rate_names
+        }
         final = descend(networks, self.data, rates, self, engine).final()
         if self.best_loss is not None:
             names = list(final)
-            final["excess_loss"] = final["loss"] - self.best_loss
+            with np.errstate(all="ignore"):  # of runs that diverged
+                final["excess_loss"] = final["loss"] - self.best_loss
             names.insert(names.index("loss") + 1, "excess_loss")
             final = {name: final[name] for name in names}
         return pd.DataFrame({**rows, **final})
@@ -368,7 +379,7 @@ def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
 def _short(value: Any) -> str:
     """Return a number, an axis or a distribution in a few words."""
     if isinstance(value, np.ndarray):
-        return f"{counted(value.size, 'value')}, {value[0]:g} ... {value[-1]:g}"
+        return f"{counted(value.size, 'value')}, {extent(value)}"
     return repr(value)
 
 

@@ -112,10 +112,11 @@ def _attempted(
 ) -> Generator[Done, None, None]:
     prefer = "threads" if threads else "processes"
     backend, _ = get_active_backend(prefer=prefer)
-    processes = n_workers > 1 and not getattr(backend, "supports_sharedmem", False)
+    in_threads = getattr(backend, "supports_sharedmem", False)
+    processes = n_workers > 1 and not in_threads
     workers = joblib.Parallel(
         # A single thread, too, is another than this one, which hears Ctrl-C meanwhile.
-        n_jobs=max(n_workers, 2) if threads else n_workers,
+        n_jobs=max(n_workers, 2) if threads and in_threads else n_workers,
         pre_dispatch=1 if n_workers == 1 else "2*n_jobs",
         batch_size=1,
         prefer=prefer,
@@ -130,7 +131,7 @@ def _attempted(
         for done in results:  # noqa: UP028 - that would close them before we can be quiet
             yield done
     finally:
-        with warnings.catch_warnings(), _quiet_manager():
+        with _quiet_manager() if processes else nullcontext(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
             if not isinstance(results, list):
                 results.close()

@@ -54,7 +54,7 @@ class Trained:
     death_step : ndarray of int64, shape (n_nets,)
         The first step at which the unit is inactive on every sample; 0 born dead, -1 never.
     period : ndarray of int64, shape (n_nets,)
-        After how many steps an oscillating network returns (``engines.orbits``); 0 for none.
+        After how many steps an oscillating network returns (``training.orbits``); 0 for none.
     outcome, unit : pandas.Categorical, shape (n_nets,)
         The labels of ``relulab.model.outcome``; independent of each other.
     """
@@ -72,8 +72,8 @@ class Trained:
 
     def __repr__(self) -> str:
         fates = self._fates()
-        counts = [f"{n:,} {outcome} ({unit})" for (outcome, unit), n in fates.items()]
-        return f"Trained({counted(len(self.initial), 'network')}: {', '.join(counts)})"
+        counts = ", ".join(f"{n:,} {outcome} ({unit})" for (outcome, unit), n in fates.items())
+        return f"Trained({counted(len(self.initial), 'network')}: {counts or 'none'})"
 
     def _repr_html_(self) -> str:
         return str(self._fates().unstack(fill_value=0).to_html())
@@ -134,6 +134,10 @@ def train(
         (the extra ``fast``) and can be used; where it is installed but cannot be used, a line on
         stderr says why.
     **options
+
+    Returns
+    -------
+    Trained
 
     Raises
     ------
