@@ -366,10 +366,10 @@ def machine(_options: Namespace) -> pd.DataFrame:
     return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
 
 
-# The engines and peers by their full names, also in records of older versions.
+# The engines and peers by their full names.
 NAMES = {
     "numpy": "NumPy engine",
-    "relulab numba": "relulab Numba engine",
+    "numba": "Numba engine",
     "JAX the same": "JAX jit(vmap(while_loop))",
     "torch.compile of it": "torch.compile of vmap(grad)",
 }
