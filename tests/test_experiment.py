@@ -245,6 +245,10 @@ SMALL = {
     "dead_relu": ("--draws", 100),
     "teacher_student": ("--draws", 40),
     "data_order": ("--draws", 100),
+    "death_by_learning_rate": ("--draws", 100),
+    "hinge_regression": ("--draws", 40),
+    "learning_rate": ("--draws", 100),
+    "summation_order": ("--draws", 500),
 }
 
 

@@ -9,6 +9,8 @@ import relulab as rl
 from oracle import assert_same_bits, period_of, train_one
 from relulab.training.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, shortest_period
 
+pytestmark = pytest.mark.slow  # kernels of our own, which ask nothing of the libraries
+
 ENGINES = ["numpy", "numba"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
 
@@ -59,7 +61,6 @@ def test_period_doubling_with_c_frozen(engine):
 POINTS = np.linspace(-1, 1, 9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "target", "rate", "fates"),
     [
@@ -88,7 +89,6 @@ def test_the_table_of_fates(engine, x, target, rate, fates):
     assert (runs["period"].notna() == (runs["outcome"] == "oscillating")).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "options",
@@ -180,7 +180,6 @@ def test_example_by_example_the_period_is_an_epoch(engine):
     assert list(rl.train(dead, data, 0.5, shuffle_seed=1, **options).period) == [0, 0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1.9, 1.99, 1.995])
 @pytest.mark.parametrize("target", [3.0, 1e5])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -192,7 +191,6 @@ def test_a_decay_that_flips_is_no_orbit(engine, rate, target, dtype):
         assert rl.train(network, data, rate, engine=engine, **options).period[0] == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_an_orbit_through_zero_is_one(engine, dtype):
     """From c = 0, a dead unit's network comes back to about 0, which is far from it relatively."""
