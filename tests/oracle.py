@@ -103,8 +103,21 @@ def train_one(
             death_step = k
         if not finite or loss > divergence_loss:
             outcome = "diverged"
-        elif judged and norm <= gradient_tolerance:
+        elif (
+            judged
+            and norm <= gradient_tolerance
+            and (
+                batch_size
+                or rests((w, b, v, c), samples, hidden_rate, output_rate, freeze, full_loss, number)
+            )
+        ):
             outcome = "converged"
+        elif (
+            not batch_size
+            and norm <= gradient_tolerance
+            and (updated(w, b, v, c, full_gradients) == (w, b, v, c))
+        ):
+            outcome = "unstable"
         elif k == max_steps:
             states = [(w, b, v, c)]
             while len(states) <= 128:
@@ -122,19 +135,59 @@ def train_one(
     raise AssertionError("unreachable")
 
 
+def rests(state, samples, hidden_rate, output_rate, freeze, loss, number=float):
+    """Return whether descent rests at a state, by eigenvalues and a solver of linear systems."""
+    active = [state[0] * x + state[1] > 0 for x, _ in samples]
+    w, b, v, c = (float(p) for p in state)
+    rates = [hidden_rate, hidden_rate, output_rate, output_rate]
+    scale = np.sqrt([0.0 if p in freeze else float(r) for p, r in zip("wbvc", rates, strict=True)])
+    # The Jacobian of the outputs, the residuals, and the samples that are active, in rows.
+    jacobian, residual = np.zeros((len(samples), 4)), np.zeros(len(samples))
+    for i, (x, target) in enumerate(samples):
+        x, target = float(x), float(target)
+        a = w * x + b if active[i] else 0.0
+        jacobian[i] = [v * x, v, a, 1] if active[i] else [0, 0, 0, 1]
+        residual[i] = v * a + c - target
+    jacobian *= scale
+    # (ex, e) in the coordinates of the scaled Hessian, as functions of the residuals.
+    residual_part = np.array([active, active], float) * scale[2]
+    residual_part *= np.array(
+        [[scale[0] * float(x) for x, _ in samples], [scale[1]] * len(samples)]
+    )
+    part = residual_part @ residual / len(samples)
+    gauss_newton = jacobian.T @ jacobian / len(samples)
+    hessian = gauss_newton.copy()
+    hessian[:2, 2] += part
+    hessian[2, :2] += part
+    if np.linalg.eigvalsh(hessian)[-1] > 2 + 2.0**-40:
+        return False
+    growth = np.linalg.norm(part)
+    largest = np.linalg.norm(residual_part) * np.sqrt(2 * float(loss) / len(samples))
+    if growth <= np.sqrt(np.float64(np.finfo(number).eps)) * largest:
+        return True
+    damped = gauss_newton + (growth + 2.0**-48 * np.trace(gauss_newton)) * np.eye(4)
+    step = np.linalg.solve(damped, jacobian.T @ residual / len(samples))
+    left = part - residual_part @ (jacobian @ step) / len(samples)
+    return np.linalg.norm(left) <= growth / 2
+
+
 def period_of(states, number=float):
-    """Return after how many steps the first state comes back, again and again; 0 for never."""
+    """Return after how many steps each of the states comes back; 0 for never."""
     tolerance = number(1e-5 if number is np.float32 else 1e-9)
-    away = [[abs(now - then) for now, then in zip(s, states[0], strict=True)] for s in states]
-    if any(math.isnan(a) for row in away for a in row):
+    if not all(math.isfinite(p) for state in states for p in state):
         return 0
-    moved = [max(column) for column in zip(*away, strict=True)]
+
+    def away(state, other):
+        return [abs(p - q) for p, q in zip(state, other, strict=True)]
+
+    moved = [max(column) for column in zip(*(away(s, states[0]) for s in states), strict=True)]
+    if not all(math.isfinite(m) for m in moved):
+        return 0
     sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
-    scale = max(sizes, default=number(0))
-    farthest = max(max(row) for row in away)
+    near = tolerance * max(sizes, default=number(0))
     for p in range(1, 65):
-        if all(max(row) <= tolerance * scale for row in away[p::p]):
-            return p if p > 1 and farthest >= number(1000) * tolerance * scale else 0
+        if all(max(away(*pair)) <= near for pair in zip(states, states[p:], strict=False)):
+            return p if p > 1 and max(moved) >= number(1000) * near else 0
     return 0
 
 

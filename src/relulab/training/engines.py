@@ -40,7 +40,7 @@ def resolved_engine(name: object) -> str:
 
 
 def load_engine(name: object) -> ModuleType:
-    """Return the module of the named engine, with its functions ``run`` and ``follow``."""
+    """Return the module of the named engine, with its functions ``run`` and ``periods``."""
     if resolved_engine(name) == "numba":
         try:
             return import_module("relulab.training.numba_engine")

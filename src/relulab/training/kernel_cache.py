@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import llvmlite
@@ -36,10 +37,13 @@ class DamagedError(ValueError):
     """A file does not hold what was written to it."""
 
 
-def keep_on_disk(kernel: Any) -> None:
-    """Let a function that Numba compiles have its code on disk, where there is a place for it."""
+def keep_on_disk(kernel: Any, *called: ModuleType) -> None:
+    """Let a function that Numba compiles have its code on disk, where there is a place for it.
+
+    It is compiled anew after a change of its own file, or of one of the modules ``called``.
+    """
     try:
-        kernel._cache = KernelCache(kernel.py_func)
+        kernel._cache = KernelCache(kernel.py_func, called)
     except RuntimeError:  # Numba finds no folder that it may write to
         return
     except Exception as error:  # a Numba that has changed inside
@@ -49,9 +53,11 @@ def keep_on_disk(kernel: Any) -> None:
 class KernelCache(FunctionCache):
     """Numba's cache of a function, with files of ours, which keeps its exceptions to itself."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], called: tuple[ModuleType, ...]) -> None:
         super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
+        others = [os.stat(str(module.__file__)) for module in called]
+        stamps = [(other.st_mtime, other.st_size) for other in others]  # as Numba's own
+        stamp = (self._impl.locator.get_source_stamp(), stamps)
         files: Any = KernelFiles(Path(self.cache_path), self._impl.filename_base, stamp)
         self._cache_file = files
 

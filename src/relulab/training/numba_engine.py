@@ -12,8 +12,8 @@ the networks' dtype, because Numba would widen float32 arithmetic with a literal
 
 All kernels are in this one file, because the cache on disk, like Numba's own, looks at the file of
 a function alone, and would go on using a kernel after a change of what it calls in another file.
-(The numbers of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change,
-change this.)
+(It is told of ``stability``, whose arithmetic is compiled here as it is. The numbers of the columns
+of ``sorted_sums`` and of the outcomes are baked in: when they change, change this.)
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ from numba.extending import intrinsic
 
 from relulab.model.double_double import splitter
 from relulab.model.outcome import Outcome
+from relulab.training import orbits, stability
 from relulab.training.batches import Batches
 from relulab.training.kernel_cache import keep_on_disk
 from relulab.training.numba_support import CompilerError
@@ -50,8 +51,8 @@ BURST = 48
 # When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
 VECTOR = 16
 
-CONVERGED, DIVERGED, UNFINISHED = map(
-    int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED)
+CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
+    int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED, Outcome.UNSTABLE)
 )
 TRAINING = -1
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
@@ -87,6 +88,7 @@ class Constants(NamedTuple):
     half: Any
     n_samples: Any
     splitter: Any
+    resolution: float  # of ``stability``, in float64 for any dtype
 
 
 class Tables(NamedTuple):
@@ -99,6 +101,13 @@ class Tables(NamedTuple):
     sides: Any
     splits: Any
     rising: Any  # whether w >= 0; -1 before the first look
+
+
+class Orbits(NamedTuple):
+    """The tolerances of ``orbits``, in the dtype of the arithmetic."""
+
+    tolerance: Any
+    seen: Any
 
 
 def _ask_for_whole_vectors() -> None:
@@ -127,7 +136,7 @@ def _kernel(function: Callable[..., Any]) -> Any:
         "forceinline": True,
     }
     kernel = numba.njit(**options)(function)
-    keep_on_disk(kernel)
+    keep_on_disk(kernel, stability)
     return kernel
 
 
@@ -185,7 +194,8 @@ def run(problem: Problem) -> FinalStates:
 
 def _constants(problem: Problem) -> Constants:
     number = problem.dtype.type
-    return Constants(number(0), number(0.5), number(problem.x.size), splitter(number))
+    resolution = stability.resolution(number)
+    return Constants(number(0), number(0.5), number(problem.x.size), splitter(number), resolution)
 
 
 def _tables(problem: Problem, integer: Any) -> Tables | None:
@@ -199,16 +209,15 @@ def _tables(problem: Problem, integer: Any) -> Tables | None:
     return Tables(sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising)
 
 
-def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
-    """Take steps from the state at max_steps, without judging; see ``orbits.Follow``."""
-    number, n_nets = problem.dtype.type, problem.n_nets
+def periods(problem: Problem) -> Any:
+    """Return the periods of runs whose parameters are those at max_steps; see ``orbits``."""
+    number, batches = problem.dtype.type, problem.batches
     integer = np.dtype(f"i{problem.dtype.itemsize}").type
-    distance, moved = np.empty((n_steps, n_nets), number), np.zeros((4, n_nets), number)
-    batches = problem.batches
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
-    samples = [batch for _, batch in zip(range(n_steps), steps, strict=False)]
-    ends = np.cumsum([0, *map(len, samples)]) if batches else np.tile([0, every.size], 1)
+    samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
+    ends = np.cumsum([0, *map(len, samples)]) if batches else np.array([0, every.size])
+    period = np.zeros(problem.n_nets, np.int64)
     _call(
         _follow,
         problem.parameters.copy(),
@@ -222,10 +231,11 @@ def follow(problem: Problem, n_steps: int) -> tuple[Any, Any]:
         _constants(problem),
         np.arange(problem.x.size + 1).astype(number),
         np.empty((5, LANES), number),
-        distance,
-        moved,
+        np.empty((orbits.FOLLOWED + 1, 4, LANES), number),
+        Orbits(number(orbits.RETURN_TOLERANCE[problem.dtype.name]), number(orbits.SEEN)),
+        period,
     )
-    return distance, moved
+    return period
 
 
 def _run_batches(
@@ -475,6 +485,51 @@ def _load_sides(tables, lane):
     sides[X_AFTER, lane] = x[min(split, n - 1)]
 
 
+_add_sample = _kernel(stability.add_sample)
+_sums_of_sides = _kernel(stability.sums_of_sides)
+_settles = _kernel(stability.settles)
+_below_edge = _kernel(stability.below_edge)
+
+
+@_kernel
+def _rest(p, r, lane, x, target, tables, trained, loss, constants):
+    """Return whether descent rests at one lane's state, whose sides ``_evaluate`` has loaded."""
+    w, b, v, c = (
+        np.float64(p[0, lane]),
+        np.float64(p[1, lane]),
+        np.float64(p[2, lane]),
+        np.float64(p[3, lane]),
+    )
+    hidden, output = np.float64(r[0, lane]), np.float64(r[1, lane])
+    if tables is None:
+        sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        for i in range(x.size):
+            active = np.float64(p[0, lane] * x[i] + p[1, lane] > constants.zero)
+            sums = _add_sample(sums, active, w, b, v, c, np.float64(x[i]), np.float64(target[i]))
+    else:
+        sides = tables.sides
+        sums = _sums_of_sides(
+            w, b, v, c,
+            np.float64(sides[N_FIRING, lane]),
+            np.float64(sides[MEAN_X, lane]) + np.float64(sides[MEAN_X_LOW, lane]),
+            np.float64(sides[SXX, lane]),
+            np.float64(sides[SLOPE, lane]) + np.float64(sides[SLOPE_LOW, lane]),
+            np.float64(sides[MEAN_TARGET, lane]) + np.float64(sides[MEAN_TARGET_LOW, lane]),
+            np.float64(sides[N_SILENT, lane]),
+            np.float64(sides[SILENT_TARGET, lane]) + np.float64(sides[SILENT_TARGET_LOW, lane]),
+        )  # fmt: skip
+    rates = (
+        hidden if trained[0] else 0.0,
+        hidden if trained[1] else 0.0,
+        output if trained[2] else 0.0,
+        output if trained[3] else 0.0,
+    )
+    n_samples = np.float64(x.size)
+    size = constants.resolution * np.sqrt(2.0 * np.float64(loss))
+    settles, bound = _settles(sums, n_samples, w, b, v, rates, size)
+    return settles and (bound <= 2.0 or _below_edge(sums, n_samples, w, b, v, rates))
+
+
 @_kernel
 def _alone(
     p, r, lane, age, death, n_steps, max_steps, trained, x, target, tables, limits, constants
@@ -493,7 +548,18 @@ def _alone(
         if not finite or loss > limits.divergence_loss:
             return DIVERGED, taken, death, loss, norm
         if norm <= limits.tolerance:
-            return CONVERGED, taken, death, loss, norm
+            # Without an active sample, M has the rate of c alone.
+            if (not fires and r[1, lane] <= 2) or _rest(
+                p, r, lane, x, target, tables, trained, loss, constants
+            ):
+                return CONVERGED, taken, death, loss, norm
+            if (
+                p[0, lane] - r[0, lane] * gw == p[0, lane]
+                and p[1, lane] - r[0, lane] * gb == p[1, lane]
+                and p[2, lane] - r[1, lane] * gv == p[2, lane]
+                and p[3, lane] - r[1, lane] * gc == p[3, lane]
+            ):
+                return UNSTABLE, taken, death, loss, norm
         if age + taken == max_steps:
             return UNFINISHED, taken, death, loss, norm
         if taken == n_steps:
@@ -869,9 +935,9 @@ def _train_epochs(
 
 @_kernel
 def _follow(
-    p, r, trained, x, target, tables, samples, ends, constants, counts, sums, distance, moved
+    p, r, trained, x, target, tables, samples, ends, constants, counts, sums, states, limits, period
 ):  # fmt: skip
-    """Step all networks, without judging, and note how far they are from where they were.
+    """Step all networks, without judging, and find their periods from the states.
 
     ``samples[ends[k]:ends[k+1]]`` are what step k takes; with a single such part, every step.
     """
@@ -880,8 +946,9 @@ def _follow(
         stop = min(start + LANES, p.shape[1])
         n = stop - start
         q = p[:, start:stop]
-        w, b, v, c, then = q[0], q[1], q[2], q[3], q.copy()
-        for k in range(distance.shape[0]):
+        w, b, v, c = q[0], q[1], q[2], q[3]
+        states[0, :, :n] = q
+        for k in range(states.shape[0] - 1):
             part = k if ends.size > 2 else 0
             taken = samples[ends[part] : ends[part + 1]]
             count = counts[taken.size]
@@ -896,14 +963,55 @@ def _follow(
                         q, i, x, target, tables, trained, constants
                     )
                     sums[0, i], sums[1, i], sums[2, i], sums[3, i] = gw, gb, gv, gc
-            far = distance[k, start:stop]
-            far[:] = zero
             for j in range(4):
-                if trained[j]:
-                    rate, here, was = r[0 if j < 2 else 1, start:stop], q[j], then[j]
-                    gradient, most = sums[j], moved[j, start:stop]
-                    for i in range(n):
+                rate, here, gradient = r[0 if j < 2 else 1, start:stop], q[j], sums[j]
+                state = states[k + 1, j]
+                for i in range(n):
+                    if trained[j]:
                         here[i] -= rate[i] * gradient[i]
-                        away = abs(here[i] - was[i])
-                        most[i] = _larger(most[i], away)
-                        far[i] = _larger(far[i], away)
+                    state[i] = here[i]
+        _find_periods(states, n, limits, sums, zero, period[start:stop])
+
+
+@_kernel
+def _find_periods(states, n, limits, scratch, zero, period):
+    """Write the periods of the first ``n`` lanes, as ``orbits.periods`` says."""
+    moved, away, scale, most, near = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    scale[:] = zero
+    most[:] = zero
+    for j in range(4):
+        then = states[0, j]
+        moved[:] = zero
+        for k in range(1, states.shape[0]):
+            now = states[k, j]
+            for i in range(n):
+                moved[i] = _larger(moved[i], abs(now[i] - then[i]))
+        for i in range(n):
+            size = _larger(abs(then[i]), moved[i]) if moved[i] > zero else zero
+            scale[i] = _larger(scale[i], size)
+            most[i] = _larger(most[i], moved[i])
+    for i in range(n):
+        near[i] = limits.tolerance * scale[i] if np.isfinite(scale[i]) else np.nan
+        # What never gets far is told like what stands still.
+        period[i] = 0 if most[i] >= limits.seen * near[i] else 1
+    for p in range(1, (states.shape[0] - 1) // 2 + 1):
+        away[:] = zero
+        for j in range(4):
+            then, now = states[0, j], states[p, j]
+            for i in range(n):
+                away[i] = _larger(away[i], abs(now[i] - then[i]))
+        for i in range(n):
+            if period[i] == 0 and away[i] <= near[i] and _returns(states, i, p, near[i]):
+                period[i] = p
+    for i in range(n):
+        period[i] = 0 if period[i] == 1 else period[i]
+
+
+@_kernel
+def _returns(states, i, p, near):
+    """Return whether every state of a lane is near the one p steps later."""
+    for k in range(states.shape[0] - p):
+        for j in range(4):
+            if not abs(states[k + p, j, i] - states[k, j, i]) <= near:
+                return False
+    return True

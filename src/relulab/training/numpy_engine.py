@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relulab.model.outcome import Outcome
-from relulab.training import sorted_sums
+from relulab.training import orbits, sorted_sums, stability
 from relulab.training.batches import Batches
 from relulab.training.specification import FinalStates, Problem
 from relulab.validation import FloatArray
@@ -166,6 +166,35 @@ class Lanes:
         norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)
         return norm
 
+    def rest(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Return which of some lanes are where descent rests; see ``stability``."""
+        problem = self.problem
+        w, b = self.parameters[:2, lanes]
+        exactly = self.parameters[:, lanes].astype(np.float64)
+        if problem.sums is None:
+            sums: Any = np.zeros((stability.N_SUMS, lanes.size))
+            for x, target in self.samples:
+                active = (w * x + b > 0).astype(np.float64)
+                sums = stability.add_sample(
+                    sums, active, *exactly, np.float64(x), np.float64(target)
+                )
+        else:
+            sums = stability.sums_of_sides(*exactly, *sorted_sums.sides(problem.sums, w, b))
+        rates = self.rates[:, lanes].astype(np.float64).repeat(2, axis=0)
+        rates[self.frozen] = 0
+        state = sums, float(len(self.samples)), *exactly[:3], rates
+        size = stability.resolution(problem.dtype) * np.sqrt(
+            2 * self.loss[lanes].astype(np.float64)
+        )
+        settles, bound = stability.settles(*state, size)
+        return np.asarray(settles & ((bound <= 2) | stability.below_edge(*state)))
+
+    def stand(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Return in which of some lanes a step changes no parameter."""
+        here = self.parameters[:, lanes]
+        step = self.rates[:, lanes].repeat(2, axis=0) * self.gradients[:, lanes]
+        return np.asarray((here - step == here).all(axis=0))
+
 
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
@@ -180,23 +209,20 @@ def run(problem: Problem) -> FinalStates:
     return final
 
 
-def follow(problem: Problem, n_steps: int) -> tuple[FloatArray, FloatArray]:
-    """Take steps from the state at max_steps, without judging; see ``orbits.Follow``."""
-    distance = np.empty((n_steps, problem.n_nets), problem.dtype)
-    moved = np.zeros((4, problem.n_nets), problem.dtype)
+def periods(problem: Problem) -> npt.NDArray[np.int64]:
+    """Return the periods of runs whose parameters are those at max_steps; see ``orbits``."""
     lanes, batches = Lanes(problem, problem.n_nets), problem.batches
     steps = batches.steps(problem.options.max_steps) if batches else repeat(None)
+    states = np.empty((orbits.FOLLOWED + 1, 4, problem.n_nets), problem.dtype)
     with np.errstate(all="ignore"):
-        for row, batch in zip(distance, steps, strict=False):
+        for state, batch in zip(states, steps, strict=False):
+            state[:] = lanes.parameters
             if batch is None:
                 lanes.evaluate()
             else:
                 lanes.evaluate_batch(batch)
             lanes.update()
-            away = np.abs(lanes.parameters - problem.parameters)
-            np.max(away, axis=0, out=row)
-            np.maximum(moved, away, out=moved)
-    return distance, moved
+        return orbits.periods(states)
 
 
 def _run_full_batch(problem: Problem, final: FinalStates) -> None:
@@ -264,7 +290,14 @@ class _Judge:
         age = lanes.clock - lanes.start[candidates]
         outcome = np.full(candidates.size, -1, np.int8)
         outcome[age >= self.options.max_steps] = Outcome.UNFINISHED
-        outcome[norm <= self.options.gradient_tolerance] = Outcome.CONVERGED
+        small = norm <= self.options.gradient_tolerance
+        if lanes.problem.batches is None and small.any():
+            still = candidates[small]
+            rest = lanes.rest(still)
+            stands = np.where(lanes.stand(still), Outcome.UNSTABLE, outcome[small])
+            outcome[small] = np.where(rest, Outcome.CONVERGED, stands)
+        else:
+            outcome[small] = Outcome.CONVERGED
         outcome[~self._bounded[candidates]] = Outcome.DIVERGED
 
         ended = outcome >= 0

@@ -124,6 +124,24 @@ def find_splits(sums: SortedSums, w: FloatArray, b: FloatArray) -> npt.NDArray[n
     return high
 
 
+def sides(sums: SortedSums, w: FloatArray, b: FloatArray) -> tuple[FloatArray, ...]:
+    """Return in float64 what ``stability.sums_of_sides`` takes of both sides of the splits."""
+    split = find_splits(sums, w, b)
+    rising = (w >= 0).astype(np.int64)
+    active = sums.moments[split, rising].T.astype(np.float64)
+    silent = sums.moments[split, 1 - rising].T.astype(np.float64)
+    n_active = np.where(rising, sums.x.size - split, split).astype(np.float64)
+    return (
+        n_active,
+        active[MEAN_X] + active[MEAN_X_LOW],
+        active[SXX],
+        active[SLOPE] + active[SLOPE_LOW],
+        active[MEAN_TARGET] + active[MEAN_TARGET_LOW],
+        sums.x.size - n_active,
+        silent[MEAN_TARGET] + silent[MEAN_TARGET_LOW],
+    )
+
+
 def evaluate(sums: SortedSums, parameters: FloatArray, out: FloatArray) -> npt.NDArray[np.bool_]:
     """Write gw, gb, gv, gc, loss to the rows of ``out``; return which networks fire at all."""
     w, b, v, c = parameters

@@ -258,7 +258,7 @@ def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int
     trainer = load_engine(engine)
     try:
         final: FinalStates = trainer.run(problem)
-        return final, find_periods(problem, final, trainer.follow)
+        return final, find_periods(problem, final, trainer.periods)
     except CompilerError as error:
         note_failure(error)
     return _run(problem, engine)  # by NumPy, or refused if it was to be Numba
