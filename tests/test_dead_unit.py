@@ -101,7 +101,7 @@ def test_steps_at_rates_of_every_size(c0, target, rate, tolerance):
         allowed = 8 * Decimal(EPSILON) * real
         with np.errstate(all="raise"):
             found = float(theory.dead_unit_steps(c0, target, rate, tolerance))
-        if real > Decimal(1.79e308):
+        if real > Decimal("1.79e308"):
             assert found == math.inf
         elif real + allowed <= nearest and real - allowed > nearest - 1:
             assert abs(Decimal(found) - nearest) <= nearest * Decimal(EPSILON) / 2

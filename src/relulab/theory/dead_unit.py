@@ -56,7 +56,7 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64A
 
 
 def _log_factor(rate: Float64Array) -> Float64Array:
-    """Return log|1 - rate| to all its digits: from 1/2 on 1 - rate is exact, below it loses some."""
+    """Return log|1 - rate| to all its digits. (From 1/2 on 1 - rate is exact.)"""
     return np.where(rate < 0.5, np.log1p(-rate), np.log(np.abs(1 - rate)))
 
 

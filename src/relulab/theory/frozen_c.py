@@ -44,9 +44,9 @@ def balanced_start(
     q = math.hypot(1, x)
     [y] = number_arrays(y=y)
     scale = math.sqrt(finite_number("target", target, above=0) / q)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         v = y * scale
-        return x * v / q, v / q, v
+        return x * v / q if x else np.zeros_like(v), v / q, v
 
 
 def balanced_step(y: Any, k: Any) -> Float64Array:
@@ -63,6 +63,6 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
         learning_rate*q*target.
     """
     y, k = number_arrays(y=y, k=k)
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: Float64Array = y * (1 + k - k * y * y)
+    with np.errstate(all="ignore"):
+        result: Float64Array = y * (1 + k * (1 - y) * (1 + y))
     return result
