@@ -34,7 +34,7 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64A
     --------
     >>> from relulab import theory
     >>> theory.dead_unit_c(0, 3, 1e-9, [0, 1, 10**9]).round(9).tolist()
-    [0.0, 3e-09, 1.896361676]
+    [0.0, 3e-09, 1.896361677]
     """
     c0, target, rate, step = number_arrays(
         c0=c0, target=target, learning_rate=learning_rate, step=step

@@ -145,7 +145,7 @@ def small_rate_death_probability(
     >>> from relulab import theory
     >>> round(theory.small_rate_death_probability(1, 3, std_w=1, std_b=1, std_v=1), 6)
     0.124967
-    >>> theory.small_rate_death_probability(1, 3, std_w=1, std_b=1, std_v=1, freeze=("c",))
+    >>> theory.small_rate_death_probability(0, 3, std_w=1, std_b=1, std_v=1, freeze=("c",))
     0.125
     """
     x, target, c = finite_number("x", x), finite_number("target", target), finite_number("c", c)
