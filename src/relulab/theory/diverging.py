@@ -56,9 +56,9 @@ def cannot_diverge(
 ) -> BoolArray:
     """Return whether gradient descent on one sample is proved not to diverge, c training.
 
-    That is where the rate is below 2 and rate*(2 + s*V) < 4, with V of ``descent_potential``: as
-    lambda + 1 is at most 2 + s*V, a step does not raise V, so that the condition holds before the
-    next one as well, and V bounds the parameters. It is sufficient, not necessary.
+    That is where rate*(2 + s*V) < 4, with V of ``descent_potential``; so the rate must be below 2.
+    As lambda + 1 is at most 2 + s*V, a step does not raise V, so that the condition holds before
+    the next one as well, and V bounds the parameters. It is sufficient, not necessary.
 
     On any number of samples of one target the same holds with the largest s, and with w^2 + b^2 in
     place of A^2, in full batches and in others: by Cauchy and Schwarz, the squares of the mean
@@ -94,5 +94,5 @@ def cannot_diverge(
         # q times A, v and the gap, so that s alone need not be within float64.
         a, slope, gap = w * x + b, np.hypot(1, x) * v, np.hypot(1, x) * (c - target)
         bound = 2 + a * a + slope * slope + 2 * gap * gap
-        result: BoolArray = (rate < 2) & np.isfinite(bound) & (rate * bound < 4)
+        result: BoolArray = np.isfinite(bound) & (rate * bound < 4)
     return result
