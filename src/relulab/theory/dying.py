@@ -37,6 +37,12 @@ def dies_in_one_step(
     -------
     ndarray of bool, of the common shape
         False where the unit is inactive.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dies_in_one_step(1, 0, 1, 1, x=1, target=1, learning_rate=[0.4, 0.5]).tolist()
+    [False, True]
     """
     w, b, v, c, x, target, rate = number_arrays(
         w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate

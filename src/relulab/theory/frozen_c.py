@@ -74,6 +74,13 @@ def balanced_start(
         The sample; target > 0.
     y : array_like
         1 at zero loss.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> w, b, v = rl.theory.balanced_start(x=1, target=3, y=0.5)
+    >>> rl.Networks(w, b, v, 0).predict([1.0]).round(12).tolist()
+    [[0.75]]
     """
     x = finite_number("x", x)
     q = math.hypot(1, x)
@@ -97,6 +104,12 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
         Of ``balanced_start``.
     k : array_like
         learning_rate*q*target.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.balanced_step([0.5, 1, 2], k=1).tolist()
+    [0.875, 1.0, -4.0]
     """
     y, k = number_arrays(y=y, k=k)
     with np.errstate(all="ignore"):

@@ -32,6 +32,12 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     -------
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.interpolation_sharpness(w=[1, -1], b=0, v=3, x=1).tolist()
+    [20.0, 1.0]
     """
     w, b, v, x = number_arrays(w=w, b=b, v=v, x=x)
     with np.errstate(all="ignore"):
@@ -63,6 +69,12 @@ def largest_stable_rate(
         ``LARGEST_STABLE_RATE`` for the best c, which is near ``target``; 2/(1 + 2*q*|target - c|)
         for another; 1/(q*|target - c|) where c is frozen, inf where it is frozen at ``target``.
         A supremum: the limit itself is not linearly stable.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.largest_stable_rate(1, 3), round(theory.largest_stable_rate(1, 3, c=0), 6)
+    (2.0, 0.210853)
     """
     q, target = math.hypot(1, finite_number("x", x)), finite_number("target", target)
     instance_of("c_trains", c_trains, bool)
@@ -90,6 +102,12 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     ----------
     w, b, v : array_like
         Of shapes that broadcast.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.balance(w=[1, 3], b=[2, 4], v=5).tolist()
+    [-20.0, 0.0]
     """
     w, b, v = number_arrays(w=w, b=b, v=v)
     largest = np.maximum(np.maximum(np.abs(w), np.abs(b)), np.abs(v))
