@@ -59,7 +59,7 @@ def test_c_of_a_start_at_the_target_stays_there():
     assert theory.dead_unit_c(3, 3, [0.1, 2, 3, 1e300], 10_000).tolist() == [3] * 4
     with np.errstate(all="raise"):
         assert theory.dead_unit_c(1e-300, 0, 3, 2000).tolist() == pytest.approx(
-            float(Fraction(1e-300) * 2**2000), rel=1e-14
+            float(Fraction(1e-300) * 2**2000), rel=1e-14, abs=0
         )
 
 
@@ -166,7 +166,7 @@ def test_per_example_of_many_samples():
             for target in targets.tolist():
                 total, weight = total * rest + Decimal(target), weight * rest + 1
             expected = float(total / weight)
-        assert found == pytest.approx(expected, rel=1e-14)
+        assert found == pytest.approx(expected, rel=1e-14, abs=0)
 
 
 def test_per_example_beyond_float64_is_refused():

@@ -63,23 +63,23 @@ def test_born_dead_is_a_probability():
 def test_born_dead_keeps_the_digits_of_small_probabilities():
     for r in (1e5, 1e20, 1e300):
         found = theory.born_dead_probability(rl.Normal(0, 1), rl.Normal(0, 1), -r, r)
-        assert found == pytest.approx(math.atan(1 / r) / math.pi, rel=1e-15)
+        assert found == pytest.approx(math.atan(1 / r) / math.pi, rel=1e-15, abs=0)
     scaled = theory.born_dead_probability(rl.Normal(0, 1e-320), rl.Normal(0, 1e-320), -2, 3)
     assert scaled == pytest.approx(
-        theory.born_dead_probability(rl.Normal(0, 1), rl.Normal(0, 1), -2, 3), rel=1e-15
+        theory.born_dead_probability(rl.Normal(0, 1), rl.Normal(0, 1), -2, 3), rel=1e-15, abs=0
     )
     found = theory.born_dead_probability(rl.Uniform(-1e300, 1e300), rl.Uniform(-1e-5, 1e-5), 0, 0)
     assert found == 0.5
     # An interval of w far above its mean: P(10 <= w <= 11), where the mirror has the digits.
     tail = (math.erfc(10 / math.sqrt(2)) - math.erfc(11 / math.sqrt(2))) / 2
     assert theory.born_dead_probability(rl.Normal(-10.5, 1.0), -0.5, -1, 1) == pytest.approx(
-        tail, rel=1e-13
+        tail, rel=1e-13, abs=0
     )
     assert theory.born_dead_probability(rl.Normal(10.5, 1.0), -0.5, -1, 1) == pytest.approx(
-        tail, rel=1e-13
+        tail, rel=1e-13, abs=0
     )
     assert theory.born_dead_probability(rl.Normal(1e308, 1e308), -1e308, -1, -1) == pytest.approx(
-        1 - math.erfc(2**0.5) / 2, rel=1e-12
+        1 - math.erfc(2**0.5) / 2, rel=1e-12, abs=0
     )
 
 
@@ -125,10 +125,15 @@ def test_small_rate_death_depends_on_ratios_alone():
         stds = {f"std_{p}": size * unit for p, size in zip("wbv", (1.0, 0.5, 1.5), strict=True)}
         scaled = theory.small_rate_death_probability(1.0, 3.0, **stds)
         expected = math.atan2(1.5 * math.tanh(3 * 2**0.5), math.sqrt(1.25 / 2)) / (2 * math.pi)
-        assert scaled == pytest.approx(expected, rel=2e-4 if unit == 1e-320 else 1e-14)
+        assert scaled == pytest.approx(expected, rel=2e-4 if unit == 1e-320 else 1e-14, abs=0)
     for x in (1e160, 1e300, HUGE):  # w alone moves the unit
         found = theory.small_rate_death_probability(x, 1, std_w=1e200, std_b=1, std_v=1e200)
-        assert found == pytest.approx(0.125, rel=1e-12)
+        assert found == pytest.approx(0.125, rel=1e-12, abs=0)
+
+
+def test_a_unit_that_w_moves_beyond_float64_is_active_half_of_the_time():
+    found = theory.small_rate_death_probability(1e-300, 1, std_w=1e-300, std_b=0, std_v=1)
+    assert found == 0.25
 
 
 def test_first_step_death_is_a_probability():
@@ -167,7 +172,7 @@ def test_first_step_death_of_tiny_rates_and_far_targets():
         (1e-19, 3e19),
     ):
         found = theory.death_at_first_step_probability(0, gap, rate, std_w=1, std_b=1, std_v=1)
-        assert found == pytest.approx(math.atan(rate * gap) / (2 * math.pi), rel=1e-12)
+        assert found == pytest.approx(math.atan(rate * gap) / (2 * math.pi), rel=1e-12, abs=0)
 
 
 def test_other_closed_forms_are_never_nan():

@@ -14,7 +14,7 @@ import numpy as np
 from relulab.theory.extremes import distance, quotient, scaled_activation
 from relulab.validation import Float64Array, InputError, finite_number, instance_of, number_arrays
 
-FROZEN_C_MONOTONE = 2 * math.sqrt(2) - 2
+FROZEN_C_MONOTONE = 2 / (1 + math.sqrt(2))  # 2*sqrt(2) - 2, with all its digits
 """Up to this k no step of ``balanced_step`` raises the loss, from any start that it does not kill.
 
 With e = y^2 - 1, a step multiplies e by 1 - 2*k - k*(2 - k)*e + k^2*e^2. That is at most 1 for e up
