@@ -70,6 +70,8 @@ def test_born_dead_keeps_the_digits_of_small_probabilities():
     )
     found = theory.born_dead_probability(rl.Uniform(-1e300, 1e300), rl.Uniform(-1e-5, 1e-5), 0, 0)
     assert found == 0.5
+    far = theory.born_dead_probability(rl.Normal(0, 1e200), rl.Normal(0, 1e300), -1e150, 1e150)
+    assert far == pytest.approx(1e-50 / math.pi, rel=1e-13, abs=0)
     # An interval of w far above its mean: P(10 <= w <= 11), where the mirror has the digits.
     tail = (math.erfc(10 / math.sqrt(2)) - math.erfc(11 / math.sqrt(2))) / 2
     assert theory.born_dead_probability(rl.Normal(-10.5, 1.0), -0.5, -1, 1) == pytest.approx(
@@ -126,6 +128,8 @@ def test_small_rate_death_depends_on_ratios_alone():
         scaled = theory.small_rate_death_probability(1.0, 3.0, **stds)
         expected = math.atan2(1.5 * math.tanh(3 * 2**0.5), math.sqrt(1.25 / 2)) / (2 * math.pi)
         assert scaled == pytest.approx(expected, rel=2e-4 if unit == 1e-320 else 1e-14, abs=0)
+    near = theory.small_rate_death_probability(0, 1e-200, std_w=0, std_b=1e-300, std_v=1e-200)
+    assert near == pytest.approx(1e-100 / (2 * math.pi), rel=1e-13, abs=0)
     for x in (1e160, 1e300, HUGE):  # w alone moves the unit
         found = theory.small_rate_death_probability(x, 1, std_w=1e200, std_b=1, std_v=1e200)
         assert found == pytest.approx(0.125, rel=1e-12, abs=0)
