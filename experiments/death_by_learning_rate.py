@@ -5,6 +5,7 @@ dies in the first step, by quadrature, and the fraction that dies in all as the 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import relulab as rl
 from relulab import figures, statistics, theory
 
 X, TARGET = 1.0, 3.0
-STD = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
+STD: dict[str, Any] = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
 RATES = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.4, 2])
 SHOWN_RATES = (0.001, 0.01, 0.1, 0.5)  # of which --quick keeps the first
 

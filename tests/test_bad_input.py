@@ -554,22 +554,38 @@ CALLS |= {
 START = {"w": 1.0, "b": 0.5, "v": -1.0, "c": 0.0}
 SPREADS = {"std_w": 1.0, "std_b": 0.5, "std_v": 2.0, "c": 0.0}
 
+OF_THEORY = {"freeze": FREEZE, "side": words("left", "right")}
+
 CALLS |= {
-    f"theory.{name}": Call(getattr(theory, name), valid)
+    f"theory.{name}": Call(
+        getattr(theory, name),
+        valid,
+        {key: values for key, values in OF_THEORY.items() if key in valid},
+    )
     for name, valid in {
         "balance": {"w": 1, "b": 2, "v": 3},
         "balanced_start": {"x": 1, "target": 3, "y": 0.5},
         "balanced_step": {"y": 0.5, "k": 1.2},
+        "balanced_two_cycle": {"k": 1.2},
         "born_dead_probability": {"w": rl.Normal(0, 1), "b": 0.5, "x_min": -1, "x_max": 1},
+        "cannot_diverge": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
         "dead_unit_c": {"c0": 0, "target": 3, "learning_rate": 0.1, "step": 2},
         "dead_unit_c_per_example": {"targets": [1, 2], "learning_rate": 0.5},
         "dead_unit_steps": {"c0": 0, "target": 3, "learning_rate": 0.1, "tolerance": 1e-6},
         "death_at_first_step_probability": {"x": 1, "target": 3, "learning_rate": 0.1, **SPREADS},
+        "descent_potential": {**START, "x": 1, "target": 3},
         "dies_in_one_step": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
-        "dies_under_gradient_flow": {**START, "x": 1, "target": 3},
+        "dies_under_gradient_flow": {**START, "x": 1, "target": 3, "freeze": ()},
+        "flow_sharpness": {**START, "x": 1, "target": 3, "freeze": ()},
+        "frozen_c_critical_rate": {**START, "x": 1, "target": 3},
+        "frozen_c_edge_error": {"step": 100, "balanced": True},
+        "frozen_c_flow_time": {**START, "x": 1, "target": 3, "prediction": 2},
+        "gradient_flow_invariants": {**START, "x": 1},
         "interpolation_sharpness": {"w": 1, "b": 2, "v": 3, "x": 1},
         "largest_stable_rate": {"x": 1, "target": 3, "c": 0.0, "c_trains": True},
-        "small_rate_death_probability": {"x": 1, "target": 3, **SPREADS},
+        "sharpness_lower_bound": {"networks": NETWORK, "data": DATA, "freeze": ()},
+        "side_weight": {"hinge": 0.5, "data": DATA, "side": "right"},
+        "small_rate_death_probability": {"x": 1, "target": 3, **SPREADS, "freeze": ()},
     }.items()
 }
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import relulab as rl
+from relulab import theory
 from relulab.__main__ import main
 
 FLAGS = doctest.NORMALIZE_WHITESPACE
@@ -40,6 +41,15 @@ def test_examples_in_docstrings(name):
     said = []
     doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
     assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("name", [n for n in theory.__all__ if callable(getattr(theory, n))])
+def test_examples_of_theory(name):
+    [example] = doctest.DocTestFinder(recurse=False).find(getattr(theory, name), name)
+    said = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
+    assert not said, "".join(said)
+    assert example.examples
 
 
 def test_reprs_are_short_and_say_what_is_there(tmp_path):

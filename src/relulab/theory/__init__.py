@@ -8,6 +8,7 @@ as it is. So the many parameters are few: all that follows is about A, v and c.
 
 from relulab.theory.born_dead import born_dead_probability
 from relulab.theory.dead_unit import dead_unit_c, dead_unit_c_per_example, dead_unit_steps
+from relulab.theory.diverging import cannot_diverge, descent_potential
 from relulab.theory.dying import (
     death_at_first_step_probability,
     dies_in_one_step,
@@ -16,10 +17,25 @@ from relulab.theory.dying import (
 )
 from relulab.theory.frozen_c import (
     FROZEN_C_DIES,
+    FROZEN_C_MONOTONE,
     FROZEN_C_PERIOD_4,
+    FROZEN_C_PERIOD_8,
+    FROZEN_C_PERIOD_16,
+    FROZEN_C_PERIOD_32,
     FROZEN_C_SETTLES,
+    FROZEN_C_SUPERSTABLE,
     balanced_start,
     balanced_step,
+    balanced_two_cycle,
+    frozen_c_critical_rate,
+    frozen_c_edge_error,
+)
+from relulab.theory.gradient_flow import (
+    FLOW_SHARPNESS_FALLS,
+    FLOW_SHARPNESS_FALLS_FROZEN_C,
+    flow_sharpness,
+    frozen_c_flow_time,
+    gradient_flow_invariants,
 )
 from relulab.theory.settling import (
     LARGEST_STABLE_RATE,
@@ -27,24 +43,42 @@ from relulab.theory.settling import (
     interpolation_sharpness,
     largest_stable_rate,
 )
+from relulab.theory.sharpness_bounds import sharpness_lower_bound, side_weight
 
 __all__ = [
+    "FLOW_SHARPNESS_FALLS",
+    "FLOW_SHARPNESS_FALLS_FROZEN_C",
     "FROZEN_C_DIES",
+    "FROZEN_C_MONOTONE",
     "FROZEN_C_PERIOD_4",
+    "FROZEN_C_PERIOD_8",
+    "FROZEN_C_PERIOD_16",
+    "FROZEN_C_PERIOD_32",
     "FROZEN_C_SETTLES",
+    "FROZEN_C_SUPERSTABLE",
     "LARGEST_STABLE_RATE",
     "balance",
     "balanced_start",
     "balanced_step",
+    "balanced_two_cycle",
     "born_dead_probability",
+    "cannot_diverge",
     "dead_unit_c",
     "dead_unit_c_per_example",
     "dead_unit_steps",
     "death_at_first_step_probability",
+    "descent_potential",
     "dies_in_one_step",
     "dies_under_gradient_flow",
+    "flow_sharpness",
+    "frozen_c_critical_rate",
+    "frozen_c_edge_error",
+    "frozen_c_flow_time",
+    "gradient_flow_invariants",
     "interpolation_sharpness",
     "largest_stable_rate",
+    "sharpness_lower_bound",
+    "side_weight",
     "small_rate_death_probability",
 ]
 

@@ -5,11 +5,14 @@ import math
 import numpy as np
 
 from relulab.model.initialization import Distribution, Normal, Uniform
+from relulab.theory.extremes import quotient
 from relulab.validation import InputError, finite_number, shown
 
 
 def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> float:
     """Return P(w*x + b <= 0 at every sample), which the smallest and the largest x decide.
+
+    - Two numbers: the predicate of training, in its arithmetic.
 
     - Two Gaussians: their direction, in units of the standard deviations, is uniform, and firing at
       x is a half plane of directions. Two half planes whose normals include the angle t are both
@@ -17,7 +20,7 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
       2019, arXiv 1907.09696.)
     - Two uniform distributions on [-W, W] and [-B, B]: for w > 0 the unit is dead where
       b <= -x_max*w, for w < 0 where b <= -x_min*w; each is the area beside a line in a rectangle.
-    - Where w or b is a number, what is dead is an interval of the other.
+    - Where one of w and b is a number, what is dead is an interval of the other.
 
     Parameters
     ----------
@@ -35,21 +38,30 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
     InputError
         If x_min > x_max, or if there is no closed form here: for other distributions, and for two
         that are not of one kind or not both of mean 0.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> rl.theory.born_dead_probability(rl.Normal(0, 1), rl.Normal(0, 1), x_min=-1, x_max=1)
+    0.25
     """
     low, high = finite_number("x_min", x_min), finite_number("x_max", x_max)
     if low > high:
         raise InputError(f"x_max: expected a number >= x_min = {low:g}, got {high:g}")
     w, b = _number_or_law("w", w), _number_or_law("b", b)
+    if isinstance(w, float) and isinstance(b, float):
+        return float(not (w * low + b > 0 or w * high + b > 0))
     if isinstance(b, float):
-        return _dead_at_fixed_bias(w, b, low, high)
+        return _probability(w, *_dead_interval(b, low, high))
     if isinstance(w, float):
-        return _below(b, -max(w * low, w * high))
+        return _probability(b, -math.inf, -max(w * low, w * high))
     if isinstance(w, Normal) and isinstance(b, Normal) and w.mean == b.mean == 0:
-        angle = math.atan2(high * w.std, b.std) - math.atan2(low * w.std, b.std)
-        return 0.5 - angle / (2 * math.pi)
+        # Of the angles of the two half planes that do not fire: nothing cancels where few are dead.
+        ends = (float(quotient([x, w.std], [b.std])) for x in (high, -low))
+        return sum(math.atan2(1, end) for end in ends) / (2 * math.pi)
     if isinstance(w, Uniform) and isinstance(b, Uniform) and w.low + w.high == b.low + b.high == 0:
-        ratio = w.high / b.high
-        return (_mean_fraction_below(high * ratio) + _mean_fraction_below(-low * ratio)) / 2
+        slopes = (float(quotient([x, w.high], [b.high])) for x in (high, -low))
+        return sum(map(_mean_fraction_below, slopes)) / 2
     raise InputError(
         "w, b: expected two Normal or two Uniform of mean 0, or a number for one of them,"
         f" got {shown(w)} and {shown(b)}"
@@ -67,26 +79,43 @@ def _number_or_law(name: str, value: object) -> float | Normal | Uniform:
     return finite_number(name, value)
 
 
-def _below(law: Normal | Uniform, value: float) -> float:
-    """Return the probability of what is at most a value."""
-    if isinstance(law, Normal):
-        return math.erfc((law.mean - value) / (law.std * math.sqrt(2))) / 2
-    return min(max((value - law.low) / (law.high - law.low), 0.0), 1.0)
+def _probability(law: float | Normal | Uniform, low: float, high: float) -> float:
+    """Return the probability of an interval, which may be empty or without an end."""
+    if isinstance(law, float):
+        return float(low <= law <= high)
+    if low > high:
+        return 0.0
+    if isinstance(law, Uniform):
+        return max(min(high, law.high) - max(low, law.low), 0.0) / (law.high - law.low)
+    low, high = _standardized(law, low), _standardized(law, high)
+    if low > 0:  # in the mirror, where the smaller tails have the digits
+        low, high = -high, -low
+    if high > 0:
+        return (math.erf(high) - math.erf(low)) / 2
+    return (math.erfc(-high) - math.erfc(-low)) / 2
 
 
-def _dead_at_fixed_bias(w: float | Normal | Uniform, b: float, x_min: float, x_max: float) -> float:
-    """Return the probability of the interval of w on which w*x <= -b at both ends of the data."""
+def _standardized(law: Normal, value: float) -> float:
+    """Return (value - mean)/(std*sqrt(2)), with what is beyond float64 only on the way."""
+    if math.isinf(value):
+        return value
+    apart = value - law.mean
+    factors = [apart] if math.isfinite(apart) else [value / 2 - law.mean / 2, 2.0]
+    return float(quotient(factors, [law.std, math.sqrt(2)]))
+
+
+def _dead_interval(b: float, x_min: float, x_max: float) -> tuple[float, float]:
+    """Return the interval of w on which w*x <= -b at both ends of the data; empty if low > high."""
     low, high = -math.inf, math.inf
     for x in (x_min, x_max):
+        end = float(quotient([-b], [abs(x)]))
         if x > 0:
-            high = min(high, -b / x)
+            high = min(high, end)
         elif x < 0:
-            low = max(low, -b / x)
+            low = max(low, -end)
         elif b > 0:
-            return 0.0
-    if isinstance(w, float):
-        return float(low <= w <= high)
-    return max(_below(w, high) - _below(w, low), 0.0)
+            return math.inf, -math.inf
+    return low, high
 
 
 def _mean_fraction_below(slope: float) -> float:
@@ -96,7 +125,7 @@ def _mean_fraction_below(slope: float) -> float:
     rectangle.
     """
     if slope > 1:
-        return 1 / (4 * slope)
+        return 0.25 / slope
     if slope < -1:
-        return 1 + 1 / (4 * slope)
+        return 1 + 0.25 / slope
     return 0.5 - slope / 4

@@ -49,7 +49,7 @@ def sharpness(networks: Networks, data: TrainingSet, freeze: Collection[str] = (
         of float64.
     """
     frozen = [PARAMETERS.index(name) for name in checked_freeze(freeze)]
-    sums = _tables(networks, data)
+    sums = tables_of(networks, data)
     parameters = networks.stack()
     result = np.empty(len(networks))
     for block in _blocks(len(networks)):
@@ -94,7 +94,7 @@ def hessian(networks: Networks, data: TrainingSet) -> Float64Array:
     InputError
         As in ``sharpness``.
     """
-    sums = _tables(networks, data)
+    sums = tables_of(networks, data)
     parameters = networks.stack()
     result = np.empty((len(networks), 4, 4))
     for block in _blocks(len(networks)):
@@ -107,7 +107,7 @@ def _blocks(n_nets: int) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, n_nets, BLOCK)]
 
 
-def _tables(networks: Networks, data: TrainingSet) -> SortedSums:
+def tables_of(networks: Networks, data: TrainingSet) -> SortedSums:
     """Check both and return the tables of the samples, those that training in float64 has made."""
     instance_of("networks", networks, Networks)
     instance_of("data", data, TrainingSet)

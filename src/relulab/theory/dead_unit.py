@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from relulab.model.double_double import DoubleDouble, two_sum
 from relulab.validation import Float64Array, InputError, finite_array, finite_number, number_arrays
 
 
@@ -18,16 +19,55 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64A
     c0, target, learning_rate, step : array_like
         Of shapes that broadcast; ``target`` is the mean of the targets where there are several, and
         the loss that c converges to is half their variance.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+        With an error of some roundings of c0 and of how far c has moved, at rates of any size.
+
+    Raises
+    ------
+    InputError
+        If a step is no whole number >= 0.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dead_unit_c(0, 3, 1e-9, [0, 1, 10**9]).round(9).tolist()
+    [0.0, 3e-09, 1.896361677]
     """
     c0, target, rate, step = number_arrays(
         c0=c0, target=target, learning_rate=learning_rate, step=step
     )
-    wrong = step[(step < 0) | (step != np.rint(step))]
+    wrong = step[(step < 0) | (step != np.rint(step)) | np.isinf(step)]
     if wrong.size:
         raise InputError(f"step: expected whole numbers >= 0, got {wrong[0]}")
-    with np.errstate(over="ignore", invalid="ignore"):  # it diverges
-        result: Float64Array = target + (1 - rate) ** step * (c0 - target)
+    with np.errstate(all="ignore"):  # it diverges
+        # Halves, where a difference of two numbers may be beyond float64.
+        unit = np.where(np.maximum(np.abs(c0), np.abs(target)) > 2.0**1000, 0.5, 1.0)
+        gap = c0 * unit - target * unit
+        left = _multiplied(gap, rate, step)
+        # Seen from the start while it is nearer than the target, or it would lose its first steps.
+        exponent = np.where(step == 0, 0.0, step * _log_factor(rate))
+        begins = (exponent > -np.log(2)) & (exponent <= 0) & ((rate < 1) | (step % 2 == 0))
+        moved = np.where(begins, c0 * unit + gap * np.expm1(exponent), target * unit + left)
+        result: Float64Array = moved / unit
     return result
+
+
+def _log_factor(rate: Float64Array) -> Float64Array:
+    """Return log|1 - rate| to all its digits. (From 1/2 on 1 - rate is exact.)"""
+    return np.where(rate < 0.5, np.log1p(-rate), np.log(np.abs(1 - rate)))
+
+
+def _multiplied(gap: Float64Array, rate: Float64Array, step: Float64Array) -> Float64Array:
+    """Return gap * (1 - rate)^step, in four parts of the power, each within float64 if that is."""
+    part = np.floor(step / 4)
+    for times in (part, part, part, part + (step - 4 * part)):
+        small = np.exp(times * _log_factor(rate))
+        power = np.where(rate < 0.5, small, np.power(1 - rate, times))
+        gap = np.where(gap == 0, gap, gap * power)
+    return gap
 
 
 def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) -> Float64Array:
@@ -46,18 +86,44 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
     Returns
     -------
     ndarray of float64
-        Whole numbers up to rounding at a boundary; inf where it never converges.
+        Whole numbers up to rounding at a boundary; inf where it never converges, or after more
+        steps than float64 has numbers for.
+
+    Raises
+    ------
+    InputError
+        If the tolerance is not above 0.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dead_unit_steps(0.5, 3, [0.1, 1, 2], tolerance=1e-6).tolist()
+    [140.0, 1.0, inf]
     """
     c0, target, rate = number_arrays(c0=c0, target=target, learning_rate=learning_rate)
     tolerance = finite_number("tolerance", tolerance, above=0.0)
     with np.errstate(all="ignore"):
-        distance = np.abs(c0 - target) / tolerance
-        factor = np.abs(1 - rate)
-        steps = np.ceil(np.log(distance) / -np.log(factor))
+        distance, log_ratio = _distance(c0, target, tolerance)
+        steps = np.maximum(np.ceil(log_ratio / -_log_factor(rate)), 1.0)
     result: Float64Array = np.select(
-        [distance <= 1, factor >= 1, factor == 0], [0.0, np.inf, 1.0], steps
+        [distance <= tolerance, (rate <= 0) | (rate >= 2)], [0.0, np.inf], steps
     )
     return result
+
+
+def _distance(
+    c0: Float64Array, target: Float64Array, tolerance: float
+) -> tuple[Float64Array, Float64Array]:
+    """Return |c0 - target|, and the logarithm of its ratio to the tolerance to all its digits."""
+    distance, low = two_sum(c0, -target)
+    distance, low = np.abs(distance), np.where(distance < 0, -low, low)
+    halved = np.log(np.abs(c0 / 2 - target / 2)) + np.log(2)
+    far = np.where(np.isinf(distance), halved, np.log(distance)) - np.log(tolerance)
+    quotient = distance / tolerance
+    far = np.where(np.isfinite(quotient), np.log(quotient), far)
+    # Just above the tolerance, where a logarithm of the ratio has lost what decides.
+    near = np.log1p(((distance - tolerance) + low) / tolerance)
+    return distance, np.where(distance <= 2 * tolerance, near, far)
 
 
 def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Float64Array:
@@ -76,21 +142,52 @@ def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Float64Array:
     Returns
     -------
     ndarray of float64, of the shape of ``learning_rate``
+        With an error of some roundings of the largest target, at rates of any size.
 
     Raises
     ------
     InputError
         If a rate is not between 0 and 2, where (1-r)^n goes to 0 and every c to this limit. Above,
         c diverges. At a rate of 2, where (1-r)^n is 1 or -1, it moves by a constant each epoch if n
-        is even, and is back after two epochs if n is odd.
+        is even, and is back after two epochs if n is odd. And if the limit is beyond float64: near
+        2 the weights have changing signs and a small sum.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dead_unit_c_per_example([1, 2, 6], [1e-9, 0.5, 1]).round(6).tolist()
+    [3.0, 4.142857, 6.0]
     """
     rates, targets = finite_array("learning_rate", learning_rate), finite_array("targets", targets)
     outside = rates[(rates <= 0) | (rates >= 2)]
     if outside.size:
         raise InputError(f"learning_rate: expected values between 0 and 2, got {outside[0]}")
-    weights = (1 - rates[:, np.newaxis]) ** np.arange(targets.size)[::-1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: Float64Array = weights @ targets / weights.sum(axis=1)
+    # Powers of 2 out of what is squared or split: they change no digit.
+    exponent = np.frexp(np.abs(targets).max())[1]
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = _weighted_sums(np.ldexp(targets, -exponent), rates)
+        mean = scaled / _weighted_sums(np.ones(targets.size), rates)
+        result: Float64Array = np.ldexp(mean.hi, exponent)
     if not np.isfinite(result).all():
-        raise InputError("targets: expected values whose sum is within the range of float64")
+        raise InputError(
+            "targets: expected values whose limit is within the range of float64, got"
+            f" {result[~np.isfinite(result)][0]} at the learning rate"
+            f" {rates[~np.isfinite(result)][0]}"
+        )
     return result.reshape(np.shape(learning_rate))
+
+
+def _weighted_sums(values: Float64Array, rates: Float64Array) -> DoubleDouble:
+    """Return the sum of (1 - rate)^(n-i) * values_i for every rate.
+
+    By halves: of every two neighbours the earlier one is multiplied, and then the factor squared.
+    In twice the precision, for beyond a rate of 1 the terms cancel.
+    """
+    n = 1 << (values.size - 1).bit_length()
+    padded = np.append(np.zeros(n - values.size), values)  # before the first, they have no weight
+    sums = DoubleDouble.of(np.broadcast_to(padded, (rates.size, n)))
+    factor = DoubleDouble.of(1.0) - DoubleDouble.of(rates[:, np.newaxis])
+    while n > 1:
+        sums = sums[:, ::2] * factor + sums[:, 1::2]
+        factor, n = factor * factor, n // 2
+    return sums[:, 0]

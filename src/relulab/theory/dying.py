@@ -1,13 +1,17 @@
 """Units that training kills, on one sample."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from relulab.theory.extremes import distance, quotient, scaled_activation
+from relulab.training.options import checked_freeze
 from relulab.validation import (
     Float64Array,
+    InputError,
     finite_number,
     non_negative_array,
     number_arrays,
@@ -33,6 +37,12 @@ def dies_in_one_step(
     -------
     ndarray of bool, of the common shape
         False where the unit is inactive.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dies_in_one_step(1, 0, 1, 1, x=1, target=1, learning_rate=[0.4, 0.5]).tolist()
+    [False, True]
     """
     w, b, v, c, x, target, rate = number_arrays(
         w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate
@@ -43,7 +53,9 @@ def dies_in_one_step(
     return result
 
 
-def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> BoolArray:
+def dies_under_gradient_flow(
+    w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, *, freeze: Collection[str] = ()
+) -> BoolArray:
     """Return whether an active unit dies on one sample in the limit of small learning rates.
 
     Gradient flow moves A at -q*v*e, v at -q*A*e and c at -e, so as c moves by d the pair (A, v) is
@@ -51,40 +63,106 @@ def dies_under_gradient_flow(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any
     tanh(q*d) = -A/v, and the residual, which grows with c, has not come to 0 before exactly where
     v*tanh(q*(c - target)) > A.
 
+    With c frozen the turn has no end before the residual has come to 0, and the condition is that
+    of an infinite angle: sign(target - c)*v < -A. Then v*A must pass through 0 on its way to
+    target - c, and A is the first of the two to vanish. That is true of gradient descent as well,
+    as long as |k| < 1 in every step, with k = learning_rate*q*e: then 1 - k and 1 + k, by which a
+    step multiplies A+v and A-v, are positive, and A+v and A-v keep their signs.
+
     Parameters
     ----------
     w, b, v, c, x, target : array_like
         The initial parameters and the sample, of shapes that broadcast.
+    freeze : collection of str
+        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
     ndarray of bool, of the common shape
         False where the unit is inactive to begin with.
+
+    Raises
+    ------
+    InputError
+        If an argument is not of this kind.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dies_under_gradient_flow(1, 0, [-0.8, 0.8], 0, x=1, target=3).tolist()
+    [True, False]
+    >>> theory.dies_under_gradient_flow(1, 0, -0.8, 2.9, 1, 3, freeze=("c",)).tolist()
+    True
     """
     w, b, v, c, x, target = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
-    with np.errstate(over="ignore", invalid="ignore"):
-        q = np.hypot(1, x)
-        scaled = (w * x + b) / q
-        result: BoolArray = (scaled > 0) & (v * np.tanh(q * (c - target)) > scaled)
+    c_trains = not frozen_c(freeze)
+    with np.errstate(all="ignore"):
+        gap = c - target
+        push = v * (np.tanh(np.hypot(1, x) * gap) if c_trains else np.sign(gap))
+        result: BoolArray = (w * x + b > 0) & (push > scaled_activation(w, b, x))
     return result
 
 
+def frozen_c(freeze: object) -> bool:
+    """Return whether c is frozen; refuse the freezing of others, for which there is no formula."""
+    frozen = checked_freeze(freeze)
+    if frozen not in ((), ("c",)):
+        raise InputError(f"freeze: expected () or ('c',), got {frozen}")
+    return bool(frozen)
+
+
 def small_rate_death_probability(
-    x: float, target: float, *, std_w: float, std_b: float, std_v: float, c: float = 0.0
+    x: float,
+    target: float,
+    *,
+    std_w: float,
+    std_b: float,
+    std_v: float,
+    c: float = 0.0,
+    freeze: Collection[str] = (),
 ) -> float:
     """Return P(active at first, then dies) on one sample as the learning rate goes to 0.
 
     For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. A and v are two
     Gaussians, and what dies under gradient flow (``dies_under_gradient_flow``) is a wedge
-    0 < A < v*tanh(q*(c - target)) of their plane.
+    0 < A < v*tanh(q*(c - target)) of their plane; with c frozen, 0 < A < v*sign(c - target). The
+    latter's probability is the same for every target but c itself.
+
+    Parameters
+    ----------
+    x, target : float
+        The sample.
+    std_w, std_b, std_v, c : float
+        Of the initial parameters.
+    freeze : collection of str
+        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If a number is not finite or a standard deviation is negative.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> round(theory.small_rate_death_probability(1, 3, std_w=1, std_b=1, std_v=1), 6)
+    0.124967
+    >>> theory.small_rate_death_probability(0, 3, std_w=1, std_b=1, std_v=1, freeze=("c",))
+    0.125
     """
-    x = finite_number("x", x)
-    q = math.hypot(1, x)
+    x, target, c = finite_number("x", x), finite_number("target", target), finite_number("c", c)
     std_a, std_v = _spreads(x, std_w, std_b, std_v)
-    if std_a == 0:
+    c_trains = not frozen_c(freeze)
+    if std_a is None:
         return 0.0
-    gap = abs(finite_number("target", target) - finite_number("c", c))
-    return math.atan2(std_v * math.tanh(q * gap), std_a / q) / (2 * math.pi)
+    gap = abs(target - c)
+    part = math.tanh(math.hypot(1, x) * gap) if c_trains else float(gap > 0)
+    # The ratio alone, which both are too large or too small for.
+    return math.atan(float(quotient([std_v, part], [std_a]))) / (2 * math.pi)
 
 
 def death_at_first_step_probability(
@@ -99,7 +177,8 @@ def death_at_first_step_probability(
 ) -> Float64Array:
     """Return P(active at first, and the first step kills) on one sample.
 
-    For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c; to about 1e-12.
+    For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c; by quadrature, to
+    about 12 digits. (c need not train: the first step does not depend on that.)
 
     Parameters
     ----------
@@ -112,48 +191,71 @@ def death_at_first_step_probability(
     Returns
     -------
     ndarray of float64, of the shape of ``learning_rate``
+
+    Raises
+    ------
+    InputError
+        If a number is not finite, or a rate or a standard deviation negative.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> standard = {"std_w": 1, "std_b": 1, "std_v": 1}
+    >>> theory.death_at_first_step_probability(1, 3, [0.01, 0.1], **standard).round(6).tolist()
+    [0.007042, 0.085415]
     """
     rates = non_negative_array("learning_rate", learning_rate)
     x = finite_number("x", x)
     std_a, std_v = _spreads(x, std_w, std_b, std_v)
-    gap = abs(finite_number("target", target) - finite_number("c", c))
+    gap = distance(finite_number("target", target), finite_number("c", c))
     result: Float64Array = np.zeros(rates.size)
-    if std_a > 0 and std_v > 0:
-        # With v in units of std_v and a in units of std_a only two numbers are left.
-        push, distance = (1 + x * x) * std_v * std_v, gap / std_a / std_v
-        result[:] = [_first_step_death(rate * push, distance) for rate in rates.tolist()]
+    if std_a is not None and std_v > 0:
+        # With A in units of std_a and v in units of std_v only two numbers are left. That of v**2
+        # by its root, which is within float64 twice as far.
+        q = math.hypot(1, x)
+        push = quotient([np.sqrt(rates), q, std_v])
+        shift = quotient([rates, q, std_v, *gap], [std_a])
+        relative = float(quotient(gap, [q, std_a, std_v]))
+        result[:] = [
+            # The rate moves v too little: what dies is the wedge 0 < a <= shift*v.
+            math.atan(one) / (2 * math.pi) if root < 1e-10 else _first_step_death(root, relative)
+            for root, one in zip(push.tolist(), shift.tolist(), strict=True)
+        ]
     return result.reshape(np.shape(learning_rate))
 
 
-def _spreads(x: float, std_w: float, std_b: float, std_v: float) -> tuple[float, float]:
-    """Return the standard deviations of the pre-activation and of v."""
+def _spreads(x: float, std_w: float, std_b: float, std_v: float) -> tuple[float | None, float]:
+    """Return the standard deviations of A, None where the unit is never active, and of v."""
     given = {"std_w": std_w, "std_b": std_b, "std_v": std_v}
     spreads = {name: finite_number(name, value, at_least=0) for name, value in given.items()}
-    return math.hypot(x * spreads["std_w"], spreads["std_b"]), spreads["std_v"]
+    std_w, std_b, q = spreads["std_w"], spreads["std_b"], math.hypot(1, x)
+    if (std_w == 0 or x == 0) and std_b == 0:
+        return None, spreads["std_v"]
+    # A mean of the two, so it is neither larger than both nor, for these arguments, 0.
+    std_a = math.hypot(x / q * std_w, std_b / q)
+    return min(max(std_a, math.ulp(0.0)), max(std_w, std_b)), spreads["std_v"]
 
 
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def _first_step_death(push: float, distance: float) -> float:
+def _first_step_death(root: float, distance: float) -> float:
     """Return P(0 < a <= push*v*(v*a + distance)) for two standard Gaussians a and v.
 
-    With h = push*v*distance/|1 - push*v^2|, what dies is 0 < a <= h where v is between 0 and
-    z = 1/sqrt(push); all of a > 0 where v > z; and a >= h where v < -z. The layer in which h passes
-    through 1 may be anywhere and very thin. v = z*tanh(r) for the first and v = -z*coth(r) for the
-    last make h = sqrt(push)*distance*sinh(2*r)/2 of both. In log(r) the integrand is smooth and
+    With push = root^2 and h = push*v*distance/|1 - push*v^2|, what dies is 0 < a <= h where v is
+    between 0 and z = 1/root; all of a > 0 where v > z; and a >= h where v < -z. The layer in which
+    h passes through 1 may be anywhere and very thin. v = z*tanh(r) for the first and v = -z*coth(r)
+    for the last make h = root*distance*sinh(2*r)/2 of both. In log(r) the integrand is smooth and
     falls off at both ends, so that the trapezoidal rule converges exponentially (Trefethen &
     Weideman 2014, SIAM Review 56).
     """
-    if push == 0:
-        return 0.0
     step = 1 / 32
     r = np.exp(np.arange(-60, 3.5, step))
-    push = min(push, 1e40)  # from where on no digit changes
-    z = 1 / math.sqrt(push)
-    with np.errstate(over="ignore"):  # erf is 1 there, and the Gaussian 0
-        covered = _erf(math.sqrt(push / 8) * distance * np.sinh(2 * r))
+    root = min(root, 1e20)  # from where on no digit changes
+    z = 1 / root
+    with np.errstate(all="ignore"):  # erf is 1 where a product overflows, and the Gaussian 0
+        covered = _erf(root * distance / math.sqrt(8) * np.sinh(2 * r))
         first = np.exp(-0.5 * (z * np.tanh(r)) ** 2) / np.cosh(r) ** 2 * covered
         last = np.exp(-0.5 * (z / np.tanh(r)) ** 2) / np.sinh(r) ** 2 * (1 - covered)
-    integral = z * step * float((r * (first + last)).sum()) / math.sqrt(2 * math.pi)
+        integral = z * step * float((r * (first + last)).sum()) / math.sqrt(2 * math.pi)
     return (integral + math.erfc(z / math.sqrt(2)) / 2) / 2

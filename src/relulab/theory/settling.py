@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from relulab.theory.extremes import distance, quotient
 from relulab.validation import Float64Array, InputError, finite_number, instance_of, number_arrays
 
 LARGEST_STABLE_RATE = 2.0
@@ -31,11 +32,17 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     -------
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.interpolation_sharpness(w=[1, -1], b=0, v=3, x=1).tolist()
+    [20.0, 1.0]
     """
     w, b, v, x = number_arrays(w=w, b=b, v=v, x=x)
-    with np.errstate(over="ignore", invalid="ignore"):
-        a = w * x + b
-        result: Float64Array = 1 + np.where(a > 0, a * a + (1 + x * x) * v * v, 0)
+    with np.errstate(all="ignore"):
+        a, slope = w * x + b, v * x
+        result: Float64Array = 1 + np.where(a > 0, a * a + v * v + slope * slope, 0)
     return result
 
 
@@ -62,6 +69,12 @@ def largest_stable_rate(
         ``LARGEST_STABLE_RATE`` for the best c, which is near ``target``; 2/(1 + 2*q*|target - c|)
         for another; 1/(q*|target - c|) where c is frozen, inf where it is frozen at ``target``.
         A supremum: the limit itself is not linearly stable.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.largest_stable_rate(1, 3), round(theory.largest_stable_rate(1, 3, c=0), 6)
+    (2.0, 0.210853)
     """
     q, target = math.hypot(1, finite_number("x", x)), finite_number("target", target)
     instance_of("c_trains", c_trains, bool)
@@ -69,10 +82,11 @@ def largest_stable_rate(
         if not c_trains:
             raise InputError("c: expected a number where c does not train, got None")
         return LARGEST_STABLE_RATE
-    distance = q * abs(target - finite_number("c", c))
-    if c_trains:
-        return LARGEST_STABLE_RATE / (1 + 2 * distance)
-    return 1 / distance if distance > 0 else math.inf
+    gap = distance(target, finite_number("c", c))
+    frozen = float(quotient([1.0], [q, *gap]))
+    if c_trains and frozen > 1e-300:  # below, the 1 counts for nothing
+        return LARGEST_STABLE_RATE / (1 + 2 / frozen)
+    return frozen
 
 
 def balance(w: Any, b: Any, v: Any) -> Float64Array:
@@ -88,8 +102,17 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     ----------
     w, b, v : array_like
         Of shapes that broadcast.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.balance(w=[1, 3], b=[2, 4], v=5).tolist()
+    [-20.0, 0.0]
     """
     w, b, v = number_arrays(w=w, b=b, v=v)
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: Float64Array = w * w + b * b - v * v
+    largest = np.maximum(np.maximum(np.abs(w), np.abs(b)), np.abs(v))
+    power = np.where(largest > 2.0**500, -600, 0).astype(np.int32)
+    with np.errstate(all="ignore"):
+        w, b, v = (np.ldexp(value, power) for value in (w, b, v))
+        result: Float64Array = np.ldexp(w * w + b * b - v * v, -2 * power)
     return result

@@ -1,0 +1,131 @@
+"""How flat a network at rest can be: bounds of the sharpness that need no Hessian."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from relulab.model.data import TrainingSet
+from relulab.model.network import PARAMETERS, Networks
+from relulab.theory.curvature import tables_of
+from relulab.training import sorted_sums
+from relulab.training.options import checked_freeze
+from relulab.training.sorted_sums import MEAN_X, SortedSums
+from relulab.validation import Float64Array, finite_array, instance_of, one_of
+
+SIDES = ("left", "right")
+
+
+def sharpness_lower_bound(
+    networks: Networks, data: TrainingSet, freeze: Collection[str] = ()
+) -> Float64Array:
+    """Return what the sharpness of a network at rest is at least: 1 + p^2*(v^2*(1 + x^2) + a^2).
+
+    With p the fraction of samples on which the unit is active, and x and a the means of x and of
+    the activation over those. At rest, which means a gradient of 0, with v other than 0 and no
+    sample at the hinge, the sum of e over active samples is 0 and so is that of e*x: so the parts
+    of the Hessian with residuals vanish, however large the loss is. What is left is the mean of
+    g*g', with g the gradient (v*x, v, a, 1) of the output, or (0, 0, 0, 1) where the unit is
+    inactive; and the largest eigenvalue of a mean of squares is at least that of the square of the
+    mean, |mean g|^2. The bound is attained on one sample, where it is ``interpolation_sharpness``.
+
+    As v^2*(1 + x^2) + a^2 is at least 2*|v|*a*sqrt(1 + x^2), and a is |w| times the mean distance
+    of x from the hinge at -b/w, the sharpness is at least 1 + 2*|v*w|*g with g of ``side_weight``
+    (Mulayoff, Michaeli & Soudry 2021, NeurIPS 34, for wide networks at zero loss).
+
+    Parameters
+    ----------
+    networks : Networks
+        ``n_nets`` of them; of those that are not at rest it says nothing.
+    data : TrainingSet
+        Of any number of samples, in any order.
+    freeze : collection of str
+        The parameters among "w", "b", "v", "c" that do not train, as in ``sharpness``; their parts
+        of the mean gradient are left out.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_nets,)
+        NaN where a parameter is not finite, inf where a square is beyond float64.
+
+    Raises
+    ------
+    InputError
+        As in ``sharpness``.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> data = rl.TrainingSet([-1, 0, 1, 2], [0, 0, 1, 2])
+    >>> fit = rl.best_fit(data).network
+    >>> rl.theory.sharpness_lower_bound(fit, data).tolist(), rl.sharpness(fit, data).round(4)
+    ([2.375], array([3.5059]))
+    """
+    frozen = checked_freeze(freeze)
+    sums = tables_of(networks, data)
+    w, b, v, c = networks.stack()
+    p, x = _active_part(sums, w, b)
+    with np.errstate(all="ignore"):
+        a = w * x + b
+        parts = dict(zip(PARAMETERS, (p * v * x, p * v, p * a, np.ones_like(p)), strict=True))
+        kept = [part * part for name, part in parts.items() if name not in frozen]
+        bound: Float64Array = np.sum([np.zeros_like(p), *kept], axis=0)
+    finite = np.isfinite([w, b, v, c]).all(axis=0)
+    return np.where(finite, bound, np.nan)
+
+
+def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
+    """Return g = p^2*d*sqrt(1 + x^2) of the samples on one side of a hinge.
+
+    With p the fraction of the samples that lie strictly on that side, x their mean, and d their
+    mean distance from the hinge. At rest 1 + 2*|v*w|*g is at most the sharpness
+    (``sharpness_lower_bound``), which is below 2/learning_rate where gradient descent settles. So
+    the slope v*w that it can learn is at most (1/learning_rate - 1/2)/g: the steeper, the fewer
+    samples there are beyond the hinge (Mulayoff, Michaeli & Soudry 2021, NeurIPS 34).
+
+    Parameters
+    ----------
+    hinge : float or array_like, shape (n_hinges,)
+        Positions -b/w, in units of x.
+    data : TrainingSet
+        Of any number of samples, in any order.
+    side : {"right", "left"}
+        Where the unit is active: right for w > 0, left for w < 0.
+
+    Returns
+    -------
+    ndarray of float64, of the shape of ``hinge``
+        0 where there is no sample on that side.
+
+    Raises
+    ------
+    InputError
+        If a hinge is not finite, or in what ``sharpness`` raises it for.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> data = rl.TrainingSet([-1, 0, 1, 2], [0, 0, 1, 2])
+    >>> rl.theory.side_weight([-9, 0, 5], data, "right").round(4).tolist()
+    [10.6213, 0.676, 0.0]
+    """
+    hinges = finite_array("hinge", hinge)
+    sign = 1.0 if one_of("side", side, SIDES) == "right" else -1.0
+    instance_of("data", data, TrainingSet)
+    sums = tables_of(Networks(0, 0, 0, 0), data)
+    p, x = _active_part(sums, np.full(hinges.size, sign), -sign * hinges)
+    with np.errstate(all="ignore"):
+        distance = sign * (x - hinges)
+        result: Float64Array = np.where(p > 0, p * p * distance * np.hypot(1, x), 0.0)
+    return result.reshape(np.shape(hinge))
+
+
+def _active_part(
+    sums: SortedSums, w: Float64Array, b: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return the fraction of samples on which units are active, and the mean of x over them."""
+    with np.errstate(all="ignore"):  # networks that are not finite
+        split = sorted_sums.find_splits(sums, w, b)
+    rising = (w >= 0).astype(np.int64)
+    count = np.where(rising, sums.x.size - split, split)
+    return count / sums.x.size, sums.moments[split, rising, MEAN_X]
