@@ -1,10 +1,12 @@
-"""The Hessian and its largest eigenvalue, against brute force, finite differences and LAPACK."""
+"""The Hessian and its largest eigenvalue, against sums and eliminations in exact fractions."""
 
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import relulab as rl
 from relulab.theory import curvature
@@ -22,13 +24,23 @@ def draw(n, seed=1):
     return rl.Networks(*np.random.default_rng(seed).normal(size=(4, n)))
 
 
-def brute_hessian(w, b, v, c, data):
-    """Return the Hessian as a sum over samples, one after the other."""
-    total = np.zeros((4, 4))
-    for x, target in zip(data.x, data.target, strict=True):
-        a = w * x + b
-        if a > 0:
-            gradient = np.array([v * x, v, a, 1])
+def is_active(w, b, data, side="inactive", tolerance=2.0**-50):
+    """Return which samples count as active, shape (n_samples,)."""
+    slack = tolerance * abs(w) * np.abs(data.x).max() + tolerance * abs(b)
+    pre = w * data.x + b
+    return pre >= -slack if side == "active" else pre > slack
+
+
+def brute_hessian(w, b, v, c, data, active=None):
+    """Return the Hessian as a sum over samples, one after the other, in exact arithmetic."""
+    active = is_active(w, b, data) if active is None else active
+    total = np.full((4, 4), Fraction(0))
+    w, b, v, c = (Fraction(float(p)) for p in (w, b, v, c))
+    samples = zip(map(Fraction, data.x), map(Fraction, data.target), active, strict=True)
+    for x, target, fires in samples:
+        if fires:
+            a = w * x + b
+            gradient = np.array([v * x, v, a, Fraction(1)])
             e = v * a + c - target
             total += np.outer(gradient, gradient)
             total[[0, 1], 2] += e * x, e
@@ -36,6 +48,25 @@ def brute_hessian(w, b, v, c, data):
         else:
             total[3, 3] += 1
     return total / data.n_samples
+
+
+def is_positive_definite(matrix):
+    """Return whether an exact symmetric matrix is, by elimination."""
+    matrix = matrix.copy()
+    for i in range(len(matrix)):
+        if matrix[i, i] <= 0:
+            return False
+        for j in range(i + 1, len(matrix)):
+            matrix[j] = matrix[j] - matrix[i] * (matrix[j, i] / matrix[i, i])
+    return True
+
+
+def assert_largest_eigenvalue(value, matrix, error):
+    """Assert that the largest eigenvalue of an exact matrix is within an error of a float."""
+    identity = np.diag([Fraction(1)] * len(matrix))
+    value, error = Fraction(float(value)), Fraction(error)
+    assert is_positive_definite(identity * (value + error) - matrix)
+    assert not is_positive_definite(identity * (value - error) - matrix)
 
 
 def exact_loss(parameters, data):
@@ -72,27 +103,79 @@ def test_hessian_is_what_differences_of_the_loss_are(n_samples):
         np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("n_samples", [1, 2, 9, 100])
-@pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_hessian_is_the_sum_over_samples(n_samples, offset):
+def assert_exact(networks, data, side="inactive", tolerance=2.0**-50):
+    """Assert the bounds that the docstrings state, of the Hessian and of its largest eigenvalue."""
+    options = {"side": side, "hinge_tolerance": tolerance}
+    found = hessian(networks, data, **options)
+    sharp = {freeze: sharpness(networks, data, freeze, **options) for freeze in FREEZES}
+    # Where all terms have one sign, nothing cancels.
+    largest = rl.TrainingSet.point(np.abs(data.x).max(), -np.abs(data.target).max())
+    sizes = hessian(rl.Networks(*np.abs(networks.stack())), largest)
+    for k, (parameters, matrix, size) in enumerate(
+        zip(networks.stack().T, found, sizes, strict=True)
+    ):
+        w, b, _, _ = parameters
+        exact = brute_hessian(*parameters, data, is_active(w, b, data, side, tolerance))
+        lost = size.max() * 2.0**-90
+        for entry, expected, terms in zip(matrix.flat, exact.flat, size.flat, strict=True):
+            error = abs(Fraction(float(entry)) - expected)
+            assert error <= abs(expected) / 2**52 + Fraction(float(terms)) / 2**90
+        for freeze, values in sharp.items():
+            kept = [i for i, name in enumerate("wbvc") if name not in freeze]
+            trained = exact[np.ix_(kept, kept)]
+            norm = float(np.abs(trained).max())  # of all norms the smallest
+            assert_largest_eigenvalue(values[k], trained, norm / 2**49 + lost)
+
+
+FREEZES = [(), ("c",), ("w", "b"), ("v", "c"), ("w", "b", "v"), ("w",), ("b", "c")]
+
+
+def hinged(data, n_nets, seed=2):
+    """Return networks whose hinges are among the samples, in the units of the samples."""
+    rng = np.random.default_rng(seed)
+    size, spread = np.abs(data.target).max(), np.ptp(data.x) or np.abs(data.x).max() or 1.0
+    w = rng.normal(size=n_nets) * 10 ** rng.uniform(-1, 1, n_nets) / spread
+    b = -w * (rng.choice(data.x, n_nets) + spread * rng.normal(size=n_nets) * 0.3)
+    v, c = rng.normal(size=(2, n_nets)) * (size or 1.0)
+    return rl.Networks(w, b, v, c)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 9, 60])
+@pytest.mark.parametrize("offset", [0.0, 30.0, 2020.0, 1e6, -1e8])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_entries_and_sharpness_are_exact_but_for_rounding(n_samples, offset, scale):
     data = sample(n_samples)
-    data = rl.TrainingSet(data.x + offset, data.target - offset)
-    networks = draw(60)
-    found = hessian(networks, data)
-    for parameters, matrix in zip(networks.stack().T, found, strict=True):
-        expected = brute_hessian(*parameters, data)
-        size = np.abs(expected).max()
-        np.testing.assert_allclose(matrix, expected, rtol=0, atol=200 * EPSILON * size)
+    data = rl.TrainingSet(data.x * scale + offset, data.target * 10 - offset)
+    assert_exact(hinged(data, 8), data)
 
 
-@pytest.mark.parametrize("freeze", [(), ("c",), ("w", "b"), ("v", "c"), ("w", "b", "v")])
-def test_sharpness_is_the_largest_eigenvalue_of_what_trains(freeze):
-    data, networks = sample(1000), draw(40)
-    kept = [i for i, name in enumerate("wbvc") if name not in freeze]
-    found = sharpness(networks, data, freeze)
-    for parameters, value in zip(networks.stack().T, found, strict=True):
-        matrix = brute_hessian(*parameters, data)[np.ix_(kept, kept)]
-        assert value == pytest.approx(np.linalg.eigvalsh(matrix)[-1], rel=1e-12, abs=1e-13)
+def test_equal_x_far_from_zero():
+    x = np.repeat([1e8, 1e8 + 1, 1e8 + 3], [5, 1, 4])
+    data = rl.TrainingSet(x, sample(10).target)
+    for side in ("inactive", "active"):
+        assert_exact(hinged(data, 20), data, side)
+        assert_exact(rl.Networks(1, -x[[0, 5, 9]], 2, 0.5), data, side)  # the hinge is on a sample
+
+
+numbers = st.floats(-10, 10).filter(lambda x: x == 0 or abs(x) > 1e-10)
+
+
+@given(
+    samples=st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6),
+    network=st.tuples(numbers, numbers, numbers, numbers),
+    offset=st.sampled_from([0.0, 1.0, 1990.0, 1e6, 1e8]),
+    exponent=st.integers(-8, 8),
+    side=st.sampled_from(["inactive", "active"]),
+    tolerance=st.sampled_from([0.0, 2.0**-50, 1e-6]),
+    through=st.booleans(),
+)
+def test_any_network_on_any_samples(samples, network, offset, exponent, side, tolerance, through):
+    x, target = np.array(samples).T
+    data = rl.TrainingSet((x + offset) * 10.0**exponent, target)
+    w, b, v, c = network
+    if through:  # near or on a sample
+        b = b * 1e-6 - w * data.x[0]
+    assert_exact(rl.Networks(w, b, v, c), data, side, tolerance)
 
 
 def test_where_all_is_frozen_nothing_is_sharp():
@@ -112,7 +195,7 @@ def test_order_of_samples_and_equal_x_do_not_matter():
 def test_a_sample_at_the_hinge_does_not_fire():
     data = rl.TrainingSet([1.0, 2.0, 3.0], [0, 0, 0])
     [matrix] = hessian(rl.Networks(1, -2, 1, 0), data)
-    np.testing.assert_allclose(matrix, brute_hessian(1, -2, 1, 0, data), rtol=1e-15)
+    np.testing.assert_allclose(matrix, brute_hessian(1, -2, 1, 0, data).astype(float), rtol=1e-15)
     assert matrix[1, 1] == pytest.approx(1 / 3)
 
 
