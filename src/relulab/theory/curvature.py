@@ -63,8 +63,9 @@ def sharpness(
     hinge_tolerance : float
         A sample is on the hinge where ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
         default, 2**-50, is for numbers that are right but for rounding; 0 is for those that are
-        exact. Training stops near its limit: for its last states take about the relative distance
-        that it leaves, such as the gradient tolerance, and 1e-6 for float32.
+        exact. Training stops near its limit, on either side of it: for its last states take what
+        it may leave of the way, such as 1e-4 with the default gradient tolerance of 1e-6. Without
+        that, converged networks whose limit is on a hinge may seem to be above 2 / learning_rate.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def _sharpness(
     if side != "smaller":
         chosen = active if side == "active" else inactive
         return _largest_eigenvalues(samples, chosen, parameters, frozen)
-    if "b" in frozen and "w" not in frozen:
+    if "b" in frozen:  # with w frozen as well, all sides are alike
         at_origin = (w == 0) & (b == 0)
         for one, rising, edge in ((inactive, 0, "left"), (active, 1, "right")):
             one.split[at_origin] = np.searchsorted(samples.x, 0.0, edge)  # type: ignore[call-overload]
