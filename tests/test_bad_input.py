@@ -461,7 +461,9 @@ CALLS = {
     ),
     "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),
     "sharpness": Call(
-        rl.sharpness, {"networks": NETWORK, "data": DATA, "freeze": ()}, {"freeze": FREEZE}
+        rl.sharpness,
+        {"networks": NETWORK, "data": DATA, "freeze": (), "side": "smaller", "hinge_tolerance": 1e-6},
+        {"freeze": FREEZE, "side": words("smaller", "active", "inactive")},
     ),
     "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
     "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
@@ -555,7 +557,9 @@ START = {"w": 1.0, "b": 0.5, "v": -1.0, "c": 0.0}
 SPREADS = {"std_w": 1.0, "std_b": 0.5, "std_v": 2.0, "c": 0.0}
 
 CALLS |= {
-    f"theory.{name}": Call(getattr(theory, name), valid)
+    f"theory.{name}": Call(
+        getattr(theory, name), valid, {"freeze": FREEZE} if "freeze" in valid else {}
+    )
     for name, valid in {
         "balance": {"w": 1, "b": 2, "v": 3},
         "balanced_start": {"x": 1, "target": 3, "y": 0.5},
@@ -565,6 +569,7 @@ CALLS |= {
         "dead_unit_c_per_example": {"targets": [1, 2], "learning_rate": 0.5},
         "dead_unit_steps": {"c0": 0, "target": 3, "learning_rate": 0.1, "tolerance": 1e-6},
         "death_at_first_step_probability": {"x": 1, "target": 3, "learning_rate": 0.1, **SPREADS},
+        "dies_in_the_limit": {"networks": NETWORK, "data": DATA, "freeze": ()},
         "dies_in_one_step": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
         "dies_under_gradient_flow": {**START, "x": 1, "target": 3},
         "interpolation_sharpness": {"w": 1, "b": 2, "v": 3, "x": 1},

@@ -14,6 +14,7 @@ from relulab.theory.dying import (
     dies_under_gradient_flow,
     small_rate_death_probability,
 )
+from relulab.theory.dying_in_the_limit import dies_in_the_limit
 from relulab.theory.frozen_c import (
     FROZEN_C_DIES,
     FROZEN_C_PERIOD_4,
@@ -42,6 +43,7 @@ __all__ = [
     "dead_unit_steps",
     "death_at_first_step_probability",
     "dies_in_one_step",
+    "dies_in_the_limit",
     "dies_under_gradient_flow",
     "interpolation_sharpness",
     "largest_stable_rate",

@@ -130,6 +130,11 @@ class ActiveSamples:
             low = np.where(beyond, low, middle + 1)
         return high
 
+    @property
+    def mean_target(self) -> DoubleDouble:
+        """The mean target of all samples."""
+        return DoubleDouble(*self.table[0, 1, 2:4])
+
     def moments(self, side: Side) -> Moments:
         """Return the moments of the active samples; all 0 where there are none."""
         rows = self.table[side.split, side.rising].T
