@@ -1,10 +1,10 @@
 """How sharp are the minima at which gradient descent settles, and what happens beyond 2/η?
 
 At a minimum it can settle only where the sharpness, the largest eigenvalue of the Hessian, is below
-2/η. Where c is frozen, networks cannot become flat enough at large rates: then they go round in
-circles whose period doubles and doubles again. And a network that starts at a sharp place is thrown
-out of it, to a flatter one. A dead unit's network has sharpness 1 whatever the rate, so the living
-are looked at apart.
+2/η; where the hinge is on a sample, the smaller one of its two sides. Where c is frozen, networks
+cannot become flat enough at large rates: then they go round in circles whose period doubles and
+doubles again. And a network that starts at a sharp place is thrown out of it, to a flatter one. A
+dead unit's network has sharpness 1 whatever the rate, so the living are looked at apart.
 """
 
 from argparse import Namespace
@@ -24,6 +24,9 @@ DATA = {
         w=1, b=0.2, v=1, c=0, n_samples=9, noise=0.3, seed=1
     ),
 }
+
+# Training stops near its limit: a hinge as near to a sample as this may be on it there.
+HINGE_TOLERANCE = 1e-4
 
 DRAWS = 500  # the figure has the points of so many, should there be more
 
@@ -83,7 +86,8 @@ def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
     """Yield the converged runs of a sweep with the sharpness of their last state, part by part."""
     for runs in results.frames(["draw", "learning_rate", *"wbvc", "outcome", "unit"], name):
         runs = runs[runs["outcome"] == "converged"]
-        sharpness = rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), DATA[name])
+        networks = rl.Networks(*(runs[p] for p in "wbvc"))
+        sharpness = rl.sharpness(networks, DATA[name], hinge_tolerance=HINGE_TOLERANCE)
         edge = runs["learning_rate"] * sharpness / 2
         yield runs.assign(
             sharpness=sharpness,

@@ -461,7 +461,9 @@ CALLS = {
     ),
     "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),
     "sharpness": Call(
-        rl.sharpness, {"networks": NETWORK, "data": DATA, "freeze": ()}, {"freeze": FREEZE}
+        rl.sharpness,
+        {"networks": NETWORK, "data": DATA, "freeze": (), "side": "smaller", "hinge_tolerance": 1e-6},
+        {"freeze": FREEZE, "side": words("smaller", "active", "inactive")},
     ),
     "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
     "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
@@ -574,6 +576,7 @@ CALLS |= {
         "dead_unit_steps": {"c0": 0, "target": 3, "learning_rate": 0.1, "tolerance": 1e-6},
         "death_at_first_step_probability": {"x": 1, "target": 3, "learning_rate": 0.1, **SPREADS},
         "descent_potential": {**START, "x": 1, "target": 3},
+        "dies_in_the_limit": {"networks": NETWORK, "data": DATA, "freeze": ()},
         "dies_in_one_step": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
         "dies_under_gradient_flow": {**START, "x": 1, "target": 3, "freeze": ()},
         "flow_sharpness": {**START, "x": 1, "target": 3, "freeze": ()},

@@ -1,16 +1,17 @@
-"""The Hessian and its largest eigenvalue, against brute force, finite differences and LAPACK."""
+"""The Hessian and its largest eigenvalue, against sums and eliminations in exact fractions."""
 
+import doctest
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import relulab as rl
 from relulab.theory import curvature
 from relulab.theory.curvature import hessian, sharpness
-
-EPSILON = np.finfo(float).eps
 
 
 def sample(n, seed=0):
@@ -22,13 +23,23 @@ def draw(n, seed=1):
     return rl.Networks(*np.random.default_rng(seed).normal(size=(4, n)))
 
 
-def brute_hessian(w, b, v, c, data):
-    """Return the Hessian as a sum over samples, one after the other."""
-    total = np.zeros((4, 4))
-    for x, target in zip(data.x, data.target, strict=True):
-        a = w * x + b
-        if a > 0:
-            gradient = np.array([v * x, v, a, 1])
+def is_active(w, b, data, side="inactive", tolerance=2.0**-50):
+    """Return which samples count as active, shape (n_samples,)."""
+    slack = tolerance * abs(w) * np.abs(data.x).max() + tolerance * abs(b)
+    pre = w * data.x + b
+    return pre >= -slack if side == "active" else pre > slack
+
+
+def brute_hessian(w, b, v, c, data, active=None):
+    """Return the Hessian as a sum over samples, one after the other, in exact arithmetic."""
+    active = is_active(w, b, data) if active is None else active
+    total = np.full((4, 4), Fraction(0))
+    w, b, v, c = (Fraction(float(p)) for p in (w, b, v, c))
+    samples = zip(map(Fraction, data.x), map(Fraction, data.target), active, strict=True)
+    for x, target, fires in samples:
+        if fires:
+            a = w * x + b
+            gradient = np.array([v * x, v, a, Fraction(1)])
             e = v * a + c - target
             total += np.outer(gradient, gradient)
             total[[0, 1], 2] += e * x, e
@@ -36,6 +47,25 @@ def brute_hessian(w, b, v, c, data):
         else:
             total[3, 3] += 1
     return total / data.n_samples
+
+
+def is_positive_definite(matrix):
+    """Return whether an exact symmetric matrix is, by elimination."""
+    matrix = matrix.copy()
+    for i in range(len(matrix)):
+        if matrix[i, i] <= 0:
+            return False
+        for j in range(i + 1, len(matrix)):
+            matrix[j] = matrix[j] - matrix[i] * (matrix[j, i] / matrix[i, i])
+    return True
+
+
+def assert_largest_eigenvalue(value, matrix, error):
+    """Assert that the largest eigenvalue of an exact matrix is within an error of a float."""
+    identity = np.diag([Fraction(1)] * len(matrix))
+    value, error = Fraction(float(value)), Fraction(error)
+    assert is_positive_definite(identity * (value + error) - matrix)
+    assert not is_positive_definite(identity * (value - error) - matrix)
 
 
 def exact_loss(parameters, data):
@@ -72,27 +102,86 @@ def test_hessian_is_what_differences_of_the_loss_are(n_samples):
         np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("n_samples", [1, 2, 9, 100])
-@pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_hessian_is_the_sum_over_samples(n_samples, offset):
+def assert_exact(networks, data, side="inactive", tolerance=2.0**-50):
+    """Assert the bounds that the docstrings state, of the Hessian and of its largest eigenvalue."""
+    options = {"side": side, "hinge_tolerance": tolerance}
+    found = hessian(networks, data, **options)
+    sharp = {freeze: sharpness(networks, data, freeze, **options) for freeze in FREEZES}
+    # Where all terms have one sign, nothing cancels.
+    largest = rl.TrainingSet.point(np.abs(data.x).max(), -np.abs(data.target).max())
+    sizes = hessian(rl.Networks(*np.abs(networks.stack())), largest)
+    for k, (parameters, matrix, size) in enumerate(
+        zip(networks.stack().T, found, sizes, strict=True)
+    ):
+        w, b, _, _ = parameters
+        exact = brute_hessian(*parameters, data, is_active(w, b, data, side, tolerance))
+        lost = size.max() * 2.0**-90
+        for entry, expected, terms in zip(matrix.flat, exact.flat, size.flat, strict=True):
+            error = abs(Fraction(float(entry)) - expected)
+            assert error <= abs(expected) / 2**52 + Fraction(float(terms)) / 2**90
+        for freeze, values in sharp.items():
+            kept = [i for i, name in enumerate("wbvc") if name not in freeze]
+            trained = exact[np.ix_(kept, kept)]
+            norm = float(np.abs(trained).max())  # of all norms the smallest
+            assert_largest_eigenvalue(values[k], trained, norm / 2**49 + lost)
+
+
+FREEZES = [(), ("c",), ("w", "b"), ("v", "c"), ("w", "b", "v"), ("w",), ("b", "c")]
+
+
+def hinged(data, n_nets, seed=2):
+    """Return networks whose hinges are among the samples, in the units of the samples."""
+    rng = np.random.default_rng(seed)
+    size, spread = np.abs(data.target).max(), np.ptp(data.x) or np.abs(data.x).max() or 1.0
+    w = rng.normal(size=n_nets) * 10 ** rng.uniform(-1, 1, n_nets) / spread
+    b = -w * (rng.choice(data.x, n_nets) + spread * rng.normal(size=n_nets) * 0.3)
+    v, c = rng.normal(size=(2, n_nets)) * (size or 1.0)
+    v *= 10 ** rng.uniform(-10, 1, n_nets)  # where it is small, other entries are the largest ones
+    return rl.Networks(w, b, v, c)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 9, 60])
+@pytest.mark.parametrize("offset", [0.0, 30.0, 2020.0, 1e6, -1e8])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_entries_and_sharpness_are_exact_but_for_rounding(n_samples, offset, scale):
     data = sample(n_samples)
-    data = rl.TrainingSet(data.x + offset, data.target - offset)
-    networks = draw(60)
-    found = hessian(networks, data)
-    for parameters, matrix in zip(networks.stack().T, found, strict=True):
-        expected = brute_hessian(*parameters, data)
-        size = np.abs(expected).max()
-        np.testing.assert_allclose(matrix, expected, rtol=0, atol=200 * EPSILON * size)
+    data = rl.TrainingSet(data.x * scale + offset, data.target * 10 - offset)
+    assert_exact(hinged(data, 8), data)
 
 
-@pytest.mark.parametrize("freeze", [(), ("c",), ("w", "b"), ("v", "c"), ("w", "b", "v")])
-def test_sharpness_is_the_largest_eigenvalue_of_what_trains(freeze):
-    data, networks = sample(1000), draw(40)
-    kept = [i for i, name in enumerate("wbvc") if name not in freeze]
-    found = sharpness(networks, data, freeze)
-    for parameters, value in zip(networks.stack().T, found, strict=True):
-        matrix = brute_hessian(*parameters, data)[np.ix_(kept, kept)]
-        assert value == pytest.approx(np.linalg.eigvalsh(matrix)[-1], rel=1e-12, abs=1e-13)
+def test_many_samples_far_from_zero():
+    data = sample(2000)
+    data = rl.TrainingSet(data.x + 2020, data.target)
+    assert_exact(hinged(data, 3), data)
+
+
+def test_equal_x_far_from_zero():
+    x = np.repeat([1e8, 1e8 + 1, 1e8 + 3], [5, 1, 4])
+    data = rl.TrainingSet(x, sample(10).target)
+    for side in ("inactive", "active"):
+        assert_exact(hinged(data, 20), data, side)
+        assert_exact(rl.Networks(1, -x[[0, 5, 9]], 2, 0.5), data, side)  # the hinge is on a sample
+
+
+numbers = st.floats(-10, 10).filter(lambda x: x == 0 or abs(x) > 1e-10)
+
+
+@given(
+    samples=st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6),
+    network=st.tuples(numbers, numbers, numbers, numbers),
+    offset=st.sampled_from([0.0, 1.0, 1990.0, 1e6, 1e8]),
+    exponent=st.integers(-8, 8),
+    side=st.sampled_from(["inactive", "active"]),
+    tolerance=st.sampled_from([0.0, 2.0**-50, 1e-6]),
+    through=st.booleans(),
+)
+def test_any_network_on_any_samples(samples, network, offset, exponent, side, tolerance, through):
+    x, target = np.array(samples).T
+    data = rl.TrainingSet((x + offset) * 10.0**exponent, target)
+    w, b, v, c = network
+    if through:  # near or on a sample
+        b = b * 1e-6 - w * data.x[0]
+    assert_exact(rl.Networks(w, b, v, c), data, side, tolerance)
 
 
 def test_where_all_is_frozen_nothing_is_sharp():
@@ -109,11 +198,128 @@ def test_order_of_samples_and_equal_x_do_not_matter():
         )
 
 
-def test_a_sample_at_the_hinge_does_not_fire():
-    data = rl.TrainingSet([1.0, 2.0, 3.0], [0, 0, 0])
-    [matrix] = hessian(rl.Networks(1, -2, 1, 0), data)
-    np.testing.assert_allclose(matrix, brute_hessian(1, -2, 1, 0, data), rtol=1e-15)
-    assert matrix[1, 1] == pytest.approx(1 / 3)
+TEACHER = rl.Networks(1, 0.2, 1.5, 0)
+TAUGHT = rl.TrainingSet.teacher(w=1, b=0.2, v=1.5, c=0, n_samples=16)
+
+
+def largest_eigenvalue(network, data, active, freeze=()):
+    matrix = brute_hessian(*network.stack()[:, 0], data, active).astype(float)
+    kept = [i for i, name in enumerate("wbvc") if name not in freeze]
+    return np.linalg.eigvalsh(matrix[np.ix_(kept, kept)])[-1]
+
+
+def test_a_hinge_on_a_sample_has_two_sides_though_rounding_moved_it():
+    pre = TAUGHT.x + 0.2
+    assert 0 < pre[6] < 1e-16  # on the hinge, but for rounding
+    without, beside = largest_eigenvalue(TEACHER, TAUGHT, pre > 0.01), pre > -0.01
+    with_it = largest_eigenvalue(TEACHER, TAUGHT, beside)
+    assert without < with_it - 0.1
+    for side, expected in {"smaller": without, "inactive": without, "active": with_it}.items():
+        assert sharpness(TEACHER, TAUGHT, side=side) == pytest.approx(expected)
+        # Taken at its word, the network is active there, and there is one side.
+        exact = sharpness(TEACHER, TAUGHT, side=side, hinge_tolerance=0)
+        assert exact == pytest.approx(with_it)
+    assert sharpness(TEACHER, TAUGHT) == sharpness(TEACHER, TAUGHT, side="smaller")
+    assert hessian(TEACHER, TAUGHT)[0, 1, 1] == 1.5**2 * 9 / 16
+    assert hessian(TEACHER, TAUGHT, side="active")[0, 1, 1] == 1.5**2 * 10 / 16
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("freeze", [(), ("c",), ("b",), ("w", "c")])
+def test_the_sides_are_the_limits_from_both_sides(sign, freeze):
+    data = sample(7)
+    data = rl.TrainingSet(np.tile(data.x, 2), np.append(data.target, sample(7, 1).target))
+    rng = np.random.default_rng(0)
+    sharper = []
+    for x in data.x.repeat(3):
+        w, b, v, c = sign, -sign * x, *rng.normal(size=2)
+        one = rl.Networks(w, b, v, c)
+        # The samples on the hinge are two, and switch together.
+        below, above = (
+            sharpness(rl.Networks(w, b + step, v, c), data, freeze)[0] for step in (-1e-12, 1e-12)
+        )
+        assert sharpness(one, data, freeze, side="inactive")[0] == pytest.approx(below, abs=1e-10)
+        assert sharpness(one, data, freeze, side="active")[0] == pytest.approx(above, abs=1e-10)
+        smaller = sharpness(one, data, freeze)[0]
+        assert smaller == pytest.approx(min(below, above), abs=1e-10)
+        sharper.append(above > below)
+    assert any(sharper)
+    assert freeze == ("w", "c") or not all(sharper)  # either side may be the sharper one
+
+
+def test_at_the_origin_every_sample_is_on_the_hinge():
+    data = rl.TrainingSet([-3.0, -1.0, 0.0, 2.0, 2.0], [1.0, 5.0, 0.0, -1.0, 2.0])
+    v, c = 1.5, 0.5
+    origin = rl.Networks(0, 0, v, c)
+    every, none = np.ones(5, bool), np.zeros(5, bool)
+    for freeze in ((), ("c",), ("w",), ("v",), ("w", "b", "c"), ("w", "v")):
+        without = largest_eigenvalue(origin, data, none, freeze)
+        with_all = largest_eigenvalue(origin, data, every, freeze)
+        assert sharpness(origin, data, freeze) == pytest.approx(without)
+        assert sharpness(origin, data, freeze, side="inactive") == pytest.approx(without)
+        assert sharpness(origin, data, freeze, side="active") == pytest.approx(with_all)
+        # No other side is smaller.
+        for split in range(6):
+            for active in (np.arange(5) < split, np.arange(5) >= split):
+                assert largest_eigenvalue(origin, data, active, freeze) >= without
+    # With b frozen at 0 training moves to w < 0 or w > 0.
+    for freeze in (("b",), ("b", "v", "c")):
+        sides = [sharpness(rl.Networks(w, 0, v, c), data, freeze)[0] for w in (-1e-30, 1e-30)]
+        assert sides[0] != pytest.approx(sides[1])
+        assert sharpness(origin, data, freeze)[0] == pytest.approx(min(sides))
+    assert sharpness(origin, data, ("b", "v", "c"))[0] == v**2 * 8 / 5
+
+
+def test_kinks_among_many_networks():
+    data = sample(9)
+    w, b, v, c = np.random.default_rng(0).normal(size=(4, 3 * curvature.BLOCK))
+    b[::5] = -w[::5] * data.x[3]
+    b[7], w[7] = 0, 0
+    networks = rl.Networks(w, b, v, c)
+    both = [sharpness(networks, data, side=side) for side in ("inactive", "active")]
+    np.testing.assert_array_equal(sharpness(networks, data), np.minimum(*both))
+    assert (both[0] != both[1]).sum() == (len(w) + 4) // 5 + 1
+    # A side that overflows is no reason not to know the other.
+    assert sharpness(rl.Networks(0, 0, 1e200, 0), data).tolist() == [1]
+    assert np.isnan(sharpness(rl.Networks(0, 0, 1e200, 0), data, side="active"))
+
+
+def test_a_tolerance_says_which_samples_are_on_the_hinge():
+    data = rl.TrainingSet([1.0, 2.0, 4.0], [0, 0, 0])
+    # Off by 1e-3, where |w|*max|x| + |b| is 6.001.
+    for network in (rl.Networks(1, -2.001, 1, 0), rl.Networks(-1, 2.001, 1, 0)):
+        near = {"hinge_tolerance": 1.01e-3 / 6}, {"hinge_tolerance": 0.99e-3 / 6}
+        counts = [
+            [3 * hessian(network, data, side=side, **o)[0, 1, 1] for side in ("inactive", "active")]
+            for o in near
+        ]
+        assert counts[0] == [1, 2]
+        assert counts[1] == ([1, 1] if network.w > 0 else [2, 2])
+
+
+def test_a_hinge_on_a_sample_is_exact_without_a_tolerance():
+    data = rl.TrainingSet([1.0, 2.0, 2.0, 3.0], [0, 0, 0, 0])
+    for w, b in ((1, -2), (-1, 2)):
+        for side, count in {"inactive": 1, "active": 3}.items():
+            one = rl.Networks(w, b, 1, 0)
+            [matrix] = hessian(one, data, side=side, hinge_tolerance=0)
+            assert matrix[1, 1] == count / 4
+    for b, count in ((1, 4), (-1, 0)):  # w = 0: no hinge
+        for side in ("inactive", "active"):
+            assert hessian(rl.Networks(0, b, 1, 0), data, side=side)[0, 1, 1] == count / 4
+
+
+def test_runs_that_settle_on_a_kink_are_below_two_over_the_rate_on_one_side():
+    """All networks of zero loss have their hinge on the sample at -0.2."""
+    rate, rng = 0.75, np.random.default_rng(0)
+    near = TEACHER.stack() * np.exp(0.3 * rng.normal(size=(4, 1000)))
+    starts = rl.Networks(*near + 0.05 * rng.normal(size=(4, 1000)))
+    trained = rl.train(starts, TAUGHT, rate, max_steps=20_000)
+    settled = (trained.outcome == "converged") & (trained.unit == "alive")
+    networks = rl.Networks.from_stack(trained.networks.stack()[:, settled])
+    assert (sharpness(networks, TAUGHT, hinge_tolerance=1e-4) < 2 / rate).all()
+    # The side on which training stopped may be the sharper one, and so does not tell.
+    assert (sharpness(networks, TAUGHT) > 2 / rate).sum() > 20
 
 
 @pytest.mark.parametrize(("x", "target"), [(1.0, 3.0), (-0.5, 0.3), (0.0, 1.0)])
@@ -128,7 +334,9 @@ def test_one_sample_at_zero_loss(x, target):
 
 def test_sharpness_is_at_least_one_where_c_trains_and_never_negative():
     for n_samples in (1, 7, 1000):
-        assert (sharpness(draw(2000), sample(n_samples)) >= 1 - 4 * EPSILON).all()
+        assert (sharpness(draw(2000), sample(n_samples)) >= 1).all()
+        small = rl.Networks.from_stack(draw(2000).stack() * 1e-9)  # LAPACK has 1 - 1e-16 there
+        assert (sharpness(small, sample(n_samples)) >= 1).all()
         for freeze in (["c"], ["v", "c"], ["w"]):
             assert (sharpness(draw(2000), sample(n_samples), freeze) >= 0).all()
 
@@ -187,3 +395,19 @@ def test_gradient_descent_settles_only_below_two_over_the_rate():
 def test_mistakes_are_named(networks, data, freeze, message):
     with pytest.raises(rl.InputError, match=message):
         sharpness(networks, data, freeze)
+
+
+@pytest.mark.parametrize("function", [sharpness, hessian])
+def test_mistakes_about_sides_are_named(function):
+    allowed = "smaller, inactive, active" if function is sharpness else "inactive, active"
+    with pytest.raises(rl.InputError, match=f"^side: expected one of {allowed}, got 'both'"):
+        function(draw(1), sample(2), side="both")
+    with pytest.raises(rl.InputError, match=r"^hinge_tolerance: expected a number >= 0"):
+        function(draw(1), sample(2), hinge_tolerance=-1)
+
+
+def test_the_example_in_the_docstring_of_hessian():
+    names = {"hessian": hessian}
+    [example] = doctest.DocTestFinder(recurse=False).find(hessian, "example", globs=names)
+    assert example.examples
+    assert not doctest.DocTestRunner().run(example).failed

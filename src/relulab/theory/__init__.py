@@ -15,6 +15,7 @@ from relulab.theory.dying import (
     dies_under_gradient_flow,
     small_rate_death_probability,
 )
+from relulab.theory.dying_in_the_limit import dies_in_the_limit
 from relulab.theory.frozen_c import (
     FROZEN_C_DIES,
     FROZEN_C_MONOTONE,
@@ -69,6 +70,7 @@ __all__ = [
     "death_at_first_step_probability",
     "descent_potential",
     "dies_in_one_step",
+    "dies_in_the_limit",
     "dies_under_gradient_flow",
     "flow_sharpness",
     "frozen_c_critical_rate",

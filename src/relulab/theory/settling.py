@@ -31,7 +31,8 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     Returns
     -------
     ndarray of float64, of the common shape
-        Gradient descent settles there only if the learning rate is below 2 divided by this.
+        Gradient descent settles there only if the learning rate is below 2 divided by this. At
+        a = 0, where the loss has two sides, this is of the inactive one, the smaller.
 
     Examples
     --------

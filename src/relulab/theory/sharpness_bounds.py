@@ -7,10 +7,8 @@ import numpy as np
 
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks
-from relulab.theory.curvature import tables_of
-from relulab.training import sorted_sums
+from relulab.theory.active_samples import ActiveSamples
 from relulab.training.options import checked_freeze
-from relulab.training.sorted_sums import MEAN_X, SortedSums
 from relulab.validation import Float64Array, finite_array, instance_of, one_of
 
 SIDES = ("left", "right")
@@ -62,9 +60,10 @@ def sharpness_lower_bound(
     ([2.375], array([3.5059]))
     """
     frozen = checked_freeze(freeze)
-    sums = tables_of(networks, data)
+    instance_of("networks", networks, Networks)
+    samples = ActiveSamples.of(data)
     w, b, v, c = networks.stack()
-    p, x = _active_part(sums, w, b)
+    p, x = _active_part(samples, w, b)
     with np.errstate(all="ignore"):
         a = w * x + b
         parts = dict(zip(PARAMETERS, (p * v * x, p * v, p * a, np.ones_like(p)), strict=True))
@@ -111,9 +110,8 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
     """
     hinges = finite_array("hinge", hinge)
     sign = 1.0 if one_of("side", side, SIDES) == "right" else -1.0
-    instance_of("data", data, TrainingSet)
-    sums = tables_of(Networks(0, 0, 0, 0), data)
-    p, x = _active_part(sums, np.full(hinges.size, sign), -sign * hinges)
+    samples = ActiveSamples.of(data)
+    p, x = _active_part(samples, np.full(hinges.size, sign), -sign * hinges)
     with np.errstate(all="ignore"):
         distance = sign * (x - hinges)
         result: Float64Array = np.where(p > 0, p * p * distance * np.hypot(1, x), 0.0)
@@ -121,11 +119,9 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
 
 
 def _active_part(
-    sums: SortedSums, w: Float64Array, b: Float64Array
+    samples: ActiveSamples, w: Float64Array, b: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """Return the fraction of samples on which units are active, and the mean of x over them."""
-    with np.errstate(all="ignore"):  # networks that are not finite
-        split = sorted_sums.find_splits(sums, w, b)
-    rising = (w >= 0).astype(np.int64)
-    count = np.where(rising, sums.x.size - split, split)
-    return count / sums.x.size, sums.moments[split, rising, MEAN_X]
+    inactive_at_hinge, _ = samples.sides(w, b, tolerance=0.0)
+    moments = samples.moments(inactive_at_hinge)
+    return moments.fraction.hi, moments.mean_x.hi
