@@ -64,6 +64,13 @@ def ours(results: rl.Results) -> dict[str, dict[str, float]]:
     for claim in CLAIMS:
         if isinstance(claim, Chance):
             numbers[claim.name] = counted(results, claim)
+            continue
+        needed = claim.items() if isinstance(claim, Printed) else {"value"}
+        if set(needed) - set(numbers[claim.name]):
+            raise rl.InputError(
+                f"{results.folder}: expected our numbers of the row {claim.name!r}, which is newer;"
+                " train without --figures"
+            )
     return numbers
 
 

@@ -60,7 +60,7 @@ def ours():
 
 
 @pytest.mark.slow
-def test_the_verdicts(tmp_path):
+def test_the_verdicts(tmp_path, monkeypatch, capsys):
     options = ["--draws", "5000", "--jobs", "1", "--results", str(tmp_path)]
     assert rl.main(EXPERIMENT, options) == 0
     table = pd.read_csv(tmp_path / "rows.csv", keep_default_na=False).set_index("row")
@@ -72,6 +72,10 @@ def test_the_verdicts(tmp_path):
     assert (table["why"] != "").sum() == len(DIFFERENT)
     numbers = pd.read_csv(tmp_path / "numbers.csv")
     assert len(numbers) == sum(len(claim.items()) for claim in PRINTED) > 280
+    # A row that is newer than the folder.
+    monkeypatch.setattr("published.CLAIMS", [*CLAIMS, replace(PRINTED[0], name="new")])
+    assert rl.main(EXPERIMENT, ["--figures", "--results", str(tmp_path)]) == 2
+    assert "our numbers of the row 'new'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("claim", [c for c in PRINTED if not c.why], ids=lambda claim: claim.name)
