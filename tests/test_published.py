@@ -149,6 +149,25 @@ def test_a_linear_neuron_fires():
     assert trace["loss"].iloc[0] == (1 + 25) / 4
 
 
+def test_in_float32_the_losses_that_differ_are_those_printed():
+    single = np.float32
+    x = np.array([1, 2, 3, 4], single)
+    target, w, b = 1 - x, single(0.3), single(-0.3)
+    for _ in range(1000):
+        off = w * x + b - target
+        w -= single(0.01) * np.sum(2 * off * x)
+        b -= single(0.01) * np.sum(2 * off)
+    [printed] = BY_NAME["TensorFlow 2017, last loss"].items().values()
+    assert np.sum((w * x + b - target) ** 2) == pytest.approx(float(printed), rel=1e-6)
+
+    slope, losses = 0.0, []
+    for _ in range(10):
+        off = single(slope) * x - 2 * x
+        losses.append(f"{np.mean(off**2):.8f}")
+        slope -= 0.01 * float(np.dot(2 * x, off))
+    assert losses[3:] == list(BY_NAME["Loeber, late losses"].items().values())
+
+
 def test_brownlee_rounds_twice(ours):
     mine = judged_numbers(BY_NAME["Brownlee 2016"], ours["Brownlee 2016"])
     off = mine[~mine["same"]]
