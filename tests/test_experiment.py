@@ -249,6 +249,7 @@ SMALL = {
     "hinge_regression": ("--draws", 40),
     "learning_rate": ("--draws", 100),
     "summation_order": ("--draws", 500),
+    "published": ("--draws", 500),
 }
 
 

@@ -1,0 +1,237 @@
+"""What a published claim is, how ours is measured, and when the two agree.
+
+Four kinds: numbers that are printed, a value that is exact, a probability, and a bound.
+"""
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+import relulab as rl
+from relulab import statistics
+
+# A claim says why ours differs, where that is known.
+AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "differs, unexplained"
+CONFIDENCE = 0.999
+MOST_DIGITS = 15  # that two doubles of different ways can have in common
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Who says something about which setting, and why ours differs, where it does."""
+
+    name: str
+    source: str
+    setting: str
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed(Claim):
+    """A training of which numbers are printed.
+
+    Attributes
+    ----------
+    numbers : dict of str to dict of int to str
+        What is printed, by a formula in the columns of ``rl.trace`` and by the number of updates.
+    rounding : float
+        The relative difference that another order of the same operations can make.
+    """
+
+    data: rl.TrainingSet
+    start: rl.Networks
+    rate: float
+    numbers: Mapping[str, Mapping[int, str]]
+    freeze: Collection[str] = ()
+    batch_size: int | None = None
+    rounding: float = 1e-12
+
+    def items(self) -> dict[str, str]:
+        """Return the printed numbers by what they are called in the tables."""
+        return {
+            f"{formula} @ {step}": number
+            for formula, printed in self.numbers.items()
+            for step, number in printed.items()
+        }
+
+    def measure(self) -> dict[str, float]:
+        """Return our numbers, by the same names."""
+        steps = max(step for printed in self.numbers.values() for step in printed)
+        trace = rl.trace(
+            self.start, self.data, self.rate, steps, freeze=self.freeze, batch_size=self.batch_size
+        )
+        columns = {formula: np.asarray(trace.eval(formula), float) for formula in self.numbers}
+        return {
+            f"{formula} @ {step}": float(columns[formula][step])
+            for formula, printed in self.numbers.items()
+            for step in printed
+        }
+
+
+LINEAR = ("v", "c")
+SLOPE = ("b", "v", "c")  # of a neuron without bias
+
+
+def linear(w: float, b: float, offset: float) -> rl.Networks:
+    """Return the linear neuron w*x + b, a ReLU that fires as long as that is above -offset.
+
+    With v = 1 and c = -offset frozen, its bias is b + c.
+    """
+    return rl.Networks(w=w, b=b + offset, v=1, c=-offset)
+
+
+def after(first: int, numbers: str, every: int = 1) -> dict[int, str]:
+    """Return the numbers that are printed after the update ``first`` and every so many more."""
+    return {first + every * i: number for i, number in enumerate(numbers.split())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(Claim):
+    """A value that a formula gives; ``digits`` of it are what our measurement resolves."""
+
+    published: str
+    value: float
+    digits: int
+    measure: Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance(Claim):
+    """The probability of an event, which is counted in the runs of a sweep."""
+
+    published: str
+    value: float
+    sweep: rl.Sweep
+    event: Callable[[pd.DataFrame], "pd.Series[bool]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound(Claim):
+    """A number that nothing is below, or above if ``upper``; ours is the one that comes nearest."""
+
+    published: str
+    value: float
+    measure: Callable[[], float]
+    upper: bool = False
+
+
+def digits_of(number: str) -> int:
+    """Return how many significant digits a printed number has."""
+    mantissa = re.split("[eE]", number)[0].lstrip("+-").replace(".", "")
+    return len(mantissa.lstrip("0")) or 1
+
+
+def half_unit(number: str) -> float:
+    """Return half a unit of the last place of a printed number."""
+    mantissa, _, exponent = number.lower().partition("e")
+    places = len(mantissa.partition(".")[2])
+    return 0.5 * 10.0 ** (int(exponent or 0) - places)
+
+
+def common_digits(ours: float, published: float) -> float:
+    """Return how many digits two numbers have in common; of 0, how many zeros after the point."""
+    difference = abs(ours - published) / (abs(published) or 1)
+    if math.isnan(difference):
+        return 0.0
+    return min(max(0.0, -math.log10(difference)), MOST_DIGITS) if difference else MOST_DIGITS
+
+
+def judged_numbers(claim: Printed, ours: Mapping[str, float]) -> pd.DataFrame:
+    """Return each printed number beside ours, with its digits and those that agree."""
+    rows = []
+    for name, number in claim.items().items():
+        value, there = float(number), digits_of(number)
+        difference = abs(ours[name] - value)
+        # A hair more than half a unit, since halves are rounded up or down.
+        printed = difference <= half_unit(number) * (1 + 1e-9)
+        common = there if printed else min(common_digits(ours[name], value), there)
+        same = printed or difference <= claim.rounding * abs(value)
+        rows.append((claim.name, name, number, ours[name], there, common, same))
+    columns = ["row", "number", "published", "ours", "digits", "common", "same"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _printed(claim: Printed, ours: Mapping[str, float]) -> dict[str, object]:
+    """Judge by the number that agrees least; where all do, show the last one of most digits."""
+    numbers = judged_numbers(claim, ours)
+    same = bool(numbers["same"].all())
+    order = ["digits", "common"] if same else ["same", "common"]
+    shown = numbers.sort_values(order, kind="stable").iloc[-1 if same else 0]
+    others = f" ({len(numbers)} numbers)" if len(numbers) > 1 else ""
+    return {
+        "published": f"{shown['number']} = {shown['published']}{others}",
+        "ours": f"{shown['ours']:.{min(shown['digits'] + 1, 17)}g}",
+        "digits": float(shown["digits"]),
+        "common": float(shown["common"]),
+        "agreement": f"{round(shown['common'], 1):g} of {shown['digits']} digits",
+        "agrees": same,
+    }
+
+
+def _exact(claim: Exact, ours: float) -> dict[str, object]:
+    common = common_digits(ours, claim.value)
+    return {
+        "published": f"{claim.published} = {claim.value:.10g}",
+        "ours": f"{ours:.10g}",
+        "digits": float(claim.digits),
+        "common": common,
+        "agreement": f"{round(common, 1):g} digits, {claim.digits} resolved",
+        "agrees": common >= claim.digits,
+    }
+
+
+def _chance(claim: Chance, count: int, n: int) -> dict[str, object]:
+    low, high = (float(end[0]) for end in statistics.wilson_interval([count], [n], CONFIDENCE))
+    error = math.sqrt(claim.value * (1 - claim.value) / n)
+    off = (count / n - claim.value) / error if error else float(count > 0)
+    told = f"{off:+.1f} standard errors of {n:,} runs" if error else f"{count:,} of {n:,} runs"
+    return {
+        "published": f"{claim.published} = {claim.value:.6g}",
+        "ours": f"{count / n:.5f} in {low:.5f} ... {high:.5f}",
+        "standard_errors": off,
+        "agreement": told,
+        "agrees": low <= claim.value <= high,
+    }
+
+
+def _bound(claim: Bound, ours: float) -> dict[str, object]:
+    holds = ours <= claim.value if claim.upper else ours >= claim.value
+    return {
+        "published": f"{claim.published} {'<=' if claim.upper else '>='} {claim.value:g}",
+        "ours": f"{ours:.10g} at the nearest",
+        "agreement": "holds" if holds else "is broken",
+        "agrees": holds,
+    }
+
+
+def judged(claim: Claim, ours: Mapping[str, float]) -> dict[str, object]:
+    """Return a row of the table: what is published, what is ours, and the verdict.
+
+    ``ours`` has the numbers of a ``Printed``, the count and n of a ``Chance``, else the value.
+    """
+    match claim:
+        case Printed():
+            row = _printed(claim, ours)
+        case Exact():
+            row = _exact(claim, ours["value"])
+        case Chance():
+            row = _chance(claim, int(ours["count"]), int(ours["n"]))
+        case Bound():
+            row = _bound(claim, ours["value"])
+        case _:
+            raise TypeError(f"expected a claim of a known kind, got {claim!r}")
+    differs = DIFFERS if claim.why else UNEXPLAINED
+    agrees = row.pop("agrees")
+    return {
+        "row": claim.name,
+        "source": claim.source,
+        "setting": claim.setting,
+        "kind": type(claim).__name__.lower(),
+        **row,
+        "verdict": AGREES if agrees else differs,
+        "why": "" if agrees else claim.why,
+    }

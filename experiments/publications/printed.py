@@ -1,0 +1,347 @@
+"""Worked examples with printed digits that are one-node networks: what is trained and printed.
+
+A linear neuron is a ReLU that always fires (``linear``). Rates are ours, of the mean of
+residual^2/2: a text without the 1/2 takes steps twice as large at its rate, and one that adds up n
+samples steps n times as large.
+"""
+
+from dataclasses import replace
+
+import relulab as rl
+from publications.claims import LINEAR, SLOPE, Printed, after, linear
+
+SINGLE = 2e-6  # of a program in float32, or of one whose start is printed with six decimals
+
+
+BUTLER = Printed(
+    name="Butler",
+    source="Butler, One Node Back Propagation ReLU (john-s-butler-dit/NM_ML_DE_source)",
+    setting="x = 1, target 3, rate 0.01, all four parameters, ten updates",
+    data=rl.TrainingSet.point(1, 3),
+    start=rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1),
+    rate=0.01,
+    numbers={
+        "loss": after(0, "3.6180 3.4974 3.3776 3.2585 3.1402 3.0228 2.9061 2.7904 2.6757 2.5620"),
+        "prediction": after(0, "0.31 0.36 0.40 0.45 0.49 0.54 0.59 0.64 0.69 0.74"),
+        "w": after(
+            1,
+            "0.50807 0.5165023300230795 0.5252811993729141 0.5343902995969806 "
+            "0.5438127352962644 0.553530966017995 0.5635267600341148 0.5737811608423549 "
+            "0.58427446722317 0.5949862276409392",
+        ),
+        "b": after(1, "0.2081 0.2165 0.2253 0.2344 0.2438 0.2535 0.2635 0.2738 0.2843 0.2950"),
+        "v": after(1, "0.32 0.34 0.36 0.38 0.40 0.41 0.43 0.45 0.47 0.49"),
+    },
+)
+TRASK = "Trask, Grokking Deep Learning, chapter 4 (notebook in iamtrask/Grokking-Deep-Learning)"
+NG = "Ng, Machine Learning Specialization, course 1, lab on gradient descent"
+LOEBER = Printed(
+    name="Loeber",
+    source="Loeber, PyTorch tutorial 05, run in Einsbert-jnr/Python-Machine-Learning-Deep-Learning",
+    setting="prediction w x on x = 1 ... 4, target 2x, w = 0, sums of gradients, rate 0.01",
+    data=rl.TrainingSet([1, 2, 3, 4], [2, 4, 6, 8]),
+    start=linear(w=0, b=0, offset=1),
+    rate=2 * 4 * 0.01,
+    freeze=SLOPE,
+    rounding=SINGLE,
+    numbers={
+        "w": after(1, "1.200 1.680 1.872 1.949 1.980 1.992 1.997 1.999 1.999 2.000"),
+        "2 * loss": after(1, "4.79999924 0.76800019"),
+    },
+)
+TENSORFLOW = Printed(
+    name="TensorFlow 2017",
+    source="tensorflow.org, Getting Started (2017), the complete program",
+    setting="w x + b on x = 1 ... 4, target 1 - x, from 0.3, -0.3, sum of squares, rate 0.01",
+    data=rl.TrainingSet([1, 2, 3, 4], [0, -1, -2, -3]),
+    start=linear(w=0.3, b=-0.3, offset=8),
+    rate=2 * 4 * 0.01,
+    freeze=LINEAR,
+    rounding=SINGLE,
+    numbers={
+        "w": {1000: "-0.9999969"},
+        "b + c": {1000: "0.99999082"},
+        "8 * loss": {0: "23.66"},
+    },
+)
+
+PRINTED = [
+    BUTLER,
+    replace(
+        BUTLER,
+        name="Butler, label c",
+        setting="the same, the numbers with the label c",
+        numbers={"c": after(1, "0.32 0.34 0.36 0.38 0.40 0.41 0.43 0.45 0.47 0.49")},
+        why="the text prints v under the label c",
+    ),
+    Printed(
+        name="Trask 2019, x = 0.5",
+        source=TRASK,
+        setting="prediction w x, x = 0.5, goal 0.8, w = 0.5, no rate, error residual^2",
+        data=rl.TrainingSet([0.5], [0.8]),
+        start=rl.Networks(w=0.5, b=0, v=1, c=0),
+        rate=1,
+        freeze=SLOPE,
+        numbers={
+            "2 * loss": after(
+                0,
+                "0.30250000000000005 0.17015625000000004 0.095712890625 0.05383850097656251 "
+                "0.03028415679931642 0.0170348381996155 0.00958209648728372 "
+                "0.005389929274097089 0.0030318352166796153 0.0017054073093822882 "
+                "0.0009592916115275371 0.0005396015314842384 0.000303525861459885 "
+                "0.00017073329707118678 9.603747960254256e-05 5.402108227642978e-05 "
+                "3.038685878049206e-05 1.7092608064027242e-05 9.614592036015323e-06 "
+                "5.408208020258491e-06",
+            ),
+            "prediction": after(
+                0,
+                "0.25 0.3875 0.49062500000000003 0.56796875 0.6259765625 0.669482421875 "
+                "0.70211181640625 0.7265838623046875 0.7449378967285156 0.7587034225463867 "
+                "0.76902756690979 0.7767706751823426 0.7825780063867569 0.7869335047900676 "
+                "0.7902001285925507 0.7926500964444131 0.7944875723333098 0.7958656792499823 "
+                "0.7968992594374867 0.7976744445781151",
+            ),
+        },
+    ),
+    Printed(
+        name="Trask 2019, x = 1.1",
+        source=TRASK,
+        setting="x = 1.1, w = 0 (where a ReLU without bias does not fire: a linear neuron)",
+        data=rl.TrainingSet([1.1], [0.8]),
+        start=linear(w=0, b=0, offset=1),
+        rate=1,
+        freeze=SLOPE,
+        numbers={
+            "w": after(0, "0.0 0.8800000000000001 0.6951999999999999 0.734008"),
+            "2 * loss": after(
+                0,
+                "0.6400000000000001 0.02822400000000005 0.0012446784000000064 "
+                "5.4890317439999896e-05",
+            ),
+        },
+    ),
+    Printed(
+        name="Trask 2019, x = 2",
+        source=TRASK,
+        setting="x = 2, w = 0.5, no rate: the error explodes",
+        data=rl.TrainingSet([2], [0.8]),
+        start=rl.Networks(w=0.5, b=0, v=1, c=0),
+        rate=1,
+        freeze=SLOPE,
+        numbers={
+            "prediction": after(
+                0,
+                "1.0 0.20000000000000018 2.5999999999999996 -4.599999999999999 16.999999999999996",
+            ),
+        },
+        why="Trask's neuron is linear; the ReLU dies in the third step, where w x becomes -4.6",
+    ),
+    Printed(
+        name="Trask 2019, rate 0.1",
+        source=TRASK,
+        setting="x = 2, w = 0.5, rate 0.1",
+        data=rl.TrainingSet([2], [0.8]),
+        start=rl.Networks(w=0.5, b=0, v=1, c=0),
+        rate=0.1,
+        freeze=SLOPE,
+        numbers={
+            "2 * loss": {
+                0: "0.03999999999999998",
+                1: "0.0144",
+                2: "0.005183999999999993",
+                10: "1.4624633760252567e-06",
+                19: "1.485277170987127e-10",
+            },
+            "prediction": {
+                0: "1.0",
+                1: "0.92",
+                2: "0.872",
+                10: "0.8012093235200001",
+                19: "0.8000121871948003",
+            },
+        },
+    ),
+    Printed(
+        name="Kim, PyTorchZeroToAll",
+        source="hunkim/PyTorchZeroToAll, notebooks/02_manual_gradient.ipynb",
+        setting="prediction w x on (1, 2), (2, 4), (3, 6) one by one, w = 1, rate 0.01, ten epochs",
+        data=rl.TrainingSet([1, 2, 3], [2, 4, 6]),
+        start=rl.Networks(w=1, b=0, v=1, c=0),
+        rate=2 * 0.01,
+        freeze=SLOPE,
+        batch_size=1,
+        numbers={"4 * w": {0: "4.0", 30: "7.804863933862125"}},
+    ),
+    LOEBER,
+    replace(
+        LOEBER,
+        name="Loeber, late losses",
+        setting="the same, the loss of residuals that get small",
+        numbers={
+            "2 * loss": after(
+                3, "0.12288000 0.01966083 0.00314574 0.00050331 0.00008053 0.00001288 0.00000206"
+            )
+        },
+        why="the square of differences of float32 numbers, of which few digits are left",
+    ),
+    Printed(
+        name="Brownlee 2016",
+        source="Brownlee, Master Machine Learning Algorithms (copied in fenago/katacoda-scenarios)",
+        setting="w x + b on five points one by one, from 0, rate 0.01, four epochs",
+        data=rl.TrainingSet([1, 2, 4, 3, 5], [1, 3, 3, 2, 5]),
+        start=linear(w=0, b=0, offset=1),
+        rate=0.01,
+        freeze=LINEAR,
+        batch_size=1,
+        numbers={
+            "b + c": after(
+                1,
+                "0.01 0.0397 0.066527 0.08056049 0.118814462 0.123525534 0.14399449 0.154325453 "
+                "0.157870664 0.180907617 0.182869825 0.198544452 0.200311686 0.19841101 "
+                "0.213549404 0.214081491 0.227265196 0.224586888 0.219858174 0.230897491",
+            ),
+            "w": after(
+                1,
+                "0.01 0.0694 0.176708 0.21880847 0.410078328 0.4147894 0.455727313 0.497051164 "
+                "0.507686795 0.622871563 0.624833772 0.656183024 0.663251962 0.657549935 "
+                "0.733241901 0.733773988 0.760141398 0.749428167 0.735242025 0.79043861",
+            ),
+        },
+        why="two of the 40 numbers are rounded twice: ...66349 to ...6635, and that to ...664",
+    ),
+    Printed(
+        name="Ved 2023",
+        source="kishan-ved.github.io, Gradient Descent from Scratch (August 9, 2023)",
+        setting="w x + b on (3, 30), (5, 50), from 1, 1, rate 0.01",
+        data=rl.TrainingSet([3, 5], [30, 50]),
+        start=rl.Networks(w=1, b=1, v=1, c=0),
+        rate=0.01,
+        freeze=LINEAR,
+        numbers={
+            "w": after(
+                1,
+                "2.49 9.339565362904866 9.375373101618957 9.409239384745288 9.441269491530562 "
+                "9.471562976553681 9.500213996701634",
+                every=100,
+            ),
+            "b": after(
+                1,
+                "1.35 2.7976459389680706 2.645962002116952 2.5025021246485672 2.366820414979559 "
+                "2.2384951531462525 2.1171274841748158",
+                every=100,
+            ),
+            "loss": after(
+                1,
+                "439.75810000000007 0.23024051215739977 0.2059507823972854 0.18422355115792033 "
+                "0.16478848201589685 0.14740375828400765 0.1318530742588818",
+                every=100,
+            ),
+        },
+    ),
+    Printed(
+        name="Ng 2022",
+        source=NG,
+        setting="w x + b on (1, 300), (2, 500), from 0, rate 0.01, 10,000 updates",
+        data=rl.TrainingSet([1, 2], [300, 500]),
+        start=linear(w=0, b=0, offset=1),
+        rate=0.01,
+        freeze=LINEAR,
+        numbers={
+            "w": after(1, "6.500e+00 1.949e+02 1.975e+02 1.988e+02", every=1000)
+            | {10_000: "199.9929"},
+            "b + c": after(
+                1,
+                "4.00000e+00 1.08228e+02 1.03966e+02 1.01912e+02 1.00922e+02 1.00444e+02 "
+                "1.00214e+02 1.00103e+02 1.00050e+02 1.00024e+02",
+                every=1000,
+            )
+            | {10_000: "100.0116"},
+            "loss": after(
+                1,
+                "7.93e+04 3.41e+00 7.93e-01 1.84e-01 4.28e-02 9.95e-03 2.31e-03 5.37e-04 "
+                "1.25e-04 2.90e-05",
+                every=1000,
+            ),
+        },
+    ),
+    Printed(
+        name="Ng 2022, rate 0.8",
+        source=NG,
+        setting="the same at rate 0.8: it diverges (a linear neuron, whose ReLU fires all the way)",
+        data=rl.TrainingSet([1, 2], [300, 500]),
+        start=linear(w=0, b=0, offset=2.0**18),
+        rate=0.8,
+        freeze=LINEAR,
+        numbers={
+            "w": after(
+                1,
+                "5.200e+02 -3.840e+02 1.192e+03 -1.551e+03 3.228e+03 -5.095e+03 9.402e+03 "
+                "-1.584e+04 2.813e+04 -4.845e+04",
+            ),
+            "b + c": after(
+                1,
+                "3.20000e+02 -2.40000e+02 7.32800e+02 -9.63840e+02 1.98886e+03 -3.15579e+03 "
+                "5.80237e+03 -9.80139e+03 1.73730e+04 -2.99567e+04",
+            ),
+            "loss": after(
+                1,
+                "2.58e+05 7.82e+05 2.37e+06 7.19e+06 2.18e+07 6.62e+07 2.01e+08 6.09e+08 "
+                "1.85e+09 5.60e+09",
+            ),
+        },
+    ),
+    TENSORFLOW,
+    replace(
+        TENSORFLOW,
+        name="TensorFlow 2017, last loss",
+        setting="the same, the loss after 1,000 updates",
+        numbers={"8 * loss": {1000: "5.69997e-11"}},
+        why="computed in float32 from w and b with errors of 1e-7, of which 1e-11 keeps one digit",
+    ),
+    Printed(
+        name="oberak",
+        source="oberak/ai, Simple Linear Regression with TensorFlow 2.3",
+        setting="w x + b on x = 1 ... 4, target 2x, from -1.068763, 1.279995, rate 0.01",
+        data=rl.TrainingSet([1, 2, 3, 4], [2, 4, 6, 8]),
+        start=linear(w=-1.068763, b=1.279995, offset=8),
+        rate=2 * 0.01,
+        freeze=LINEAR,
+        rounding=SINGLE,
+        numbers={
+            "w": after(1, "-0.672448 1.712707 1.883139 1.952465", every=300),
+            "b + c": after(1, "1.407833 0.844676 0.343586 0.139759", every=300),
+            "2 * loss": after(1, "36.735027 0.119160 0.019716 0.003262", every=300),
+        },
+    ),
+    Printed(
+        name="cross-entropy.net",
+        source="cross-entropy.net, ML530, Question 1",
+        setting="prediction w x, x = -0.05, target -0.05, w = 0.9, rate 0.1, one update",
+        data=rl.TrainingSet([-0.05], [-0.05]),
+        start=linear(w=0.9, b=0, offset=1),
+        rate=2 * 0.1,
+        freeze=SLOPE,
+        numbers={"w": {1: "0.90005"}, "2 * loss": {0: "0.000025", 1: "0.00002497500625"}},
+    ),
+    Printed(
+        name="HeitorKun, a dead unit",
+        source="HeitorKun/TCC-exploration, a ReLU neuron in NumPy",
+        setting="relu(w x + b), x = 1, target 0.5, w = 0.5, b = -1, rate 0.1: nothing moves",
+        data=rl.TrainingSet([1], [0.5]),
+        start=rl.Networks(w=0.5, b=-1, v=1, c=0),
+        rate=2 * 0.1,
+        freeze=LINEAR,
+        numbers={"2 * loss": {0: "0.25"}, "w": {1: "0.5"}, "b": {1: "-1.0"}},
+    ),
+    Printed(
+        name="littlebitai.org",
+        source="littlebitai.org, Gradient Descent Example with Simple Python, its table",
+        setting="prediction w x on x = 1 ... 4, target 2x, w = 0, rate 0.01, mean gradient",
+        data=rl.TrainingSet([1, 2, 3, 4], [2, 4, 6, 8]),
+        start=linear(w=0, b=0, offset=1),
+        rate=2 * 0.01,
+        freeze=SLOPE,
+        numbers={"w": {1: "0.56", 5: "1.85", 10: "1.98"}, "8 * loss": {0: "120.00", 4: "4.00"}},
+        why="the page calls its table conceptual; its own program gives w = 0.30 after one update",
+    ),
+]

@@ -1,0 +1,151 @@
+"""Does relulab reproduce what has been published about this network?
+
+Each row is a claim with its source: numbers that a text prints of a training that is, or can be
+written as, one of a one-node network; thresholds, orbits, probabilities and bounds of papers. What
+is published stands in ``publications/printed.py`` and ``publications/theorems.py``; a new row is an
+entry there. Ours comes from training. A row that differs stays, with the reason.
+"""
+
+from argparse import Namespace
+from statistics import NormalDist
+from typing import Any
+
+import pandas as pd
+
+import relulab as rl
+from publications.claims import (
+    AGREES,
+    CONFIDENCE,
+    DIFFERS,
+    UNEXPLAINED,
+    Bound,
+    Chance,
+    Claim,
+    Exact,
+    Printed,
+    judged,
+    judged_numbers,
+)
+from publications.printed import PRINTED
+from publications.theorems import THEOREMS
+from relulab import figures
+from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.style import Axes, root_of
+
+CLAIMS: list[Claim] = [*PRINTED, *THEOREMS]
+SWEEPS = {claim.name: claim.sweep for claim in CLAIMS if isinstance(claim, Chance)}
+
+
+def measured(_options: Namespace) -> pd.DataFrame:
+    """Train for all rows but those of sweeps, and return our numbers."""
+    rows: list[tuple[str, str, float]] = []
+    for claim in CLAIMS:
+        match claim:
+            case Printed():
+                rows += [(claim.name, number, ours) for number, ours in claim.measure().items()]
+            case Exact() | Bound():
+                rows.append((claim.name, "value", claim.measure()))
+    return pd.DataFrame(rows, columns=["row", "number", "ours"])
+
+
+def counted(results: rl.Results, claim: Chance) -> dict[str, float]:
+    """Return in how many runs of its sweep an event happened, and how many there are."""
+    columns = ["w", "outcome", "unit", "excess_loss"]
+    happened = [claim.event(runs) for runs in results.frames(columns, claim.name)]
+    return {"count": sum(map(sum, happened)), "n": sum(map(len, happened))}
+
+
+def ours(results: rl.Results) -> dict[str, dict[str, float]]:
+    """Return our numbers by row."""
+    stored = results.load_record("measured")
+    numbers: dict[str, dict[str, float]] = {claim.name: {} for claim in CLAIMS}
+    for row, number, value in zip(stored["row"], stored["number"], stored["ours"], strict=True):
+        numbers[row][number] = value
+    for claim in CLAIMS:
+        if isinstance(claim, Chance):
+            numbers[claim.name] = counted(results, claim)
+            continue
+        needed = claim.items() if isinstance(claim, Printed) else {"value"}
+        if set(needed) - set(numbers[claim.name]):
+            raise rl.InputError(
+                f"{results.folder}: expected our numbers of the row {claim.name!r}, which is newer;"
+                " train without --figures"
+            )
+    return numbers
+
+
+COLORS = {AGREES: "#0072b2", DIFFERS: "#d55e00", UNEXPLAINED: "black"}
+WORDS = {
+    AGREES: "ours agrees",
+    DIFFERS: "ours differs, for a known reason",
+    UNEXPLAINED: "ours differs, unexplained",
+}
+MOST_ERRORS = 5.0
+LIMIT = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+DOT: dict[str, Any] = {"marker": "o", "linestyle": "none"}
+RING = DOT | {"color": "black", "markerfacecolor": "none", "markersize": 8}
+
+
+def named_rows(ax: Axes, part: pd.DataFrame) -> None:
+    """Give each row of a part of the table a line with its name."""
+    ax.set(yticks=range(len(part)), yticklabels=part["row"], ylim=(len(part) - 0.5, -0.5))
+    ax.tick_params(axis="y", labelsize=9, length=0)
+    ax.grid(axis="y", color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def agreement(table: pd.DataFrame) -> Axes:
+    """Draw how far each row agrees: digits, and below, for probabilities, standard errors."""
+    chance = table["kind"] == "chance"
+    above, below = (table[rows].reset_index(drop=True) for rows in (~chance, chance))
+    figure = root_of(figures.panels(1)[0])
+    figure.clear()
+    figure.set_size_inches(5.6, 2.2 + 0.19 * len(table))
+    digits, errors = figure.subplots(2, 1, height_ratios=[len(above), len(below)])
+    named_rows(digits, above)
+    for place, (kind, there, common, verdict, told) in enumerate(
+        above[["kind", "digits", "common", "verdict", "agreement"]].itertuples(index=False)
+    ):
+        color = COLORS[verdict]
+        if kind == "bound":
+            digits.text(0.3, place, f"bound {told}", color=color, va="center", fontsize=9)
+        else:
+            digits.plot(there, place, **RING)
+            digits.plot(common, place, **DOT, color=color, clip_on=False)
+    named_rows(errors, below)
+    off = below["standard_errors"].clip(-MOST_ERRORS, MOST_ERRORS)
+    for place, (error, verdict) in enumerate(zip(off, below["verdict"], strict=True)):
+        errors.plot(error, place, **DOT, color=COLORS[verdict], clip_on=False)
+    digits.set(xlim=(0, 17.8), xlabel="digits in common")
+    errors.set(xlim=(-MOST_ERRORS, MOST_ERRORS), xlabel="standard errors off the probability")
+    shown = [verdict for verdict in WORDS if (table["verdict"] == verdict).any()]
+    dots = [line_entry(WORDS[verdict], COLORS[verdict], **DOT) for verdict in shown]
+    add_to_legend(digits, [*dots, line_entry("digits printed, or resolved by training", **RING)])
+    for limit in (-LIMIT, LIMIT):
+        figures.mark_position(errors, limit, f"{CONFIDENCE:.1%} of chance lies between")
+    n = (table["verdict"] == AGREES).sum()
+    figure.suptitle(f"Does relulab reproduce what is published? ({n} of {len(table)} rows agree)")
+    axes: Axes = digits
+    return axes
+
+
+def report(results: rl.Results) -> rl.Report:
+    """Tables and figures from the files."""
+    numbers = ours(results)
+    table = pd.DataFrame([judged(claim, numbers[claim.name]) for claim in CLAIMS])
+    yield "rows", table
+    printed = [judged_numbers(claim, numbers[claim.name]) for claim in PRINTED]
+    yield "numbers", pd.concat(printed)
+    yield "agreement", agreement(table)
+
+
+EXPERIMENT = rl.Experiment(
+    file=__file__,
+    question="Does relulab reproduce what has been published about this network?",
+    sweeps=SWEEPS,
+    records={"measured": measured},
+    report=report,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(rl.main(EXPERIMENT))
