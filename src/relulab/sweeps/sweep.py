@@ -324,7 +324,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             **({"seed": self.seed} if self.drawn else {}),
             **{name: getattr(self, name) for name in names if name not in ("freeze", "summation")},
             # Its name in the first folders of this format, which else would be of another sweep.
-            "gradient": self.summation_of(self.data.n_samples),
+            "gradient": self.summation_of(self.data),
             "freeze": list(self.freeze),
         }
 
