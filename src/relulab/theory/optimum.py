@@ -188,8 +188,10 @@ def _fits(splits: Splits, w: float) -> Float64Array:
     # upper one is the next split's lower end, and after the last sample nothing fires.
     lower = np.append(min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf)), x[split[1:] - 1])
     hinge = firing.mean_x - rise / firing.slope
-    # With its low part, which x that are a few ulps apart differ by.
-    above, below = hinge - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - hinge
+    # With its low part only where x are so few ulps apart that it is worth something.
+    worth = (firing.slope.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * splits.last.stt.hi[0]
+    place = DoubleDouble(hinge.hi, np.where(worth, hinge.lo, 0.0))
+    above, below = place - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - place
     meets = (split > 0) & (above.hi > 0) & (below.hi >= 0)
     hinge = DoubleDouble(np.where(meets, hinge.hi, lower), np.where(meets, hinge.lo, 0.0))
     # The line through the mean of all samples on the activation x - hinge, with the sums of both
