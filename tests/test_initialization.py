@@ -1,7 +1,13 @@
+import math
+
 import numpy as np
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 import relulab as rl
+
+TINIEST, LARGEST = 5e-324, np.finfo(float).max
 
 
 @pytest.mark.parametrize(
@@ -25,6 +31,46 @@ def test_log_uniform_is_uniform_in_the_logarithm():
     assert -2 <= logs.min() < logs.max() <= 2
     counts = np.histogram(logs, bins=8, range=(-2, 2))[0]
     assert abs(counts - 12_500).max() < 4.5 * np.sqrt(12_500 * 7 / 8)
+
+
+def few_ulps_above(low, n_ulps):
+    for _ in range(n_ulps):
+        low = math.nextafter(low, math.inf)
+    return low
+
+
+@given(st.floats(allow_infinity=False, allow_nan=False), st.integers(1, 4) | st.floats(0, LARGEST))
+@example(0.0, 1)
+@example(-TINIEST, 2)
+@example(1.0, 1)
+@example(1e300, 3)
+@example(0.0, LARGEST)
+@example(TINIEST, LARGEST)
+@example(LARGEST / 2, LARGEST)
+@example(-LARGEST / 2, LARGEST / 2)
+def test_draws_are_in_their_interval(low, high):
+    high = few_ulps_above(low, high) if isinstance(high, int) else high
+    assume(low < high < math.inf)
+
+    class Ends:
+        """A generator of the smallest and the largest number that one draws, too."""
+
+        def random(self, n):
+            return np.append(np.random.default_rng(0).random(n - 2), [0.0, 1 - 2**-53])
+
+    for kind in (rl.Uniform, rl.LogUniform):
+        if low > 0 or (kind is rl.Uniform and high - low < math.inf):
+            values = kind(low, high).sample(Ends(), 1000)
+            assert ((low <= values) & (values < high)).all()
+
+
+def test_ordinary_draws_are_those_of_the_formula():
+    draws = np.random.default_rng(0).random(4096)
+    for low, high in ((-1, 3), (0, 1), (1e-6, 1e3), (1e6, 1e6 + 1)):
+        values = rl.Uniform(low, high).sample(np.random.default_rng(0), 4096)
+        assert (values == low + (high - low) * draws).all()
+    values = rl.LogUniform(1e-3, 3).sample(np.random.default_rng(0), 4096)
+    assert (values == np.exp(np.log(1e-3) + (np.log(3) - np.log(1e-3)) * draws)).all()
 
 
 @pytest.mark.parametrize("name", rl.SCHEMES)

@@ -3,12 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relulab.model.data import TrainingSet
 from relulab.model.network import Networks
-from relulab.theory.optimum import best_fit
+from relulab.theory.optimum import best_fit, smallest_loss
 from relulab.validation import InputError
 
 
@@ -86,6 +86,88 @@ def test_no_search_finds_better(seed):
         lambda: (rng.standard_cauchy(n), rng.integers(0, 2, n)),
     ][seed % 4]()
     assert_best(x, target)
+
+
+def line_squares(x, target):
+    """Return the sum of squared residuals of the line, and the line's mean point and slope."""
+    mean_x, mean = sum(x) / len(x), sum(target) / len(target)
+    sxx = sum((u - mean_x) ** 2 for u in x)
+    slope = sum((u - mean_x) * (z - mean) for u, z in zip(x, target, strict=True)) / (sxx or 1)
+    return sum((z - mean - slope * (u - mean_x)) ** 2 for u, z in zip(x, target, strict=True)), (
+        mean_x, mean, slope,
+    )  # fmt: skip
+
+
+def exact_best_squares(x, target):
+    """Return the smallest sum of squared residuals over all splits and hinges, in fractions."""
+    x, target = ([Fraction(float(u)) for u in values] for values in (x, target))
+    found = [line_squares(x, target)[0]]
+    for sign in (1, -1):
+        places = [sign * u for u in x]
+        for low, high in pairwise(sorted(set(places))):
+            firing = [i for i, place in enumerate(places) if place >= high]
+            silent = [z for place, z in zip(places, target, strict=True) if place <= low]
+            level = sum(silent) / len(silent)
+            own, (mean_x, mean, slope) = line_squares(
+                [places[i] for i in firing], [target[i] for i in firing]
+            )
+            if slope and low <= mean_x - (mean - level) / slope <= high:
+                found.append(own + sum((z - level) ** 2 for z in silent))
+            found.append(line_squares([max(u - low, 0) for u in places], target)[0])
+    return min(found)
+
+
+@st.composite
+def extreme_samples(draw):
+    """Draw samples a few ulps apart, near each other beside others, and of all sizes."""
+    n = draw(st.integers(2, 6))
+    ints = st.lists(st.integers(-5, 5), min_size=n, max_size=n).map(np.array)
+    size, base = (10.0 ** draw(st.integers(-320, 300)) for _ in range(2))
+    z, other, target = draw(ints), draw(ints), draw(ints)
+    kind = draw(st.sampled_from(["scaled", "cluster", "ulps", "ulps beside others", "offset"]))
+    x = {
+        "scaled": z * size,
+        "cluster": np.where(other > 0, z * size, other),
+        "ulps": base * (1 + z * 2.0**-52),
+        "ulps beside others": np.where(other > 0, 1 + z * 2.0**-52, other),
+        "offset": z + draw(st.sampled_from([1e3, 1e9, 1e15])),
+    }[kind]
+    return x, target * draw(st.sampled_from([1.0, 1.0, 1e-300, 1e100, 1e300]))
+
+
+@settings(max_examples=50, derandomize=True)
+@given(extreme_samples())
+@example(([1, 1 + 2**-52, 1 + 3 * 2**-52], [0, 1, 5]))
+@example(([1, 1 + 3 * 2**-52, 1 - 2**-52], [996, 998, 1005]))
+@example(([0, 1e-200, 1], [0, 1, 1]))
+@example(([0, 1, 2], [1e300, 0, 1e300]))
+@example(([1e200, 2e200, 3e200], [1e-130, 0, 1e-130]))
+def test_wherever_samples_lie_the_best_fit_is_exact_or_refused(samples):
+    x, target = (np.asarray(values, float) for values in samples)
+    try:
+        fit = best_fit(TrainingSet(x, target))
+    except InputError as error:
+        assert "range and the precision of float64" in str(error)  # noqa: PT017
+        return
+    best = exact_best_squares(x, target) / (2 * len(x))
+    level = Fraction(float(np.abs(target).max()))
+    # Of the largest target an ulp squared, of the loss what float64 has of it.
+    accuracy = best / 10**8 + level**2 / 10**14 + Fraction(5e-324)
+    assert abs(Fraction(fit.loss) - best) <= accuracy
+    w, b, v, c = (Fraction(float(p)) for p in fit.network.stack()[:, 0])
+    residuals = [
+        v * max(w * Fraction(u) + b, 0) + c - Fraction(z)
+        for u, z in zip(x.tolist(), target.tolist(), strict=True)
+    ]
+    assert abs(sum(r * r for r in residuals) / (2 * len(x)) - best) <= accuracy
+
+
+def test_a_sweep_needs_no_network_of_the_smallest_loss():
+    x, target = 1 + 2.0**-52 * np.array([0, 1, 3]), np.array([0, 1, 5])
+    with pytest.raises(InputError, match="within the range and the precision"):
+        best_fit(TrainingSet(x, target))
+    best = exact_best_squares(x, target) / 6
+    assert smallest_loss(TrainingSet(x, target)) == pytest.approx(float(best), rel=1e-9, abs=1e-12)
 
 
 SMALL = st.integers(-4, 4)

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_engines import both, mixture, needs_numba
 
@@ -57,12 +57,14 @@ def totals(networks, x, target, summation, dtype="float64"):
 
 def exact(network, x, target):
     """Return n_samples times gw, gb, gv, gc, loss, and on how many samples the unit fires."""
-    w, b, v, c = map(Fraction, network)
+    w, b, v, c = (Fraction(float(p)) for p in network)
     gw = gb = gv = gc = loss = Fraction(0)
     n_fire = 0
     for x_i, t_i in zip(x, target, strict=True):
-        x_exact, residual = Fraction(x_i), c - Fraction(t_i)
-        if network[0] * x_i + network[1] > 0:  # in float64, as the project says
+        x_exact, residual = Fraction(float(x_i)), c - Fraction(float(t_i))
+        with np.errstate(over="ignore"):
+            fires = network[0] * x_i + network[1] > 0  # in the arithmetic, as the project says
+        if fires:
             n_fire += 1
             h = w * x_exact + b
             residual += v * h
@@ -539,10 +541,88 @@ def test_a_loss_beyond_the_range_is_not_zero():
     assert not loss < 1e300
 
 
-def test_auto_refuses_what_sorted_refuses():
-    x = np.append(np.linspace(-1, 1, DIRECT_UP_TO), 1e200)
+@pytest.mark.parametrize(
+    ("end", "dtype"),
+    [([1e200], "float64"), ([1e25], "float32"), ([0, 1e-161], "float64"), ([0, 1e-22], "float32")],
+)
+def test_auto_takes_direct_sums_where_sorted_are_refused(end, dtype):
+    x = np.append(np.linspace(1, 3, DIRECT_UP_TO), end)
+    data = rl.TrainingSet(x, np.arange(x.size))
+    networks = rl.Networks(1e-30, 0, 1, 0)
     with pytest.raises(rl.InputError, match=r"\Asummation: expected 'direct'.*\Z"):
-        rl.train(rl.Networks(1, 0, 1, 0), rl.TrainingSet(x, x * 0), 0.1)
+        rl.train(networks, data, 1e-9, summation="sorted", dtype=dtype)
+    auto, direct = (
+        rl.train(networks, data, 1e-9, summation=g, dtype=dtype, max_steps=3).to_frame()
+        for g in ("auto", "direct")
+    )
+    pd.testing.assert_frame_equal(auto, direct)
+    sweep = rl.Sweep(data=data, w=[1e-30, 1], learning_rate=0.1, dtype=dtype)
+    assert sweep.specification()["gradient"] == "direct"
+
+
+@st.composite
+def extreme_samples(draw):
+    """Draw a dtype and samples in it: some close to each other, all sizes, few ulps apart."""
+    dtype = np.dtype(draw(st.sampled_from(["float32", "float64"])))
+    limits = np.finfo(dtype)
+    n = draw(st.integers(2, 7))
+    ints = st.lists(st.integers(-4, 4), min_size=n, max_size=n).map(np.array)
+    exponents = st.integers(limits.minexp - limits.nmant, limits.maxexp - 4)
+
+    def values():
+        z, other = draw(ints), draw(ints)
+        size, base = (np.ldexp(1.0, draw(exponents)) for _ in range(2))
+        kind = draw(st.sampled_from(["plain", "scaled", "cluster", "ulps"]))
+        return {
+            "plain": z * 1.0,
+            "scaled": z * size,
+            "cluster": np.where(other > 0, z * size, other),
+            "ulps": base * (1 + z * float(limits.eps)),
+        }[kind].astype(dtype)
+
+    return values(), values()
+
+
+@few
+@given(extreme_samples(), st.integers(0, 2**32 - 1))
+@example((np.array([0, 1e-22, 1, 2], "f4"), np.array([1, 0, 1, 3], "f4")), 0)
+@example((np.array([2, 1, 1e-161, 0]), np.array([1.0, 0, 1, 3])), 0)
+def test_sums_are_exact_or_refused_wherever_samples_lie(samples, seed):
+    x, target = samples
+    dtype, limits, rng = x.dtype, np.finfo(x.dtype), np.random.default_rng(seed)
+    distances = np.diff(np.unique(x.astype(float)))
+    with np.errstate(all="ignore"):
+        # Slopes as steep as the targets and the distances of the x ask for, hinges beside them.
+        near = rng.choice(distances if distances.size else np.ones(1), 5)
+        w = rng.choice([-1, 1], 5) * rng.choice([np.ones(5), 1 / near], axis=0)
+        b = -w * (rng.choice(x, 5) + near * rng.standard_normal(5))
+        v, c = rng.standard_normal((2, 5)) * rng.choice([1.0, np.abs(target).max()], (2, 5))
+        start = np.array([w, b, v, c]).astype(dtype)
+    start = start[:, np.isfinite(start).all(axis=0)].astype(float)
+    networks = rl.Networks(*start)
+    try:
+        found = totals(networks, x, target, "sorted", dtype)
+    except rl.InputError:
+        return
+    direct = totals(networks, x, target, "direct", dtype)
+    for i, network in enumerate(start.T):
+        truth = exact(network.astype(dtype), x, target)[0]
+        if not np.isfinite(direct[:, i]).all():
+            continue  # where direct sums are beyond the range, too
+        w, b, v, c, far, most = (Fraction(float(abs(z))) for z in [*network, *extremes(x, target)])
+        h = w * far + b
+        r = v * h + c + most
+        for k, scale in enumerate((far * r * v, r * v, r * h, r, r * r)):
+            off, off_direct = (
+                abs(Fraction(float(value)) - truth[k] / x.size) if np.isfinite(value) else math.inf
+                for value in (found[k, i], direct[k, i])
+            )
+            bound = 64 * x.size * Fraction(float(limits.eps)) * scale
+            assert off <= max(bound, 4 * off_direct, Fraction(float(limits.tiny))), LETTERS[k]
+
+
+def extremes(*arrays):
+    return [np.abs(array).max() for array in arrays]
 
 
 # Numbers of twice the precision. Far from overflow and from where products lose their low digits.

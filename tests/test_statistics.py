@@ -42,18 +42,43 @@ def test_wilson_interval_published_values():
     st.integers(0, 30),
 )
 @example(np.array([0x7FF0_0000_0000_0001]).view(float), 0)  # a signaling NaN
+@example(np.array([1, -1, np.inf]) * np.finfo(float).max, 1)
+@example(np.array([1, 5e-324]) * np.finfo(np.float32).max, 0)
+@example(np.array([3.4028235e38, -3.4028235e38, 1e-45, 0], np.float32), 2)
 def test_cumulative_fractions_are_exact_where_they_are_listed(values, cut):
     runs = pd.DataFrame({"loss": values, "by": "a"})
     table = statistics.cumulative([runs[:cut], runs[cut:]], "loss", ["by"])
+    values = values.astype(float)
     assert table["loss"].is_monotonic_increasing
     assert (table["n_runs"] == values.size).all()
     for row in table.itertuples():
         at_most = np.isfinite(values) & (values <= row.loss)
         assert row.fraction == np.count_nonzero(at_most) / values.size
-    # Each has a step close above it, where that is a float64.
-    for value in values[np.isfinite(values) & (values <= 2.0**1023)]:
+    # Each has a step close above it.
+    for value in values[np.isfinite(values)]:
         step = table["loss"][table["loss"] >= value].min()
         assert step - value <= max(abs(value) / 256, 5e-324)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "Float32", "float64"])
+@pytest.mark.parametrize("tolerance", [0.0, 1e-300, 1e-6, 0.1, 1e300])
+def test_numbers_and_tolerances_beyond_the_range_of_a_column(kind, tolerance):
+    dtype = np.dtype(kind.lower())
+    limits = np.finfo(dtype)
+    # The nearest to 0.1 is above it in float32, below it in float16.
+    excess = np.array([0, limits.tiny, 0.1, limits.max, np.inf, np.nan], dtype)
+    outcomes = ["converged"] * 5 + ["diverged"]
+    runs = pd.DataFrame({"excess_loss": excess, "outcome": outcomes, "unit": "alive"})
+    runs = runs.astype({"excess_loss": kind} if kind == "Float32" else {})
+    found = statistics.optimum(runs, tolerance)
+    expected = [
+        "global" if value == 0 or Fraction(*value.as_integer_ratio()) <= tolerance else "local"
+        for value in excess[:4]
+    ]
+    assert list(found) == [*expected, "local", "diverged"]
+    assert statistics.optimum_rates(runs, tolerance=tolerance)["count"].sum() == 6
+    table = statistics.cumulative(runs, "excess_loss")
+    assert table["fraction"].iloc[-1] == 4 / 6
 
 
 def test_cumulative_counts_missing_values_as_larger_than_all():

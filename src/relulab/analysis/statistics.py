@@ -162,9 +162,11 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
     checked_table("runs", runs)
     require(runs, ["excess_loss", "outcome", "unit"], ", which runs on several samples have")
     numbers_in("runs", runs, "excess_loss")
+    # As float64, because float32 would be compared with the tolerance rounded to it.
+    excess_loss = pd.Series(_as_floats(runs["excess_loss"]), runs.index)
     conditions = [
         runs["outcome"] == "diverged",
-        runs["excess_loss"] <= tolerance,
+        excess_loss <= tolerance,
         runs["unit"] == "died",
         runs["unit"] == "born_dead",
         runs["outcome"] == "converged",
@@ -327,12 +329,19 @@ def _rounded_up(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """Return the runs with a value rounded up to 9 binary digits, missing if it is not finite."""
     require(frame, [value])
     numbers_in("runs", frame, value)
-    values = frame[value].to_numpy(float, na_value=np.nan)
+    values = _as_floats(frame[value])
     # A NaN of ours, because a signaling one would warn.
     digits, exponent = np.frexp(np.where(np.isfinite(values), values, np.nan))
-    with np.errstate(over="ignore"):  # of the largest there are
+    with np.errstate(over="ignore"):
         rounded = np.ldexp(np.ceil(digits * 512) / 512, exponent)
-    return frame.assign(**{value: np.where(np.isfinite(rounded), rounded, np.nan)})
+    # Above the last step there is no power of 2, but the largest number.
+    return frame.assign(**{value: np.minimum(rounded, np.finfo(float).max)})
+
+
+def _as_floats(column: pd.Series) -> Float64Array:
+    """Return a column of numbers in float64, NaN where a value is missing."""
+    with np.errstate(over="ignore"):  # of what is longer than float64
+        return column.to_numpy(float, na_value=np.nan)
 
 
 def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:

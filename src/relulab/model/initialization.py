@@ -54,7 +54,7 @@ class Uniform:
 
     def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
-        return self.low + (self.high - self.low) * rng.random(n)
+        return _within(self.low, self.low + (self.high - self.low) * rng.random(n), self.high)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,15 @@ class LogUniform:
     def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         log_low, log_high = np.log(self.low), np.log(self.high)
-        values: Float64Array = np.exp(log_low + (log_high - log_low) * rng.random(n))
-        return values
+        with np.errstate(over="ignore"):  # beside the largest there are
+            values = np.exp(log_low + (log_high - log_low) * rng.random(n))
+        return _within(self.low, values, self.high)
+
+
+def _within(low: float, values: Float64Array, high: float) -> Float64Array:
+    """Return draws in [low, high): rounding took some to ``high`` or, by the logarithm, beyond."""
+    result: Float64Array = np.clip(values, low, np.nextafter(high, low))
+    return result
 
 
 # A number, one for each point of an axis, or where to draw from.

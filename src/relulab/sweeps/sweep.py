@@ -20,7 +20,7 @@ from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
-from relulab.theory.optimum import best_fit
+from relulab.theory.optimum import smallest_loss
 from relulab.training.engines import resolved_engine
 from relulab.training.options import RATES, TrainingOptions
 from relulab.validation import (
@@ -246,9 +246,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         """
         if self.data.n_samples == 1:
             return None
-        return best_fit(
-            rounded(self.data, self.dtype)
-        ).loss  # of the samples as they are trained on
+        return smallest_loss(rounded(self.data, self.dtype))  # as they are trained on
 
     def run(
         self,
@@ -324,7 +322,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             **({"seed": self.seed} if self.drawn else {}),
             **{name: getattr(self, name) for name in names if name not in ("freeze", "summation")},
             # Its name in the first folders of this format, which else would be of another sweep.
-            "gradient": self.summation_of(self.data.n_samples),
+            "gradient": self.summation_of(self.data),
             "freeze": list(self.freeze),
         }
 

@@ -20,6 +20,9 @@ from relulab.validation import Float64Array, InputError, instance_of
 # not better, only more complicated.
 NEGLIGIBLE = 1e-24
 
+# Of a sum of squares of x, which are at most 1: products lose digits of what is smaller.
+SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
+
 
 @dataclass(frozen=True, eq=False)
 class BestFit:
@@ -31,7 +34,7 @@ class BestFit:
         One network, with w = 1 or w = -1.
     loss : float
         The mean of ``0.5*(prediction - target)**2``, in units of target**2, before the parameters
-        are rounded to float64.
+        are rounded to float64, which adds less than 1e-9 of it and 1e-15 of the constant's.
     kind : {"hinge", "linear", "constant"}
         Whether the unit is active on some samples; or on all, and the network is their
         least-squares line; or v = 0, and the network is their mean.
@@ -62,8 +65,8 @@ def best_fit(data: TrainingSet) -> BestFit:
     Raises
     ------
     InputError
-        If ``data`` is no ``TrainingSet``, or if a parameter of its best fit is beyond the range of
-        float64.
+        If ``data`` is no ``TrainingSet``, or if its best fit is beyond the range or the precision
+        of float64: where x are a few units in the last place apart, the hinge may lie between.
 
     Examples
     --------
@@ -76,7 +79,63 @@ def best_fit(data: TrainingSet) -> BestFit:
     return cached(data, _best_fit)
 
 
+def smallest_loss(data: TrainingSet) -> float:
+    """Return the loss of the best fit, also where no network in float64 has it.
+
+    Raises
+    ------
+    InputError
+        If that is lost in sums beyond the range of float64.
+    """
+    return cached(data, _optimum).loss
+
+
+@dataclass(frozen=True)
+class _Optimum:
+    """What the best fit is in samples of at most 1, and its loss in those that were given.
+
+    The powers of 2 by which ``parameters``, w, b, v, c, are multiplied there are the ``units``.
+    """
+
+    kind: str
+    loss: float
+    total: float
+    squares: float
+    parameters: Float64Array
+    units: tuple[int, int, int, int]
+
+
 def _best_fit(data: TrainingSet) -> BestFit:
+    optimum = cached(data, _optimum)
+    with np.errstate(all="ignore"):
+        parameters = np.ldexp(optimum.parameters, optimum.units)
+        # Rounding costs a square of an ulp of the targets, and more where x are ulps apart.
+        back = np.ldexp(parameters, np.negative(optimum.units))
+        most = (1 + 1e-9) * optimum.squares + 1e-15 * optimum.total + data.n_samples * 2.0**-100
+        has_the_loss = np.isfinite(optimum.loss) and _squares(data, back) <= most
+    if not has_the_loss:
+        raise _refusal(data)
+    return BestFit(Networks(*parameters), optimum.loss, optimum.kind)
+
+
+def _refusal(data: TrainingSet) -> InputError:
+    return InputError(
+        "data: expected samples whose best fit is within the range and the precision of float64,"
+        f" got {data!r}"
+    )
+
+
+def _squares(data: TrainingSet, parameters: Float64Array) -> float:
+    """Return the sum of squared residuals of a network on the scaled samples; w is 1 or -1."""
+    (x, _), (target, _) = _scaled(data.x), _scaled(data.target)
+    w, b, v, c = parameters
+    pre_activation = DoubleDouble.of(w * x) + DoubleDouble.of(b)
+    output = DoubleDouble.of(v) * pre_activation.where(pre_activation.hi > 0) + DoubleDouble.of(c)
+    residual = output - DoubleDouble.of(target)
+    return float(np.sum(residual.hi**2))
+
+
+def _optimum(data: TrainingSet) -> _Optimum:
     (x, x_exponent), (target, target_exponent) = _scaled(data.x), _scaled(data.target)
     splits = Splits.of(x, target)
     with np.errstate(all="ignore"):  # no crossing where a slope is 0; extreme units
@@ -90,17 +149,12 @@ def _best_fit(data: TrainingSet) -> BestFit:
             kind, best = "linear", fits[:, 0]
         else:
             kind, best = "hinge", fits[:, fits[0].argmin()]
-        squares, w, b, v, c = best
-        units = [0, x_exponent, target_exponent - x_exponent, target_exponent]
-        parameters = np.ldexp([w, b, v, c], units)
-        if not np.isfinite(parameters).all():
-            raise InputError(
-                "data: expected samples whose best fit is within the range of float64, got"
-                f" {data!r}"
-            )
-        network = Networks(*parameters)
+        if not np.isfinite(best).all():
+            raise _refusal(data)
+        squares, *parameters = best
         loss = float(np.ldexp(squares / (2 * data.n_samples), 2 * target_exponent))
-    return BestFit(network, loss, kind)
+    units = 0, x_exponent, target_exponent - x_exponent, target_exponent
+    return _Optimum(kind, loss, total, squares, np.array(parameters), units)
 
 
 def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
@@ -134,7 +188,11 @@ def _fits(splits: Splits, w: float) -> Float64Array:
     # upper one is the next split's lower end, and after the last sample nothing fires.
     lower = np.append(min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf)), x[split[1:] - 1])
     hinge = firing.mean_x - rise / firing.slope
-    meets = (split > 0) & (lower < hinge.hi) & (hinge.hi <= x[split])
+    # With its low part only where x are so few ulps apart that it is worth something.
+    worth = (firing.slope.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * splits.last.stt.hi[0]
+    place = DoubleDouble(hinge.hi, np.where(worth, hinge.lo, 0.0))
+    above, below = place - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - place
+    meets = (split > 0) & (above.hi > 0) & (below.hi >= 0)
     hinge = DoubleDouble(np.where(meets, hinge.hi, lower), np.where(meets, hinge.lo, 0.0))
     # The line through the mean of all samples on the activation x - hinge, with the sums of both
     # sides put together. What the line's loss is above that of the split's optimum is a square, of
@@ -146,7 +204,10 @@ def _fits(splits: Splits, w: float) -> Float64Array:
     c = firing.mean_target[0] - v * run * firing.count / n
     gap = firing.slope * run - rise
     squares = silent.stt + firing.residual_sum + firing.sxx * weight * gap * gap / variance
-    return np.stack([np.maximum(squares.hi, 0), np.full(split.size, w), -hinge.hi, v.hi, c.hi])
+    fits = np.stack([np.maximum(squares.hi, 0), np.full(split.size, w), -hinge.hi, v.hi, c.hi])
+    # Where squares of x vanish, no less than the silent samples alone; it matters if that is best.
+    lost = (x[split] < x[-1]) & (firing.sxx.hi < SMALLEST) | (split > 0) & (variance.hi < SMALLEST)
+    return np.where(lost, np.stack([silent.stt.hi, *np.full((4, split.size), np.nan)]), fits)
 
 
 def _at(moments: Moments, split: npt.NDArray[np.int64]) -> Moments:

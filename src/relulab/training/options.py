@@ -9,8 +9,10 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
+from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS
 from relulab.training.batches import Batches
+from relulab.training.sorted_sums import in_range
 from relulab.validation import (
     InputError,
     finite_number,
@@ -25,8 +27,8 @@ DTYPES = ("float64", "float32")
 SUMMATIONS = ("auto", "direct", "sorted")
 RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
 
-# summation="auto": direct sums up to this many samples, tables beyond. It decides bits, so it is
-# one number for every engine and machine.
+# summation="auto": direct sums up to this many samples, tables beyond, if they can be made. It
+# decides bits, so it is one number for every engine and machine.
 DIRECT_UP_TO = 16
 
 
@@ -59,7 +61,8 @@ class TrainingOptions:
     summation : {"auto", "direct", "sorted"}
         How the sums over samples are made: in sample order, or from tables of the sorted samples
         (``training.sorted_sums``), where a step on a million samples costs a few times one on ten.
-        The two agree to rounding, not to the bit. "auto" is "direct" up to 16 samples.
+        The two agree to rounding, not to the bit. "auto" is "direct" up to 16 samples, and where
+        sums of squares are beyond the range of the arithmetic.
     dtype : {"float64", "float32"}
         The arithmetic; initial values, rates and data are rounded to it first.
 
@@ -153,11 +156,12 @@ class TrainingOptions:
             )
         return Batches(n_samples, self.batch_size, self.shuffle_seed)
 
-    def summation_of(self, n_samples: int) -> str:
-        """Return how the sums over so many samples are made, "direct" or "sorted"."""
-        if self.summation == "auto":
-            return "direct" if self.batch_size or n_samples <= DIRECT_UP_TO else "sorted"
-        return self.summation
+    def summation_of(self, data: TrainingSet) -> str:
+        """Return how the sums over the samples are made, "direct" or "sorted"."""
+        if self.summation != "auto":
+            return self.summation
+        many = not self.batch_size and data.n_samples > DIRECT_UP_TO
+        return "sorted" if many and in_range(data, np.dtype(self.dtype)) else "direct"
 
 
 class UpdateKeywords(TypedDict, total=False):

@@ -63,25 +63,40 @@ class SortedSums:
 
     @classmethod
     def of(cls, data: TrainingSet, dtype: np.dtype[Any]) -> Self:
-        """Return the tables; InputError where a sum of squares is beyond the range of the dtype."""
+        """Return the tables; InputError where they are beyond the range of the dtype."""
+        if not in_range(data, dtype):
+            raise InputError(
+                "summation: expected 'direct' for these samples, because sums of their squares are"
+                f" beyond the range of {dtype}"
+            )
         data = rounded(data, dtype)
         splits = Splits.of(data.x, data.target)
         moments = _aligned((splits.x.size + 1, 2, N_COLUMNS), dtype)
-        with np.errstate(all="ignore"):
-            for side, values in enumerate((splits.first, splits.last)):
-                _fill(moments[:, side], values)
-        # Squares that are too small for the dtype would make distinct x look equal.
-        limits = np.finfo(dtype)
-        spread, varies = splits.last.sxx.hi[0], splits.x[0] < splits.x[-1]
-        vanishes = varies and spread < float(limits.tiny) / float(limits.eps) ** 2
-        if vanishes or not np.isfinite(moments).all():
-            raise InputError(
-                "summation: expected 'direct' for these samples, because sums of their squares are"
-                f" beyond the range of {dtype} (beyond 16 samples 'auto' means 'sorted')"
-            )
+        for side, values in enumerate((splits.first, splits.last)):
+            _fill(moments[:, side], values)
         edges, width = np.linspace(splits.x[0], splits.x[-1], splits.x.size + 1, retstep=True)
         guesses = np.asarray(np.searchsorted(splits.x, edges), np.int32)
         return cls(splits.x.astype(dtype), moments, guesses, float(width))
+
+
+def in_range(data: TrainingSet, dtype: np.dtype[Any]) -> bool:
+    """Return whether the moments of every side, and what is made of them, are within the range.
+
+    The least sum of squares is that of the two lowest or the two highest x, which would look equal
+    were it 0; and no slope is steeper than through these, from the lowest target to the highest.
+    """
+    data, n, limits = rounded(data, dtype), data.n_samples, np.finfo(dtype)
+    x, low, high = data.x, data.x.min(), data.x.max()
+    with np.errstate(all="ignore"):
+        gap = min(x[x > low].min(initial=np.inf) - low, high - x[x < high].max(initial=-np.inf))
+        far, most = high - low, np.abs(data.target).max()
+        # Halving the digits of larger numbers overflows; of smaller ones products lose digits.
+        fits = n * max(far**2, most**2, most / gap) < float(limits.max) * 2.0**-30
+        least = min(gap**2 / 2, *([gap * most, most / far] if most else [1.0]))
+        fits &= least > float(limits.tiny) / float(limits.eps)
+        # Moments are merged in float64, with squares of the distance from 0 on the way.
+        fits &= n * np.abs(x).max() ** 2 < np.finfo(float).max * 2.0**-30
+    return bool(fits)
 
 
 def tables(data: TrainingSet, dtype: np.dtype[Any]) -> SortedSums:

@@ -286,7 +286,7 @@ def _problem(
     both = [given[name if name in given else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in options.freeze for p in PARAMETERS)
     x, target = in_dtype("data", data.x, dtype), in_dtype("data", data.target, dtype)
-    by_tables = options.summation_of(data.n_samples) == "sorted"
+    by_tables = options.summation_of(data) == "sorted"
     return Problem(
         parameters=in_dtype("networks", networks.stack(), dtype),
         rates=np.stack(both),
