@@ -317,9 +317,11 @@ def test_runs_that_settle_on_a_kink_are_below_two_over_the_rate_on_one_side():
     trained = rl.train(starts, TAUGHT, rate, max_steps=20_000)
     settled = (trained.outcome == "converged") & (trained.unit == "alive")
     networks = rl.Networks.from_stack(trained.networks.stack()[:, settled])
-    assert (sharpness(networks, TAUGHT, hinge_tolerance=1e-4) < 2 / rate).all()
-    # The side on which training stopped may be the sharper one, and so does not tell.
-    assert (sharpness(networks, TAUGHT) > 2 / rate).sum() > 20
+    assert settled.sum() > 900
+    # Training stops on the side that is flat enough: the active one is too sharp for many.
+    assert (sharpness(networks, TAUGHT) <= 2 / rate).all()
+    sharper = sharpness(networks, TAUGHT, side="active", hinge_tolerance=1e-4)
+    assert (sharper > 2 / rate).sum() > 20
 
 
 @pytest.mark.parametrize(("x", "target"), [(1.0, 3.0), (-0.5, 0.3), (0.0, 1.0)])

@@ -35,10 +35,15 @@ def by_hand(**changes):
     return pd.DataFrame(columns | changes)
 
 
+def by_gradient(runs, tolerance):
+    """Relabel runs as if they were trained with batches, of which the gradient alone decides."""
+    return rl.relabel(runs, tolerance, batch_size=1)
+
+
 def test_a_larger_tolerance_by_hand():
     runs = by_hand()
     before = runs.copy(deep=True)
-    found = rl.relabel(runs, 1e-5)
+    found = by_gradient(runs, 1e-5)
     assert found["outcome"].tolist() == [
         "converged", "converged", "unfinished", "converged", "diverged", "diverged", "converged",
     ]  # fmt: skip
@@ -48,8 +53,8 @@ def test_a_larger_tolerance_by_hand():
     assert found["steps_taken"].tolist() == runs["steps_taken"].tolist()
     pd.testing.assert_frame_equal(runs, before)
     # An orbit beyond the tolerance keeps its period.
-    assert rl.relabel(runs, 1e-6)["period"].tolist() == before["period"].tolist()
-    assert "period" not in rl.relabel(runs.drop(columns="period"), 1e-5)
+    assert by_gradient(runs, 1e-6)["period"].tolist() == before["period"].tolist()
+    assert "period" not in by_gradient(runs.drop(columns="period"), 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,8 @@ def test_a_larger_tolerance_by_hand():
 )
 def test_what_converges_under_a_larger_tolerance_does_in_training(tolerance, options):
     runs, retrained = trained(1e-7, **options), trained(tolerance, **options)
-    found = rl.relabel(runs, tolerance)
+    data = options.get("data", LINE)
+    found = rl.relabel(runs, tolerance, data, batch_size=options.get("batch_size"))
     changed = (found["outcome"] == "converged") & (runs["outcome"] != "converged")
     assert changed.sum() >= 10
     there = retrained[found["outcome"] == "converged"]
@@ -92,8 +98,8 @@ def test_a_smaller_tolerance_that_is_possible_is_training_with_it(dtype):
 def test_a_smaller_tolerance_that_is_not_possible_is_told_with_the_reason():
     with pytest.raises(
         rl.InputError,
-        match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 converged"
-        r" run would have trained on, .* not stored; train them again with that tolerance$",
+        match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 run"
+        r" would have trained on, .* not stored; train them again with that tolerance$",
     ):
         rl.relabel(by_hand(), 1e-8)
 
@@ -104,7 +110,7 @@ def test_oscillating_runs_keep_their_orbit_or_are_within_the_tolerance():
     runs = rl.train(network, POINT, 2.0, max_steps=10).to_frame()
     assert runs["outcome"].tolist() == ["oscillating"]
     pd.testing.assert_frame_equal(rl.relabel(runs, 0.5), runs)
-    found = rl.relabel(runs, 1.0)
+    found = rl.relabel(runs, 1.0, POINT)
     assert found["outcome"].tolist() == ["converged"]
     assert found["period"].isna().all()
 
@@ -118,7 +124,7 @@ def test_float32_runs_are_judged_in_float32_as_in_training():
     assert runs["outcome"].tolist() == ["unfinished"]
     assert runs["gradient_norm"].astype(float)[0] > 0.001
     retrained = rl.train(network, data, 0.1, gradient_tolerance=0.001, **options).to_frame()
-    pd.testing.assert_frame_equal(rl.relabel(runs, 0.001), retrained)
+    pd.testing.assert_frame_equal(rl.relabel(runs, 0.001, data), retrained)
     assert retrained["outcome"].tolist() == ["converged"]
 
 
@@ -126,27 +132,71 @@ def test_float32_runs_are_judged_in_float32_as_in_training():
 def test_relabeling_twice_is_relabeling_once(one, other):
     runs = by_hand()
     first, last = sorted([one, other])
-    twice = rl.relabel(rl.relabel(runs, first), last)
-    pd.testing.assert_frame_equal(twice, rl.relabel(runs, last))
+    twice = by_gradient(by_gradient(runs, first), last)
+    pd.testing.assert_frame_equal(twice, by_gradient(runs, last))
 
 
 def test_words_of_a_csv_file_become_categories():
     runs = by_hand()
     words = runs.assign(outcome=runs["outcome"].astype(str)).set_index(np.zeros(7, int))
-    found = rl.relabel(words, 1e-5)
+    found = by_gradient(words, 1e-5)
     assert found["outcome"].dtype == OUTCOMES
-    assert found["outcome"].tolist() == rl.relabel(runs, 1e-5)["outcome"].tolist()
+    assert found["outcome"].tolist() == by_gradient(runs, 1e-5)["outcome"].tolist()
 
 
 def test_several_tables_are_relabelled_one_by_one():
     parts = [by_hand().iloc[:2], by_hand().iloc[2:]]
-    found = list(rl.relabel(iter(parts), 1e-2))
+    found = list(by_gradient(iter(parts), 1e-2))
     for frame, part in zip(found, parts, strict=True):
-        pd.testing.assert_frame_equal(frame, rl.relabel(part, 1e-2))
+        pd.testing.assert_frame_equal(frame, by_gradient(part, 1e-2))
     with pytest.raises(rl.InputError, match="gradient_tolerance"):
         rl.relabel(iter(parts), -1)  # at once
     with pytest.raises(rl.InputError, match="expected DataFrame, got 3"):
         list(rl.relabel([3], 1e-2))
+
+
+def chaotic(tolerance, **options):
+    """Networks beyond the edge of stability: c frozen, k = 1.5 on (1, 3)."""
+    v = np.sqrt(np.linspace(0.001, 1.58, 300) * 3 / np.sqrt(2))
+    networks = rl.Networks(v / np.sqrt(2), v / np.sqrt(2), v, 0.0)
+    options = {"freeze": ("c",), "max_steps": 500, **options}
+    return rl.train(
+        networks, POINT, 0.5 / np.sqrt(2), gradient_tolerance=tolerance, **options
+    ).to_frame()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_state_within_the_tolerance_where_descent_does_not_rest_is_not_converged(dtype):
+    runs = chaotic(1e-9, dtype=dtype)
+    assert (runs["gradient_norm"] <= 1).sum() >= 20
+    pd.testing.assert_frame_equal(rl.relabel(runs, 1, POINT, freeze=("c",)), runs)
+    assert (by_gradient(runs, 1)["outcome"] == "converged").sum() >= 20
+
+
+def test_without_data_what_depends_on_them_is_refused():
+    runs = chaotic(1e-9)
+    pd.testing.assert_frame_equal(rl.relabel(runs, 1e-9), runs)
+    with pytest.raises(rl.InputError, match=r"^data: expected the TrainingSet of the runs, got N"):
+        rl.relabel(runs, 1)
+    for missing in ("v", "loss", "learning_rate"):
+        with pytest.raises(
+            rl.InputError, match=r"^runs: expected the columns w, b, v, c, loss and"
+        ):
+            rl.relabel(runs.drop(columns=missing), 1, POINT)
+
+
+def test_unstable_runs_stay_so_or_are_refused():
+    runs = rl.train(rl.Networks(1, 0.5, 2, 0), POINT, 1.0).to_frame()
+    assert runs["outcome"].tolist() == ["unstable"]
+    pd.testing.assert_frame_equal(rl.relabel(runs, 1, POINT), runs)
+    with pytest.raises(rl.InputError, match=r"at least 0\.5, got 0\.0, with which 1 run would have"):
+        rl.relabel(runs.assign(gradient_norm=0.5), 0, POINT)
+
+
+def test_a_tolerance_beyond_float32_is_larger_than_all():
+    runs = trained(1e-7, dtype="float32", max_steps=3)
+    found = rl.relabel(runs, 1e300, batch_size=4)
+    assert set(found["outcome"]) <= {"converged", "diverged"}
 
 
 def test_of_no_runs():

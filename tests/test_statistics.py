@@ -547,4 +547,4 @@ class Folder:
 def test_whatever_yields_tables_can_be_counted(runs):
     parts = Folder([runs[:100], runs[100:]])
     pd.testing.assert_frame_equal(outcome_rates(parts), outcome_rates(runs))
-    assert outcome_rates(rl.relabel(parts, 1.0))["count"].sum() == len(runs)
+    assert outcome_rates(rl.relabel(parts, 1.0, batch_size=1))["count"].sum() == len(runs)

@@ -1,6 +1,6 @@
 """Outcomes under another tolerance, from stored runs, without training them again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, overload
 
 import numpy as np
@@ -8,26 +8,61 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.analysis.counting import EXPECTED, Runs
+from relulab.model.data import TrainingSet
+from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import OUTCOMES
-from relulab.validation import InputError, checked_table, counted, finite_number, labels_in, shown
+from relulab.training.options import RATES, TrainingOptions, checked_freeze
+from relulab.training.trainer import rests
+from relulab.validation import (
+    InputError,
+    checked_table,
+    counted,
+    finite_number,
+    instance_of,
+    labels_in,
+    numbers_in,
+    shown,
+    whole_number,
+)
 
 
 @overload
-def relabel(runs: pd.DataFrame, gradient_tolerance: float) -> pd.DataFrame: ...
+def relabel(
+    runs: pd.DataFrame,
+    gradient_tolerance: float,
+    data: TrainingSet | None = None,
+    *,
+    freeze: Collection[str] = (),
+    batch_size: int | None = None,
+) -> pd.DataFrame: ...
 
 
 @overload
-def relabel(runs: Iterable[pd.DataFrame], gradient_tolerance: float) -> Iterator[pd.DataFrame]: ...
+def relabel(
+    runs: Iterable[pd.DataFrame],
+    gradient_tolerance: float,
+    data: TrainingSet | None = None,
+    *,
+    freeze: Collection[str] = (),
+    batch_size: int | None = None,
+) -> Iterator[pd.DataFrame]: ...
 
 
-def relabel(runs: Runs, gradient_tolerance: float) -> pd.DataFrame | Iterator[pd.DataFrame]:
+def relabel(
+    runs: Runs,
+    gradient_tolerance: float,
+    data: TrainingSet | None = None,
+    *,
+    freeze: Collection[str] = (),
+    batch_size: int | None = None,
+) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """Return the runs with the outcomes that another gradient tolerance gives their last states.
 
-    A run that did not diverge has converged if the gradient_norm of its last state is within the
-    tolerance. With a larger tolerance, unfinished and oscillating runs become converged (and their
-    period missing); with a smaller one that is possible, everything is as training with it gives.
-
-    What is judged is the last state, and nothing else is stored. So, with a larger tolerance:
+    With a smaller tolerance that is possible, everything is as training with it gives. With a
+    larger one, an unfinished or oscillating run becomes converged (and its period missing) if the
+    gradient_norm of its last state is within it *and* gradient descent rests at that state, as in
+    training. That needs the data on which the runs were trained; without them, such a run is
+    refused. What is judged is the last state, and nothing else is stored. So, with a larger one:
 
     - steps_taken stays the step of the last state. Training with that tolerance would have stopped
       there or before.
@@ -41,40 +76,94 @@ def relabel(runs: Runs, gradient_tolerance: float) -> pd.DataFrame | Iterator[pd
         It stays as it is. Of several tables, such as the parts of a results folder, those with the
         other labels are returned one by one.
     gradient_tolerance : float
-        At least the largest gradient_norm of the converged runs.
+        At least the largest gradient_norm of the converged and the unstable runs.
+    data : TrainingSet, optional
+        What all the runs were trained on.
+    freeze : collection of str
+        The parameters that did not train, as in training.
+    batch_size : int, optional
+        As in training. With batches the gradient alone decides, and no data are needed.
 
     Raises
     ------
     InputError
-        Also if converged runs are beyond the tolerance: they would have trained on, and where to
-        is not stored. The message tells the smallest tolerance that is possible.
+        Also if such runs are beyond the tolerance: they would have trained on, and where to is not
+        stored. The message tells the smallest tolerance that is possible.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> data = rl.TrainingSet.point(1, 3)
+    >>> start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
+    >>> runs = rl.train(start, data, learning_rate=0.1, max_steps=12).to_frame()
+    >>> rl.relabel(runs, 1e-2, data)["outcome"].tolist()
+    ['converged']
     """
     tolerance = finite_number("gradient_tolerance", gradient_tolerance, at_least=0)
+    if data is not None:
+        instance_of("data", data, TrainingSet)
+    names = checked_freeze(freeze)
+    if batch_size is not None:
+        whole_number("batch_size", batch_size, at_least=1)
+
+    def relabelled(frame: pd.DataFrame) -> pd.DataFrame:
+        return _relabelled(frame, tolerance, data, names, by_batches=batch_size is not None)
+
     if isinstance(runs, pd.DataFrame):
-        return _relabelled(runs, tolerance)
+        return relabelled(runs)
     if not isinstance(runs, Iterable) or isinstance(runs, np.ndarray):
         raise InputError(f"runs: {EXPECTED}, got {shown(runs)}")
-    return (_relabelled(frame, tolerance) for frame in runs)
+    return map(relabelled, runs)
 
 
-def _relabelled(runs: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+def _relabelled(
+    runs: pd.DataFrame,
+    tolerance: float,
+    data: TrainingSet | None,
+    freeze: Collection[str],
+    by_batches: bool,
+) -> pd.DataFrame:
     """Return one table with its new labels."""
     outcome, norm = _checked_measures(runs)
-    # A plain number beside an array is rounded to its dtype, as when float32 networks train.
-    within = norm <= tolerance
-    beyond = (outcome == "converged") & ~within
+    with np.errstate(over="ignore"):  # a tolerance beyond float32
+        within = norm <= norm.dtype.type(tolerance)  # rounded as when float32 networks train
+    ended = np.isin(outcome, ("converged", "unstable"))
+    beyond = ended & ~within
     if beyond.any():
         raise InputError(
             f"gradient_tolerance: expected at least {float(norm[beyond].max())}, got {tolerance},"
-            f" with which {counted(beyond.sum(), 'converged run')} would have trained on, and"
+            f" with which {counted(beyond.sum(), 'run')} would have trained on, and"
             " where to is not stored; train them again with that tolerance"
         )
-    converged = within & (outcome != "diverged")
+    converged = within & np.isin(outcome, ("unfinished", "oscillating"))
+    if converged.any() and not by_batches:
+        if data is None:
+            raise InputError(
+                "data: expected the TrainingSet of the runs, got None; whether gradient descent"
+                f" rests where {counted(converged.sum(), 'run')} would now be converged depends on"
+                " it"
+            )
+        converged[converged] = _rests(runs[converged], data, freeze)
     labels = pd.Categorical(np.where(converged, "converged", outcome), dtype=OUTCOMES)
     relabelled = runs.assign(outcome=labels)
     if "period" in runs:
         relabelled["period"] = runs["period"].mask(converged)
     return relabelled
+
+
+def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> npt.NDArray[np.bool_]:
+    """Return at which last states of the runs gradient descent rests."""
+    rates = [name for name in RATES if name in runs]
+    missing = [name for name in (*PARAMETERS, "loss") if name not in runs]
+    if missing or not rates:
+        names = ", ".join([*PARAMETERS, "loss"])
+        raise InputError(f"runs: expected the columns {names} and those of the rates")
+    dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
+    numbers_in("runs", runs, *PARAMETERS, "loss", *rates)
+    networks = Networks(*(runs[name] for name in PARAMETERS))
+    rate_of: dict[str, Any] = {name: runs[name].to_numpy(np.float64) for name in rates}
+    options = TrainingOptions(freeze=freeze, dtype=dtype, **rate_of)
+    return rests(networks, data, rate_of, options, runs["loss"].to_numpy(np.float64))
 
 
 def _checked_measures(

@@ -154,7 +154,8 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
 
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
     the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
-    converged to a ``local`` optimum (or saddle), or was ``oscillating``, or still ``moving``. The
+    converged to a ``local`` optimum (or stands on an unstable one, or a saddle), or was
+    ``oscillating``, or still ``moving``. The
     tolerance is in the units of the loss: where targets are small, take a smaller one. In a table
     with runs on one sample, too, what these found is missing, as their excess_loss is.
     """
@@ -169,7 +170,7 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
         excess_loss <= tolerance,
         runs["unit"] == "died",
         runs["unit"] == "born_dead",
-        runs["outcome"] == "converged",
+        runs["outcome"].isin(["converged", "unstable"]),
         runs["outcome"] == "oscillating",
     ]
     found = np.select(
@@ -290,8 +291,8 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     -------
     DataFrame
         The columns ``by``; n_runs; the fractions of all runs that converged, diverged, are
-        oscillating or unfinished; the fractions alive, born_dead, died; global_optimum, the
-        fraction of the runs on several samples that ended within ``tolerance`` of the global
+        oscillating, unfinished or unstable; the fractions alive, born_dead, died; global_optimum,
+        the fraction of the runs on several samples that ended within ``tolerance`` of the global
         optimum (see ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50,
         steps_q90, the steps in which the converged runs did (see ``steps_to_converge``); and
         death_step_q50, the median of those that died.

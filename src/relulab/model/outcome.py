@@ -27,11 +27,14 @@ class _Described(IntEnum):
 class Outcome(_Described):
     """How training ended. Exactly one holds; says nothing about the unit."""
 
-    CONVERGED = 0, "The gradient norm fell to the tolerance where gradient descent rests."
+    CONVERGED = 0, "The gradient is within the tolerance, at a state where gradient descent rests."
     DIVERGED = 1, "A number stopped being finite, or the loss passed divergence_loss."
     OSCILLATING = 2, "At max_steps the parameters were on a periodic orbit."
-    UNFINISHED = 3, "At max_steps the network had met none of the other outcomes."
-    UNSTABLE = 4, "A step changed nothing, where descent would not rest: a saddle, say."
+    UNFINISHED = 3, "At max_steps none of the others held: still on the way, or chaotic."
+    UNSTABLE = (
+        4,
+        "It stands exactly on a saddle or a minimum too sharp for the rate: no step moves it.",
+    )
 
 
 class Unit(_Described):

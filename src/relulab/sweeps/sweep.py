@@ -324,6 +324,8 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             # Its name in the first folders of this format, which else would be of another sweep.
             "gradient": self.summation_of(self.data),
             "freeze": list(self.freeze),
+            # Runs of before this rule have other outcomes, and so are of another sweep.
+            "converged": "at rest",
         }
 
 

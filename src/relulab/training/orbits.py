@@ -34,7 +34,7 @@ SEEN = 1000
 # So many networks are followed at a time, to bound the memory.
 BLOCK = 4096
 
-# An engine's function: the periods, shape (n_nets,), of runs that stand at the problem's parameters.
+# An engine's: the periods, shape (n_nets,), of runs that are where the problem's networks are.
 Follow = Callable[[Problem], npt.NDArray[np.int64]]
 
 

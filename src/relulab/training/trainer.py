@@ -14,7 +14,7 @@ from relulab.model.outcome import Outcome, outcome_labels, unit_labels
 from relulab.training import sorted_sums
 from relulab.training.engines import load_engine, resolved_engine
 from relulab.training.numba_support import CompilerError, note_failure
-from relulab.training.numpy_engine import Lanes
+from relulab.training.numpy_engine import Lanes, rest
 from relulab.training.options import (
     RATES,
     TrainingKeywords,
@@ -251,6 +251,21 @@ def trace(
         activation = np.maximum(frame["w"] * problem.x[0] + frame["b"], 0)
         frame["prediction"] = frame["v"] * activation + frame["c"]
     return frame
+
+
+def rests(
+    networks: Networks,
+    data: TrainingSet,
+    rates: dict[str, FloatArray],
+    options: TrainingOptions,
+    loss: FloatArray,
+) -> npt.NDArray[np.bool_]:
+    """Return at which networks of this loss, each with its rates, gradient descent rests.
+
+    The shapes are those of ``descend``; see ``training.stability``.
+    """
+    problem = _problem(networks, data, rates, options)
+    return rest(problem, problem.parameters, problem.rates, loss)
 
 
 def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
