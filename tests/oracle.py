@@ -185,9 +185,10 @@ def period_of(states, number=float):
         return 0
     sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
     near = tolerance * max(sizes, default=number(0))
-    for p in range(1, 65):
-        if all(max(away(*pair)) <= near for pair in zip(states, states[p:], strict=False)):
-            return p if p > 1 and max(moved) >= number(1000) * near else 0
+    for q in range(1, 65):
+        distance = max(max(away(*pair)) for pair in zip(states, states[q:], strict=False))
+        if distance <= number(1000) * near:
+            return q if q > 1 and distance <= near else 0
     return 0
 
 

@@ -163,6 +163,43 @@ def test_what_stands_still_does_not_oscillate(engine):
     assert list(trained.period) == [0, 0]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_growth_is_no_orbit(engine, dtype):
+    """What explodes makes all that came before look small."""
+    dead = rl.Networks(-1.0, -1.0, 1.0, 1.0)
+    options = {"max_steps": 20, "engine": engine, "dtype": dtype}
+    assert list(rl.train(dead, rl.TrainingSet.point(1, 0), 2.8, **options).period) == [0]
+    rng = np.random.default_rng(4)
+    starts = rl.Networks(*rng.normal(0, [[1.4], [0], [1]], (3, 4000)), 0.0)
+    rates = np.exp(rng.uniform(np.log(0.1), np.log(10), 4000))
+    trained = rl.train(starts, POINT, rates, **options)
+    assert not (trained.outcome == "oscillating").any()
+    assert (trained.outcome == "unfinished").sum() > 1000
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_return_within_an_epoch_is_none(engine, batch_size):
+    """The first two targets are the same, so that c stands still there, but not at the others."""
+    data = rl.TrainingSet([1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 5.0, 5.0])
+    dead = rl.Networks(-1.0, -1.0, 1.0, 0.0)
+    for max_steps in range(400, 404):
+        options = {"batch_size": batch_size, "max_steps": max_steps, "engine": engine}
+        trained = rl.train(dead, data, 1.0, **options)
+        assert list(trained.period) == [4 // batch_size]
+
+
+def test_oscillating_runs_oscillate_on_with_the_same_period(engine):
+    rng = np.random.default_rng(6)
+    starts, rates = rl.Networks(*rng.standard_normal((4, 3000))), rng.uniform(0.5, 2, 3000)
+    data = rl.TrainingSet(POINTS, POINTS)
+    trained = rl.train(starts, data, rates, max_steps=2000, engine=engine)
+    going = np.array(trained.outcome == "oscillating")
+    assert going.sum() > 300
+    there = rl.Networks.from_stack(trained.networks.stack()[:, going])
+    further = rl.train(there, data, rates[going], max_steps=2000, engine=engine)
+    assert list(further.period) == list(trained.period[going])
+
+
 def test_what_creeps_does_not_oscillate(engine):
     """A step moves nothing by more than the tolerance, but many steps do."""
     network = rl.Networks(0.5, 0.2, 0.3, 0.1)

@@ -189,7 +189,9 @@ def test_unstable_runs_stay_so_or_are_refused():
     runs = rl.train(rl.Networks(1, 0.5, 2, 0), POINT, 1.0).to_frame()
     assert runs["outcome"].tolist() == ["unstable"]
     pd.testing.assert_frame_equal(rl.relabel(runs, 1, POINT), runs)
-    with pytest.raises(rl.InputError, match=r"at least 0\.5, got 0\.0, with which 1 run would have"):
+    with pytest.raises(
+        rl.InputError, match=r"at least 0\.5, got 0\.0, with which 1 run would have"
+    ):
         rl.relabel(runs.assign(gradient_norm=0.5), 0, POINT)
 
 

@@ -55,9 +55,9 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any], called: tuple[ModuleType, ...]) -> None:
         super().__init__(function)
-        others = [os.stat(str(module.__file__)) for module in called]
-        stamps = [(other.st_mtime, other.st_size) for other in others]  # as Numba's own
-        stamp = (self._impl.locator.get_source_stamp(), stamps)
+        stats = {module.__name__: os.stat(str(module.__file__)) for module in called}
+        stamps = [(name, stat.st_mtime, stat.st_size) for name, stat in stats.items()]
+        stamp = (self._impl.locator.get_source_stamp(), stamps)  # like Numba's own
         files: Any = KernelFiles(Path(self.cache_path), self._impl.filename_base, stamp)
         self._cache_file = files
 

@@ -976,9 +976,8 @@ def _follow(
 @_kernel
 def _find_periods(states, n, limits, scratch, zero, period):
     """Write the periods of the first ``n`` lanes, as ``orbits.periods`` says."""
-    moved, away, scale, most, near = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    moved, away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     scale[:] = zero
-    most[:] = zero
     for j in range(4):
         then = states[0, j]
         moved[:] = zero
@@ -989,29 +988,32 @@ def _find_periods(states, n, limits, scratch, zero, period):
         for i in range(n):
             size = _larger(abs(then[i]), moved[i]) if moved[i] > zero else zero
             scale[i] = _larger(scale[i], size)
-            most[i] = _larger(most[i], moved[i])
     for i in range(n):
         near[i] = limits.tolerance * scale[i] if np.isfinite(scale[i]) else np.nan
-        # What never gets far is told like what stands still.
-        period[i] = 0 if most[i] >= limits.seen * near[i] else 1
-    for p in range(1, (states.shape[0] - 1) // 2 + 1):
+        seen[i] = limits.seen * near[i]
+        period[i] = TRAINING
+    for q in range(1, (states.shape[0] - 1) // 2 + 1):
         away[:] = zero
         for j in range(4):
-            then, now = states[0, j], states[p, j]
+            then, now = states[0, j], states[q, j]
             for i in range(n):
                 away[i] = _larger(away[i], abs(now[i] - then[i]))
         for i in range(n):
-            if period[i] == 0 and away[i] <= near[i] and _returns(states, i, p, near[i]):
-                period[i] = p
+            if away[i] <= seen[i] and period[i] == TRAINING:
+                distance = _distance(states, i, q, seen[i], zero)
+                if distance <= seen[i]:
+                    period[i] = q if distance <= near[i] and q > 1 else 0
     for i in range(n):
-        period[i] = 0 if period[i] == 1 else period[i]
+        period[i] = max(period[i], 0)
 
 
 @_kernel
-def _returns(states, i, p, near):
-    """Return whether every state of a lane is near the one p steps later."""
-    for k in range(states.shape[0] - p):
+def _distance(states, i, q, seen, zero):
+    """Return a lane's distance at q; any that is not within ``seen`` if it is not."""
+    distance = zero
+    for k in range(states.shape[0] - q):
         for j in range(4):
-            if not abs(states[k + p, j, i] - states[k, j, i]) <= near:
-                return False
-    return True
+            distance = _larger(distance, abs(states[k + q, j, i] - states[k, j, i]))
+        if not distance <= seen:
+            break
+    return distance

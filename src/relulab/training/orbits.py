@@ -2,15 +2,16 @@
 
 The third part of the specification. An unfinished run is followed from its last state by the same
 updates, without judging, for ``FOLLOWED`` steps. Of these states x[0], x[1], ..., x[FOLLOWED], the
-period is the smallest p <= ``LONGEST_PERIOD`` such that x[k+p] is near x[k] for *every* k that has
-both. So growth is no orbit, however near its beginnings are to each other, nor a slow decay, a
-state that creeps, or a return that the next batches do not repeat.
+distance at q is the largest |x[k+q] - x[k]| of any parameter and *every* k that has both. So growth
+is no orbit, however near its beginnings are to each other, nor a return that the next batches do
+not repeat.
 
-Near is where no parameter differs by more than ``RETURN_TOLERANCE`` times the scale: the largest
-of |x[0]| and of |x[k] - x[0]| over all k, of those parameters that move at all. Two things have no
-period: what stands still (p = 1; of a learning rate of 0, or of one so small that rounding swallows
-the steps), and what never gets farther from x[0] than ``SEEN`` times the tolerance, where rounding
-would look the same. Nor has a run a period that is not finite at one of these states.
+The scale is the largest of |x[0]| and of |x[k] - x[0]| over all k, of those parameters that move at
+all. Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
+``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. Else the
+run has none, because it is still settling: a decay that flips would look like an orbit of period
+2*q. Nor has it one if q is 1, which is a run that creeps or stands still (of a learning rate of 0,
+or of one so small that rounding swallows the steps), or if a state is not finite.
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """
@@ -59,19 +60,16 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
     near = tolerance * scale
     # NaN where a state is not finite, which is near nothing.
     near[~np.isfinite(scale)] = np.nan
-    seen = moved.max(axis=0) >= states.dtype.type(SEEN) * near
+    seen = states.dtype.type(SEEN) * near
 
     period = np.zeros(near.size, np.int64)
-    for p in range(1, LONGEST_PERIOD + 1):
+    decided = np.zeros(near.size, bool)
+    for q in range(1, LONGEST_PERIOD + 1):
         # Most runs fail at the first pair, so that the others are looked at for few.
-        runs = np.flatnonzero((period == 0) & _near(states[p], states[0], near))
+        first = np.abs(states[q] - states[0]).max(axis=0)
+        runs = np.flatnonzero((first <= seen) & ~decided)
         some = states[:, :, runs]
-        returns = _near(some[p:], some[:-p], near[runs]).all(axis=0)
-        period[runs[returns]] = p
-    return np.where((period > 1) & seen, period, 0)
-
-
-def _near(some: FloatArray, others: FloatArray, near: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which states, shape (..., 4, n_nets), differ by at most ``near`` in each parameter."""
-    away = some - others
-    return np.asarray((np.abs(away, out=away) <= near).all(axis=-2))
+        distance = np.abs(some[q:] - some[:-q]).max(axis=(0, 1))
+        period[runs[distance <= near[runs]]] = q
+        decided[runs[distance <= seen[runs]]] = True
+    return np.where(period > 1, period, 0)
