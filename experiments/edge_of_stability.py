@@ -25,9 +25,6 @@ DATA = {
     ),
 }
 
-# Training stops near its limit: a hinge as near to a sample as this may be on it there.
-HINGE_TOLERANCE = 1e-4
-
 DRAWS = 500  # the figure has the points of so many, should there be more
 
 # The period-doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
@@ -87,7 +84,7 @@ def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
     for runs in results.frames(["draw", "learning_rate", *"wbvc", "outcome", "unit"], name):
         runs = runs[runs["outcome"] == "converged"]
         networks = rl.Networks(*(runs[p] for p in "wbvc"))
-        sharpness = rl.sharpness(networks, DATA[name], hinge_tolerance=HINGE_TOLERANCE)
+        sharpness = rl.sharpness(networks, DATA[name])
         edge = runs["learning_rate"] * sharpness / 2
         yield runs.assign(
             sharpness=sharpness,

@@ -11,7 +11,7 @@ Train networks
 - ``Trained``: what ``train`` returns.
 - ``TrainingSet``: the samples: a point, a function, two columns of a table or of a CSV file.
 - ``Scale``: the units of a training set.
-- ``Outcome``: how training ended: converged, diverged, oscillating, unfinished.
+- ``Outcome``: how training ended: converged, diverged, oscillating, unfinished, unstable.
 - ``Unit``: what became of the unit: alive, born_dead, died.
 - ``InputError``: what is raised where an argument is wrong.
 

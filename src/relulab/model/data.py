@@ -83,6 +83,8 @@ class Scale:
 class TrainingSet:
     """Samples in the order in which gradients are summed.
 
+    The loss of a network on them is the mean of residual^2/2, with residual = prediction - target.
+
     Attributes
     ----------
     x, target : ndarray of float64, shape (n_samples,)

@@ -63,9 +63,9 @@ def sharpness(
     hinge_tolerance : float
         A sample is on the hinge where ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
         default, 2**-50, is for numbers that are right but for rounding; 0 is for those that are
-        exact. Training stops near its limit, on either side of it: for its last states take what
-        it may leave of the way, such as 1e-4 with the default gradient tolerance of 1e-6. Without
-        that, converged networks whose limit is on a hinge may seem to be above 2 / learning_rate.
+        exact. Training stops near its limit, and, by full-batch steps, on a side that is flat
+        enough (``training.stability``). To learn of the other side, take what it may leave of the
+        way, such as 1e-4 with the default gradient tolerance of 1e-6.
 
     Returns
     -------

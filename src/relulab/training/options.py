@@ -39,23 +39,26 @@ class TrainingOptions:
     Attributes
     ----------
     learning_rate : float or array_like
-        The step size.
+        The step size. The loss is the mean of residual^2/2; on a mean of residual^2 (MSE in PyTorch
+        and Keras) half this rate takes the same steps.
     hidden_learning_rate, output_learning_rate : like learning_rate, optional
         The step size of w and b, and of v and c, where it differs from ``learning_rate``.
     freeze : collection of str
         The parameters among "w", "b", "v", "c" that do not train.
     max_steps : int
-        The largest number of updates. A network that has not finished then is followed for up to
-        128 more, to find out whether it oscillates.
+        The largest number of updates. A network that has not finished then is followed for 128
+        more, to find out whether it oscillates.
     gradient_tolerance : float
-        A network has converged when no gradient is larger in absolute value.
+        A network has converged when no gradient is larger in absolute value and gradient descent,
+        with these rates, rests at such a state (``relulab.training.stability``): a run that only
+        flies past an unstable minimum, or passes a saddle slowly, trains on.
     divergence_loss : float
         A network has diverged when its loss is larger. Growth to large finite values can be
         transient (5e5-fold was seen), so keep this far above what you would call large.
     batch_size : int, optional
         How many samples a step takes; None for all. They come in the order of the data set, again
-        in each epoch; convergence is judged by all samples at the beginning of an epoch. (1 is the
-        "for each training example" of textbooks.)
+        in each epoch; convergence is judged at the beginning of an epoch, by the gradient over all
+        samples alone. (1 is the "for each training example" of textbooks.)
     shuffle_seed : int, optional
         Of another order in each epoch, the same for all networks.
     summation : {"auto", "direct", "sorted"}

@@ -8,10 +8,10 @@ not repeat.
 
 The scale is the largest of |x[0]| and of |x[k] - x[0]| over all k, of those parameters that move at
 all. Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
-``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. Else the
-run has none, because it is still settling: a decay that flips would look like an orbit of period
-2*q. Nor has it one if q is 1, which is a run that creeps or stands still (of a learning rate of 0,
-or of one so small that rounding swallows the steps), or if a state is not finite.
+``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. Else
+the run has none, because it is still settling: a decay that flips would look like an orbit of
+period 2*q. Nor has it one if q is 1, which is a run that creeps or stands still (of a learning rate
+of 0, or of one so small that rounding swallows the steps), or if a state is not finite.
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """

@@ -16,15 +16,24 @@ State k is the parameters after k updates; before update k it is judged, in this
 1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
    (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
    are looked at. Of a dead unit's v that is true of direct sums alone: sorted ones look at v, too.)
-2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance.
-3. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
+2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance, and descent rests
+   there, by the rule of ``stability``.
+3. unstable: gradient_norm <= gradient_tolerance, no rest there, and yet the update changes
+   no bit of any parameter.
+4. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
+
+The tolerance and divergence_loss are rounded to the dtype. The gradient of a state that has not
+diverged can be infinite or NaN, where products or sums overflow; a norm of NaN is within no
+tolerance.
 
 Independently, death_step is the first k whose state is finite and inactive on every sample.
 
 With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
 epoch, the sums are made, and divided by their number. The full batch judges the states at which an
-epoch begins and that of k = max_steps. In between a state can only diverge, and "the loss" is that
-of the coming batch. What is told of a final state is of the full batch.
+epoch begins and that of k = max_steps; there gradient_norm alone decides whether it has converged,
+as what a state of rest is depends on all the steps of an epoch. In between a state can only
+diverge: the pre-activations are those of all samples, and "the loss" is that of the coming batch.
+What is told of a final state is of the full batch.
 """
 
 from dataclasses import dataclass

@@ -119,6 +119,9 @@ def train(
 ) -> Trained:
     """Train every network by gradient descent until it converges, diverges or stops.
 
+    The loss is the mean over samples of residual^2/2, so that a learning rate here is twice that on
+    the mean squared error of PyTorch and Keras, which has no 1/2.
+
     The arithmetic is specified to the bit in ``relulab.training.specification``; a network's result
     does not depend on the engine or on the networks beside it.
 
