@@ -63,21 +63,20 @@ def test_what_is_converged_stays_where_it_is(engine, name, freeze):
     data = SETS[name]
     starts = rl.Networks(*0.01 * np.random.default_rng(3).normal(size=(4, 400)))
     options = {"freeze": freeze, "engine": engine}
-    trained = rl.train(starts, data, 0.2, max_steps=3000, **options)
+    trained = rl.train(starts, data, 0.2, max_steps=3000, gradient_tolerance=1e-4, **options)
     settled = np.array(trained.outcome == "converged") & np.array(trained.unit == "alive")
     there = rl.Networks.from_stack(trained.networks.stack()[:, settled])
     further = rl.train(there, data, 0.2, max_steps=3000, gradient_tolerance=0.0, **options)
     assert settled.sum() > 100 or name == "noise"
-    np.testing.assert_allclose(further.loss, trained.loss[settled], atol=1e-7)
-    assert (further.gradient_norm <= 1e-5).all()
+    np.testing.assert_allclose(further.loss, trained.loss[settled], atol=1e-4)
+    assert (further.gradient_norm <= 1e-3).all()
 
 
 def test_a_slow_passage_of_a_saddle_ends_at_the_minimum(engine):
-    """c frozen, A + v = 1e-9: A - v dies away first, and the gradient with it."""
+    """c frozen, A + v = 1e-11: A - v dies away first, and the gradient with it."""
     q = np.sqrt(2.0)
-    plus, minus = np.array([1e-9, 1e-7, -1e-9]), np.array([0.5, -0.5, 1.0])
+    plus, minus = np.array([1e-11, 1e-10, -1e-11]), np.array([1e-3, 1e-2, 1e-3])
     a, v = (plus + minus) / 2, (plus - minus) / 2
-    a, v = np.where(a < 0, -a, a), np.where(a < 0, -v, v)
     networks = rl.Networks(a / q, a / q, v, 0.0)
     trained = rl.train(networks, POINT, 0.02, freeze=("c",), engine=engine)
     dies = rl.theory.dies_under_gradient_flow(
