@@ -80,6 +80,7 @@ WORDS = {
     DIFFERS: "ours differs, for a known reason",
     UNEXPLAINED: "ours differs, unexplained",
 }
+WORDS_LAST = ["agreement", "verdict", "why"]
 MOST_ERRORS = 5.0
 LIMIT = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none"}
@@ -133,7 +134,7 @@ def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     numbers = ours(results)
     table = pd.DataFrame([judged(claim, numbers[claim.name]) for claim in CLAIMS])
-    yield "rows", table
+    yield "rows", table[[*table.columns.drop(WORDS_LAST), *WORDS_LAST]]
     printed = [judged_numbers(claim, numbers[claim.name]) for claim in PRINTED]
     yield "numbers", pd.concat(printed)
     yield "agreement", agreement(table)

@@ -108,7 +108,9 @@ def train_one(
             and norm <= gradient_tolerance
             and (
                 batch_size
-                or rests((w, b, v, c), samples, hidden_rate, output_rate, freeze, full_loss, number)
+                or rests(
+                    (w, b, v, c), samples, hidden_rate, output_rate, freeze, full_loss, norm, number
+                )
             )
         ):
             outcome = "converged"
@@ -135,7 +137,7 @@ def train_one(
     raise AssertionError("unreachable")
 
 
-def rests(state, samples, hidden_rate, output_rate, freeze, loss, number=float):
+def rests(state, samples, hidden_rate, output_rate, freeze, loss, norm, number=float):
     """Return whether descent rests at a state, by eigenvalues and a solver of linear systems."""
     active = [state[0] * x + state[1] > 0 for x, _ in samples]
     w, b, v, c = (float(p) for p in state)
@@ -163,12 +165,17 @@ def rests(state, samples, hidden_rate, output_rate, freeze, loss, number=float):
         return False
     growth = np.linalg.norm(part)
     largest = np.linalg.norm(residual_part) * np.sqrt(2 * float(loss) / len(samples))
-    if growth <= np.sqrt(np.float64(np.finfo(number).eps)) * largest:
+    if growth <= 256 * float(np.finfo(number).eps) * largest:
         return True
     damped = gauss_newton + (growth + 2.0**-48 * np.trace(gauss_newton)) * np.eye(4)
     step = np.linalg.solve(damped, jacobian.T @ residual / len(samples))
     left = part - residual_part @ (jacobian @ step) / len(samples)
-    return np.linalg.norm(left) <= growth / 2
+    if np.linalg.norm(left) <= growth / 2:
+        return True
+    size = max(w * w + b * b + v * v, np.sqrt(2 * float(loss))) ** 0.5
+    trains = scale > 0
+    plain = (hessian / np.where(trains, scale, 1) / np.where(trains, scale, 1)[:, None])[trains]
+    return np.linalg.eigvalsh(plain[:, trains])[0] > -2 * float(norm) / size
 
 
 def period_of(states, number=float):

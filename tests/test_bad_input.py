@@ -456,7 +456,9 @@ CALLS = {
     "best_fit": Call(rl.best_fit, {"data": DATA}),
     **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
     "relabel": Call(
-        rl.relabel, {"runs": RUNS, "gradient_tolerance": 1e-3},
+        rl.relabel,
+        {"runs": RUNS, "gradient_tolerance": 1e-3, "data": DATA, "freeze": (), "batch_size": 1},
+        {"freeze": FREEZE},
         named={"runs": "gradient_tolerance"},
     ),
     "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),

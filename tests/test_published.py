@@ -236,7 +236,7 @@ def test_values_that_are_wrong_are_found():
 
 
 def test_probabilities_are_judged_by_their_interval():
-    claim = BY_NAME["Shin & Karniadakis 2020, r = 1"]
+    claim = BY_NAME["Shin & Karniadakis 2019, r = 1"]
     n = 100_000
     error = math.sqrt(0.25 * 0.75 / n)
     for standard_errors, verdict in ((3.2, AGREES), (3.4, UNEXPLAINED), (-3.4, UNEXPLAINED)):

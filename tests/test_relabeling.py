@@ -185,6 +185,25 @@ def test_without_data_what_depends_on_them_is_refused():
             rl.relabel(runs.drop(columns=missing), 1, POINT)
 
 
+def test_tables_in_which_some_have_rates_of_layers():
+    runs = trained(1e-7)
+    layers = trained(1e-7, rate=0.1).rename(columns={"learning_rate": "output_learning_rate"})
+    both = pd.concat([runs, layers.assign(hidden_learning_rate=0.1)], ignore_index=True)
+    found = rl.relabel(both, 1e-3, LINE)
+    pd.testing.assert_series_equal(found["outcome"][:400], rl.relabel(runs, 1e-3, LINE)["outcome"])
+    with pytest.raises(rl.InputError, match=r"^runs: expected a hidden_learning_rate or learning_"):
+        rl.relabel(both.drop(columns="hidden_learning_rate"), 1e-3, LINE)
+
+
+def test_other_data_than_the_runs_were_trained_on_are_refused():
+    runs = trained(1e-7)
+    with pytest.raises(rl.InputError, match=r"^data: expected what the runs were trained on, got "):
+        rl.relabel(runs, 1e-3, POINT)
+    for column, wrong in (("loss", -1.0), ("loss", np.nan), ("learning_rate", -1.0)):
+        with pytest.raises(rl.InputError, match=rf"^{column}|^output_{column}|^hidden_{column}"):
+            rl.relabel(runs.assign(**{column: wrong}), 1e-3, LINE)
+
+
 def test_unstable_runs_stay_so_or_are_refused():
     runs = rl.train(rl.Networks(1, 0.5, 2, 0), POINT, 1.0).to_frame()
     assert runs["outcome"].tolist() == ["unstable"]

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from test_engines import both, mixture, needs_numba
 
@@ -368,6 +368,7 @@ def test_hinges_at_samples_in_both_engines(drawn, seed):
     x, networks = drawn
     rng = np.random.default_rng(seed)
     data = rl.TrainingSet(x, rng.standard_normal(len(x)))
+    assume(sorted_sums.in_range(data, np.dtype(np.float64)))
     w, b = np.array(networks).T
     start = rl.Networks(w, b, *rng.standard_normal((2, w.size)))
     for max_steps in (0, 60):

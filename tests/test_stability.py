@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import oracle
 import relulab as rl
 from oracle import assert_same_bits, train_one
-from relulab.training import numpy_engine, stability
+from relulab.training import stability
 from relulab.training.options import TrainingOptions
 from relulab.training.trainer import _problem
 
@@ -68,8 +68,10 @@ def test_what_is_converged_stays_where_it_is(engine, name, freeze):
     there = rl.Networks.from_stack(trained.networks.stack()[:, settled])
     further = rl.train(there, data, 0.2, max_steps=3000, gradient_tolerance=0.0, **options)
     assert settled.sum() > 100 or name == "noise"
-    np.testing.assert_allclose(further.loss, trained.loss[settled], atol=1e-4)
-    assert (further.gradient_norm <= 1e-3).all()
+    # But for a few: the rule is local, and beyond a kink the loss may fall.
+    left = np.abs(further.loss - trained.loss[settled]) > 1e-4
+    assert left.sum() <= 0.01 * settled.sum()
+    assert (further.gradient_norm[~left] <= 1e-3).all()
 
 
 def test_a_slow_passage_of_a_saddle_ends_at_the_minimum(engine):
@@ -133,6 +135,41 @@ def test_rates_and_frozen_parameters_count_at_the_edge(engine, freeze):
         assert list(trained.outcome) == ["converged", "unstable"], (freeze, part)
 
 
+def test_a_slow_valley_is_no_saddle(engine):
+    """The gradient is within the tolerance, the Hessian all but positive, and descent slow."""
+    x = [1.574, 0.878, 0.804, 1.983, 0.174, -0.435, 0.576]
+    target = [-0.658, -0.51, -0.564, -0.526, -0.464, -0.542, -0.708]
+    valley = rl.Networks(-0.8268858, 1.3010578, 0.0378805, -0.5937329)
+    options = {"gradient_tolerance": 1e-4, "engine": engine}
+    trained = rl.train(valley, rl.TrainingSet(x, target), 0.376, **options)
+    assert list(trained.outcome) == ["converged"]
+    assert list(trained.steps_taken) == [0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_weak_saddle_is_none_the_less_one(engine, dtype):
+    """Residuals and x are all but uncorrelated: it takes 17,000 steps to leave."""
+    data = rl.TrainingSet([-1.0, 0.0, 1.0], [1 - 1e-4, -2.0, 1 + 1e-4])
+    start = rl.Networks(1e-3, 3e-3, 1e-3, 0.0)
+    options = {"gradient_tolerance": 1e-5, "max_steps": 30_000, "engine": engine, "dtype": dtype}
+    trained = rl.train(start, data, 1.0, **options)
+    assert list(trained.outcome) == ["converged"]
+    assert trained.loss[0] == pytest.approx(0.74995, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
+def test_ordinary_runs_are_converged_when_their_gradient_says_so(engine, scale):
+    """Noisy samples, with targets of several sizes; with batches of all, the gradient decides."""
+    rng, x = np.random.default_rng(1), np.linspace(-1, 1, 20)
+    data = rl.TrainingSet(x, scale * (np.maximum(x, 0) + 0.5 * rng.normal(size=20)))
+    starts = rl.Networks(*rng.normal(size=(4, 300)))
+    options = {"max_steps": 3000, "summation": "direct", "engine": engine}
+    new, old = (rl.train(starts, data, 0.3, batch_size=size, **options) for size in (None, 20))
+    assert (old.outcome == "converged").sum() > 100
+    assert list(new.outcome) == list(old.outcome)
+    assert list(new.steps_taken) == list(old.steps_taken)
+
+
 def test_with_batches_the_gradient_alone_decides(engine):
     minimum = rl.Networks(0.5, 0.5, 3.0, 0.0)
     trained = rl.train(minimum, POINT, 1.0, batch_size=1, engine=engine)
@@ -178,8 +215,9 @@ def test_the_rule_is_the_oracles_at_any_state(samples, state, rates, freeze):
     x, target = map(list, zip(*samples, strict=True))
     data = rl.TrainingSet(x, target)
     networks = rl.Networks(*state)
-    loss = rl.train(networks, data, 0.1, max_steps=0).loss
-    expected = oracle.rests(state, samples, *rates, freeze, loss[0])
+    here = rl.train(networks, data, 0.1, max_steps=0, freeze=freeze)
+    loss, norm = here.loss, here.gradient_norm
+    expected = oracle.rests(state, samples, *rates, freeze, loss[0], norm[0])
     for summation in ("direct", "sorted"):
         options = TrainingOptions(learning_rate=1.0, freeze=freeze, summation=summation)
         of_layers = dict(
@@ -187,7 +225,7 @@ def test_the_rule_is_the_oracles_at_any_state(samples, state, rates, freeze):
                 strict=True)
         )  # fmt: skip
         problem = _problem(networks, data, of_layers, options)
-        found = numpy_engine.rest(problem, problem.parameters, problem.rates, loss)
+        found = stability.rest(problem, problem.parameters, problem.rates, loss, norm)
         assert found.tolist() == [expected]
 
 

@@ -96,7 +96,7 @@ def test_tables_of_statistics_are_shown_in_their_formats():
     ).to_frame()
     assert tables.text(rl.statistics.summary(runs)).split()[:2] == ["n_runs", "converged"]
     row = tables.text(rl.statistics.summary(runs)).splitlines()[1].split()
-    assert row[:8] == ["2", "100.00%", *["0.00%"] * 3, "50.00%", "50.00%", "0.00%"]
+    assert row[:9] == ["2", "100.00%", *["0.00%"] * 4, "50.00%", "50.00%", "0.00%"]
     line = tables.text(rl.statistics.survival(runs)).splitlines()[1].split()
     assert line[:5] == ["0", "2", "1", "0", "50.00%"]
     assert all(cell.endswith("%") for cell in line[4:])

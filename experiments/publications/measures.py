@@ -1,7 +1,8 @@
 """Published thresholds, orbits, rates, probabilities and bounds, and how training measures them.
 
 What has c frozen at 0 is trained on one sample. There a = w*x + b, q = sqrt(1 + x^2), A = a/q and
-k = rate*q*target; a balanced network has A = v, and at zero loss A*v = target/q.
+k = rate*q*target; a balanced network has A = v, and at zero loss A*v = target/q. Published formulas
+are written out here, although ``relulab.theory`` has some of them, to judge what it has, too.
 """
 
 import math

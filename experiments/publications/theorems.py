@@ -18,7 +18,7 @@ STACK_EXCHANGE = "Stack Exchange (stats) 379884, Why can't a single ReLU learn a
 CHEN_BRUNA = "Chen & Bruna 2022, arXiv 2206.04172"
 QUADRATIC = "Chen, Balasubramanian, Ghosal & Agrawalla 2023, arXiv 2310.01687"
 LIANG = "Liang & Montufar 2025, arXiv 2509.25351, Theorem 1"
-SHIN = "Shin & Karniadakis 2020, arXiv 1907.09696, at d = 1"
+SHIN = "Shin & Karniadakis 2019, arXiv 1907.09696, at d = 1"
 CHERIDITO = "Cheridito, Jentzen & Rossmannek 2022, arXiv 2103.10922"
 FROZEN = "c frozen at 0, balanced"
 SIGN = "the theorem is of linear networks, which go on where A changes sign; there a ReLU dies"
@@ -187,7 +187,7 @@ THEOREMS: list[Claim] = [
     ),
     *(
         Chance(
-            name=f"Shin & Karniadakis 2020, r = {name}",
+            name=f"Shin & Karniadakis 2019, r = {name}",
             source=SHIN,
             setting=f"w, b ~ N(0, 1), x from -{name} to {name}: born dead",
             published="arctan(1/r)/pi",

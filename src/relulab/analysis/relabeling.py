@@ -14,16 +14,21 @@ from relulab.model.outcome import OUTCOMES
 from relulab.training.options import RATES, TrainingOptions, checked_freeze
 from relulab.training.trainer import rests
 from relulab.validation import (
+    Float64Array,
     InputError,
     checked_table,
     counted,
     finite_number,
     instance_of,
     labels_in,
+    non_negative_array,
     numbers_in,
     shown,
     whole_number,
 )
+
+# What ends a run within the tolerance.
+ENDED = ("converged", "unstable")
 
 
 @overload
@@ -69,6 +74,7 @@ def relabel(
     - A run that diverged, or whose last state is beyond the tolerance, keeps its outcome, though
       training with that tolerance might have stopped it on the way, on a plateau.
     - death_step and unit tell of the training as it was run, to its last state.
+    - No run becomes unstable, though training would call it so if it stood still there.
 
     Parameters
     ----------
@@ -127,8 +133,7 @@ def _relabelled(
     outcome, norm = _checked_measures(runs)
     with np.errstate(over="ignore"):  # a tolerance beyond float32
         within = norm <= norm.dtype.type(tolerance)  # rounded as when float32 networks train
-    ended = np.isin(outcome, ("converged", "unstable"))
-    beyond = ended & ~within
+    beyond = np.isin(outcome, ENDED) & ~within
     if beyond.any():
         raise InputError(
             f"gradient_tolerance: expected at least {float(norm[beyond].max())}, got {tolerance},"
@@ -153,17 +158,39 @@ def _relabelled(
 
 def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> npt.NDArray[np.bool_]:
     """Return at which last states of the runs gradient descent rests."""
-    rates = [name for name in RATES if name in runs]
-    missing = [name for name in (*PARAMETERS, "loss") if name not in runs]
-    if missing or not rates:
-        names = ", ".join([*PARAMETERS, "loss"])
-        raise InputError(f"runs: expected the columns {names} and those of the rates")
-    dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
-    numbers_in("runs", runs, *PARAMETERS, "loss", *rates)
+    names = [*PARAMETERS, "loss"]
+    if any(name not in runs for name in names) or not any(name in runs for name in RATES):
+        raise InputError(f"runs: expected the columns {', '.join(names)} and those of the rates")
+    numbers_in("runs", runs, *names, *(name for name in RATES if name in runs))
     networks = Networks(*(runs[name] for name in PARAMETERS))
-    rate_of: dict[str, Any] = {name: runs[name].to_numpy(np.float64) for name in rates}
-    options = TrainingOptions(freeze=freeze, dtype=dtype, **rate_of)
-    return rests(networks, data, rate_of, options, runs["loss"].to_numpy(np.float64))
+    loss, norm = (non_negative_array(name, runs[name]) for name in ("loss", "gradient_norm"))
+    rates: dict[str, Any] = {name: _rates(runs, name) for name in RATES[1:]}
+    dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
+    _refuse_other_data(networks, data, loss)
+    options = TrainingOptions(freeze=freeze, dtype=dtype, **rates)
+    return rests(networks, data, rates, options, loss, norm)
+
+
+def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
+    """Return the rates of a layer: its own or, where it has none, the learning rate."""
+    missing = pd.Series(np.nan, runs.index)
+    rates = runs.get(layer, missing).fillna(runs.get(RATES[0], missing)).astype(np.float64)
+    if rates.isna().any():
+        raise InputError(f"runs: expected a {layer} or learning_rate of every run, got one without")
+    return non_negative_array(layer, rates)
+
+
+def _refuse_other_data(networks: Networks, data: TrainingSet, loss: Float64Array) -> None:
+    """Refuse data on which the first network has not the loss that is stored."""
+    first = Networks.from_stack(networks.stack()[:, :1])
+    [there] = np.mean(0.5 * (first.predict(data.x) - data.target) ** 2, axis=1)
+    # In float32 a small loss is that of rounded parameters.
+    room = 1e-3 * loss[0] + 1e-4 * np.mean(0.5 * data.target**2)
+    if not abs(there - loss[0]) <= room:
+        raise InputError(
+            "data: expected what the runs were trained on, got others, on which a network of loss"
+            f" {loss[0]:g} has {there:g}"
+        )
 
 
 def _checked_measures(
@@ -187,6 +214,6 @@ def _checked_measures(
     outcome = runs["outcome"].to_numpy(object)
     dtype = np.float32 if column.dtype == np.float32 else np.float64
     norm = column.to_numpy(dtype, na_value=np.nan)
-    if np.isnan(norm[outcome == "converged"]).any():
+    if np.isnan(norm[np.isin(outcome, ENDED)]).any():
         raise InputError("runs: expected a gradient_norm of every converged run, got one without")
     return outcome, norm

@@ -154,8 +154,8 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
 
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
     the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
-    converged to a ``local`` optimum (or stands on an unstable one, or a saddle), or was
-    ``oscillating``, or still ``moving``. The
+    stopped at a ``local`` optimum or a saddle (converged or unstable), or was ``oscillating``, or
+    still ``moving``. The
     tolerance is in the units of the loss: where targets are small, take a smaller one. In a table
     with runs on one sample, too, what these found is missing, as their excess_loss is.
     """

@@ -1,7 +1,7 @@
 """The colors and the words of everything that figures show.
 
 A fate is an outcome and a unit together; each fate has one color in every figure. Hue tells the
-outcome (blue converged, orange diverged, green oscillating, gray unfinished, purple unstable),
+outcome (blue converged, orange diverged, green oscillating, gray unfinished, magenta unstable),
 lightness the unit (dark alive, middle died, pale born dead), so that they differ also without color
 vision.
 """
@@ -34,9 +34,9 @@ FATE_COLORS = {
     ("unfinished", "alive"): "#2b2b2b",
     ("unfinished", "died"): "#8c8c8c",
     ("unfinished", "born_dead"): "#d6d6d6",
-    ("unstable", "alive"): "#54278f",
-    ("unstable", "died"): "#9180c0",
-    ("unstable", "born_dead"): "#dadaeb",
+    ("unstable", "alive"): "#640073",
+    ("unstable", "died"): "#b341d9",
+    ("unstable", "born_dead"): "#f29df2",
 }
 # From the bottom of a stack: the dead first, so that their upper edge is the fraction of all dead.
 FATES = [(o, u) for u in ("born_dead", "died", "alive") for o in OUTCOMES.categories]

@@ -30,7 +30,10 @@ class Outcome(_Described):
     CONVERGED = 0, "The gradient is within the tolerance, at a state where gradient descent rests."
     DIVERGED = 1, "A number stopped being finite, or the loss passed divergence_loss."
     OSCILLATING = 2, "At max_steps the parameters were on a periodic orbit."
-    UNFINISHED = 3, "At max_steps none of the others held: still on the way, or chaotic."
+    UNFINISHED = (
+        3,
+        "At max_steps none of the others held: it moves on, chaotically or across a kink.",
+    )
     UNSTABLE = (
         4,
         "It stands exactly on a saddle or a minimum too sharp for the rate: no step moves it.",

@@ -113,6 +113,11 @@ def _entry(
         for key in [*asked, *old.specification]:
             there, wanted = (s.get(key, "nothing") for s in (old.specification, asked))
             if json.dumps(there) != json.dumps(wanted):  # to the bit: 0.0 is not -0.0
+                if key == "converged":
+                    raise InputError(
+                        f"{layout.folder}: holds runs labelled before converged meant at rest, with"
+                        f" which new ones do not go (--figures draws them); {OTHERWISE}"
+                    )
                 raise _refusal(layout, key, str(there), str(wanted))
         if old.n_runs != sweep.n_points * (old.draws or 1) or bool(old.draws) != bool(sweep.draws):
             raise _refusal(

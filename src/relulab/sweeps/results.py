@@ -18,7 +18,15 @@ from relulab.sweeps.layout import Layout, Part, about_data
 from relulab.sweeps.manifest import Manifest
 from relulab.sweeps.names import checked_name
 from relulab.sweeps.parquet import DamagedFileError, StoredTable
-from relulab.sweeps.schema import COLUMNS, SWEEP, arrow_schema, in_schema, is_read_as, unknown_words
+from relulab.sweeps.schema import (
+    COLUMNS,
+    SWEEP,
+    arrow_schema,
+    in_schema,
+    is_read_as,
+    unknown_words,
+    with_known_words,
+)
 from relulab.validation import InputError, counted, shown
 
 
@@ -263,6 +271,7 @@ class Results:
         frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
         if columns:
             frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
+            frame = with_known_words(frame)
         frame.insert(wanted.index(SWEEP), SWEEP, part.sweep)
         return frame
 

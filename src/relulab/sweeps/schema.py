@@ -117,17 +117,28 @@ def is_read_as(stored: pa.DataType, kind: str) -> bool:
     return stored == ARROW[kind] or (stored == pa.float32() and kind == "float64")
 
 
+KNOWN = {"outcome": OUTCOMES, "unit": UNITS}
+
+
 def unknown_words(table: pa.Table) -> list[str]:
-    """Return the columns of a stored table whose words are others than a run's may be."""
-    known = {"outcome": OUTCOMES, "unit": UNITS}
+    """Return the columns of a stored table whose words are others than a run's may be.
+
+    Parts of before have the first of the words that there are now.
+    """
     return [
         name
-        for name, words in known.items()
+        for name, words in KNOWN.items()
         if name in table.column_names
         and any(
-            chunk.dictionary.to_pylist() != list(words.categories) for chunk in table[name].chunks
+            list(words.categories[: len(chunk.dictionary)]) != chunk.dictionary.to_pylist()
+            for chunk in table[name].chunks
         )
     ]
+
+
+def with_known_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return stored runs with all the words that there are now, so that parts go together."""
+    return frame.astype({name: words for name, words in KNOWN.items() if name in frame})
 
 
 def in_schema(table: pa.Table, schema: pa.Schema, n_rows: int) -> pa.Table:

@@ -47,9 +47,13 @@ def dies_in_one_step(
     w, b, v, c, x, target, rate = number_arrays(
         w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        a = w * x + b
-        result: BoolArray = (a > 0) & (rate * (1 + x * x) * v * (v * a + c - target) >= a)
+    with np.errstate(all="ignore"):
+        a, q = w * x + b, np.hypot(1, x)
+        e = v * a + c - target
+        fall = np.where(
+            np.isfinite(x * x), rate * (1 + x * x) * v * e, quotient([rate, q, q, v, e])
+        )
+        result: BoolArray = (a > 0) & (fall >= a)
     return result
 
 
@@ -95,7 +99,7 @@ def dies_under_gradient_flow(
     True
     """
     w, b, v, c, x, target = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
-    c_trains = not frozen_c(freeze)
+    c_trains = not c_is_frozen(freeze)
     with np.errstate(all="ignore"):
         gap = c - target
         push = v * (np.tanh(np.hypot(1, x) * gap) if c_trains else np.sign(gap))
@@ -103,7 +107,7 @@ def dies_under_gradient_flow(
     return result
 
 
-def frozen_c(freeze: object) -> bool:
+def c_is_frozen(freeze: object) -> bool:
     """Return whether c is frozen; refuse the freezing of others, for which there is no formula."""
     frozen = checked_freeze(freeze)
     if frozen not in ((), ("c",)):
@@ -156,7 +160,7 @@ def small_rate_death_probability(
     """
     x, target, c = finite_number("x", x), finite_number("target", target), finite_number("c", c)
     std_a, std_v = _spreads(x, std_w, std_b, std_v)
-    c_trains = not frozen_c(freeze)
+    c_trains = not c_is_frozen(freeze)
     if std_a is None:
         return 0.0
     gap = abs(target - c)

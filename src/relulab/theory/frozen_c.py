@@ -2,7 +2,7 @@
 
 That number is k = learning_rate*q*|target - c|. The phases in their order, as k grows: monotone
 below ``FROZEN_C_MONOTONE``, settling below ``FROZEN_C_SETTLES``, periods 2, 4, 8, ..., chaos with
-windows, and death from ``FROZEN_C_DIES`` on (Chen, Balasubramanian, Ghosal & Agarwalla 2023, arXiv
+windows, and death from ``FROZEN_C_DIES`` on (Chen, Balasubramanian, Ghosal & Agrawalla 2023, arXiv
 2310.01687, have them for the same cubic map).
 """
 

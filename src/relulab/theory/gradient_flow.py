@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relulab.theory.dying import dies_under_gradient_flow, frozen_c
+from relulab.theory.dying import c_is_frozen, dies_under_gradient_flow
 from relulab.theory.extremes import scaled_activation
 from relulab.validation import Float64Array, number_arrays
 
@@ -97,7 +97,8 @@ def frozen_c_flow_time(
     -------
     ndarray of float64, of the common shape
         inf where the flow never gets there: for ``target`` itself, what lies behind or beyond, and
-        after death. NaN where an argument is not finite, or the output or D is beyond float64.
+        after death. NaN where an argument is not finite, or the output or D is beyond float64, or
+        the output below it.
 
     Raises
     ------
@@ -129,6 +130,7 @@ def frozen_c_flow_time(
         reached = active & between & ~(dies & (f1 > 0)) & (t >= 0)
         time = np.where(reached, time, np.inf)
         time = np.where(f1 == f0, 0.0, time)
+        f0 = np.where((f0 == 0) & (a != 0) & (v != 0), np.nan, f0)  # below float64
         finite = np.isfinite(np.stack([w, b, c, x, target, prediction, f0, f1, t, apart])).all(
             axis=0
         )
@@ -211,7 +213,7 @@ def flow_sharpness(
     """
     given = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
     w, b, v, c, x, target = np.broadcast_arrays(*given)
-    frozen = frozen_c(freeze)
+    frozen = c_is_frozen(freeze)
     alive = ~dies_under_gradient_flow(w, b, v, c, x, target, freeze=freeze)
     with np.errstate(all="ignore"):
         q, a = np.hypot(1, x), w * x + b

@@ -55,6 +55,8 @@ CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
     int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED, Outcome.UNSTABLE)
 )
 TRAINING = -1
+UNDECIDED = -1  # of a period
+EDGE = stability.EDGE
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
@@ -488,11 +490,12 @@ def _load_sides(tables, lane):
 _add_sample = _kernel(stability.add_sample)
 _sums_of_sides = _kernel(stability.sums_of_sides)
 _settles = _kernel(stability.settles)
-_below_edge = _kernel(stability.below_edge)
+_valley = _kernel(stability.valley)
+_definite = _kernel(stability.definite)
 
 
 @_kernel
-def _rest(p, r, lane, x, target, tables, trained, loss, constants):
+def _rest(p, r, lane, x, target, tables, trained, loss, norm, constants):
     """Return whether descent rests at one lane's state, whose sides ``_evaluate`` has loaded."""
     w, b, v, c = (
         np.float64(p[0, lane]),
@@ -527,7 +530,10 @@ def _rest(p, r, lane, x, target, tables, trained, loss, constants):
     n_samples = np.float64(x.size)
     size = constants.resolution * np.sqrt(2.0 * np.float64(loss))
     settles, bound = _settles(sums, n_samples, w, b, v, rates, size)
-    return settles and (bound <= 2.0 or _below_edge(sums, n_samples, w, b, v, rates))
+    if not settles:
+        valley = _valley(rates, w, b, v, np.float64(norm), np.float64(loss))
+        settles = _definite(sums, n_samples, w, b, v, rates, 1.0, valley)
+    return settles and (bound <= 2.0 or _definite(sums, n_samples, w, b, v, rates, -1.0, EDGE))
 
 
 @_kernel
@@ -550,7 +556,7 @@ def _alone(
         if norm <= limits.tolerance:
             # Without an active sample, M has the rate of c alone.
             if (not fires and r[1, lane] <= 2) or _rest(
-                p, r, lane, x, target, tables, trained, loss, constants
+                p, r, lane, x, target, tables, trained, loss, norm, constants
             ):
                 return CONVERGED, taken, death, loss, norm
             if (
@@ -991,7 +997,7 @@ def _find_periods(states, n, limits, scratch, zero, period):
     for i in range(n):
         near[i] = limits.tolerance * scale[i] if np.isfinite(scale[i]) else np.nan
         seen[i] = limits.seen * near[i]
-        period[i] = TRAINING
+        period[i] = UNDECIDED
     for q in range(1, (states.shape[0] - 1) // 2 + 1):
         away[:] = zero
         for j in range(4):
@@ -999,7 +1005,7 @@ def _find_periods(states, n, limits, scratch, zero, period):
             for i in range(n):
                 away[i] = _larger(away[i], abs(now[i] - then[i]))
         for i in range(n):
-            if away[i] <= seen[i] and period[i] == TRAINING:
+            if away[i] <= seen[i] and period[i] == UNDECIDED:
                 distance = _distance(states, i, q, seen[i], zero)
                 if distance <= seen[i]:
                     period[i] = q if distance <= near[i] and q > 1 else 0

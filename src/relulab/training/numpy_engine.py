@@ -168,38 +168,19 @@ class Lanes:
 
     def rest(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return which of some lanes are where descent rests."""
-        return rest(self.problem, self.parameters[:, lanes], self.rates[:, lanes], self.loss[lanes])
+        return stability.rest(
+            self.problem,
+            self.parameters[:, lanes],
+            self.rates[:, lanes],
+            self.loss[lanes],
+            self.gradient_norm(lanes),
+        )
 
     def stand(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return in which of some lanes a step changes no parameter."""
         here = self.parameters[:, lanes]
         step = self.rates[:, lanes].repeat(2, axis=0) * self.gradients[:, lanes]
         return np.asarray((here - step == here).all(axis=0))
-
-
-def rest(
-    problem: Problem, parameters: FloatArray, rates: FloatArray, loss: FloatArray
-) -> npt.NDArray[np.bool_]:
-    """Return which states of the problem's networks are where descent rests; see ``stability``."""
-    exactly, loss = parameters.astype(np.float64), loss.astype(np.float64)
-    w, b, v, c = exactly
-    sums: Any = np.zeros((stability.N_SUMS, w.size))
-    with np.errstate(all="ignore"):
-        if problem.sums is None:
-            for x, target in zip(problem.x, problem.target, strict=True):
-                active = (parameters[0] * x + parameters[1] > 0).astype(np.float64)
-                sums = stability.add_sample(
-                    sums, active, w, b, v, c, np.float64(x), np.float64(target)
-                )
-        else:
-            sides = sorted_sums.sides(problem.sums, *parameters[:2])
-            sums = stability.sums_of_sides(w, b, v, c, *sides)
-        by_parameter = np.where(problem.trained, rates.astype(np.float64).repeat(2, axis=0).T, 0).T
-        n_samples = float(problem.x.size)
-        size = stability.resolution(problem.dtype) * np.sqrt(2.0 * loss)
-        settles, bound = stability.settles(sums, n_samples, w, b, v, by_parameter, size)
-        below_edge = stability.below_edge(sums, n_samples, w, b, v, by_parameter)
-    return np.asarray(settles & ((bound <= 2) | below_edge))
 
 
 def run(problem: Problem) -> FinalStates:

@@ -17,30 +17,40 @@ so that its eigenvalues in the coordinates of M are +-growth, growth^2 = rate_v 
 rate_b * E^2): all negative curvature comes from X and E. The gradient has v*X for w and v*E for b.
 Where descent settles, it is X and E that vanish, and negative curvature with them; at a saddle it
 is v, and they stay. To tell these apart, one looks at what the damped Gauss-Newton step
--(G + growth*I)^(-1) * gradient, in the coordinates of M, leaves of X and E: that is what descent
-cannot remove in the time in which negative curvature acts. The state rests if no more than half of
-the growth is left. (No threshold for a curvature: a weak saddle is told like a strong one, and a
-slow valley is no saddle.)
+-(G + damping*I)^(-1) * gradient, in the coordinates of M, leaves of X and E. With the growth as
+damping, that is what descent cannot remove in the time in which negative curvature acts. Where no
+more than half of the growth is left, descent settles. Else the state is a saddle, however weak, or
+in a valley where descent is slower still. It is a valley if no eigenvalue of H, among what trains,
+is below -2*gradient_norm/size, where size^2 is the larger of w^2 + b^2 + v^2 and the root mean
+square residual: because a gradient looks like curvature. Along the curve on which w, b grow as v
+shrinks and the network stays the same, it is up to 2*gradient_norm/size, of either sign.
 
 All this is in float64, whatever the dtype of the training, in the order of operations below; which
-samples are active is what training says. Two roundings are allowed for: an eigenvalue up to 2 +
-SLACK counts as 2; and a growth counts as 0 that is at most ``resolution``, the root of the dtype's
-epsilon, times the largest that this loss could have. Where an intermediate result is not finite,
-descent does not rest.
+samples are active is what training says. Three roundings are allowed for. An eigenvalue up to
+2 + SLACK counts as 2. FLAT times the trace of G is added to the damping, since flat directions are
+open to the roundings of the step. And a growth counts as 0 that is at most ``resolution``, 256 of
+the dtype's epsilons, times the largest that this loss could have. Where an intermediate result is
+not finite, descent does not rest.
 
 The rule is local. It does not see what lies beyond a kink nearby; at a kink it takes the side on
 which the state is, where a sample with pre-activation 0 is inactive.
 
-The functions are plain arithmetic on scalars or arrays: one source for both engines.
+The functions are plain arithmetic on scalars or arrays: one source for both engines. ``rest`` puts
+them together for arrays; the Numba kernel does for scalars.
 """
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from relulab.training import sorted_sums
+from relulab.training.specification import Problem
+from relulab.validation import FloatArray
 
 SLACK = 2.0**-40
-# Of the trace of M: more than the roundings of the step, to which flat directions are open.
 FLAT = 2.0**-48
+EDGE = (2.0 + SLACK,) * 4
 
 # Sums over active samples of 1, x, x^2, e, e*x, and of e over the others.
 N_SUMS = 6
@@ -48,7 +58,7 @@ N_SUMS = 6
 
 def resolution(dtype: Any) -> float:
     """Return the relative size below which a sum of residuals may be rounding."""
-    return float(np.sqrt(np.float64(np.finfo(dtype).eps)))
+    return 256.0 * float(np.finfo(dtype).eps)
 
 
 def add_sample(sums: Any, active: Any, w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> Any:
@@ -78,7 +88,7 @@ def sums_of_sides(
 
 
 def settles(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, size: Any) -> Any:
-    """Return whether no negative curvature leads away, and a bound of the eigenvalues of M.
+    """Return whether at most half of the growth is left, and a bound of the eigenvalues of M.
 
     ``rates`` are those of w, b, v, c, 0 for what is frozen; ``size`` is the resolution times the
     root of twice the loss. X and E after the step solve two linear equations, once the sum of all
@@ -107,20 +117,36 @@ def settles(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, size:
     return halved | rounding, trace + growth
 
 
-def below_edge(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any) -> Any:
-    """Return whether no eigenvalue of M is above 2 (with the slack), by elimination."""
+def valley(rates: Any, w: Any, b: Any, v: Any, norm: Any, loss: Any) -> Any:
+    """Return the diagonal for ``definite`` where curvature of the size of the gradient is none."""
+    size = np.sqrt(np.maximum(w * w + b * b + v * v, np.sqrt(2.0 * loss)))
+    bend = 2.0 * norm / size
+    # What does not train has no row in M, but must not make it singular.
+    rate_w, rate_b, rate_v, rate_c = rates
+    return (
+        rate_w * bend + (rate_w == 0.0),
+        rate_b * bend + (rate_b == 0.0),
+        rate_v * bend + (rate_v == 0.0),
+        rate_c * bend + (rate_c == 0.0),
+    )
+
+
+def definite(
+    sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, sign: float, diagonal: Any
+) -> Any:
+    """Return whether sign*M with a diagonal added is positive definite, by elimination."""
     n, x, xx = sums[0] / n_samples, sums[1] / n_samples, sums[2] / n_samples
     e, ex = sums[3] / n_samples, sums[4] / n_samples
     a, ax = w * x + b * n, w * xx + b * x
     to_w, to_b = np.sqrt(rates[0]), np.sqrt(rates[1])
     to_v, to_c = np.sqrt(rates[2]), np.sqrt(rates[3])
-    edge = 2.0 + SLACK
-    # edge*I - M is positive definite if every pivot is above 0.
-    ww, bb = edge - (to_w * v) * (to_w * v) * xx, edge - (to_b * v) * (to_b * v) * n
-    vv, cc = edge - to_v * to_v * (w * ax + b * a), edge - to_c * to_c
-    wb, wv, wc = to_w * to_b * (v * v) * x, to_w * to_v * (v * ax + ex), to_w * to_c * (v * x)
-    bv, bc, vc = to_b * to_v * (v * a + e), to_b * to_c * (v * n), to_v * to_c * a
-    wb, wv, wc, bv, bc, vc = -wb, -wv, -wc, -bv, -bc, -vc
+    ww = diagonal[0] + sign * ((to_w * v) * (to_w * v) * xx)
+    bb = diagonal[1] + sign * ((to_b * v) * (to_b * v) * n)
+    vv = diagonal[2] + sign * (to_v * to_v * (w * ax + b * a))
+    cc = diagonal[3] + sign * (to_c * to_c)
+    wb, wv = sign * (to_w * to_b * (v * v) * x), sign * (to_w * to_v * (v * ax + ex))
+    wc, bv = sign * (to_w * to_c * (v * x)), sign * (to_b * to_v * (v * a + e))
+    bc, vc = sign * (to_b * to_c * (v * n)), sign * (to_v * to_c * a)
     b_w, v_w, c_w = wb / ww, wv / ww, wc / ww
     bb, bv, bc = bb - b_w * wb, bv - b_w * wv, bc - b_w * wc
     vv, vc, cc = vv - v_w * wv, vc - v_w * wc, cc - c_w * wc
@@ -128,3 +154,31 @@ def below_edge(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any) ->
     vv, vc, cc = vv - v_b * bv, vc - v_b * bc, cc - c_b * bc
     cc = cc - vc / vv * vc
     return (ww > 0.0) & (bb > 0.0) & (vv > 0.0) & (cc > 0.0)
+
+
+def rest(
+    problem: Problem,
+    parameters: FloatArray,
+    rates: FloatArray,
+    loss: FloatArray,
+    gradient_norm: FloatArray,
+) -> npt.NDArray[np.bool_]:
+    """Return which states of the problem's networks are where descent rests; see the module."""
+    w, b, v, c = parameters.astype(np.float64)
+    loss, norm = loss.astype(np.float64), gradient_norm.astype(np.float64)
+    sums: Any = np.zeros((N_SUMS, w.size))
+    with np.errstate(all="ignore"):
+        if problem.sums is None:
+            for x, target in zip(problem.x, problem.target, strict=True):
+                active = (parameters[0] * x + parameters[1] > 0).astype(np.float64)
+                sums = add_sample(sums, active, w, b, v, c, np.float64(x), np.float64(target))
+        else:
+            sides = sorted_sums.sides(problem.sums, *parameters[:2])
+            sums = sums_of_sides(w, b, v, c, *sides)
+        of_all = rates.astype(np.float64).repeat(2, axis=0)
+        trains = tuple(np.where(problem.trained, of_all.T, 0).T)
+        state = sums, float(problem.x.size), w, b, v, trains
+        at_bottom, bound = settles(*state, resolution(problem.dtype) * np.sqrt(2.0 * loss))
+        at_bottom |= definite(*state, 1.0, valley(trains, w, b, v, norm, loss))
+        below_edge = (bound <= 2) | definite(*state, -1.0, EDGE)
+    return np.asarray(at_bottom & below_edge)
