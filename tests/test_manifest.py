@@ -189,6 +189,17 @@ def test_control_codes_in_a_specification_never_reach_the_terminal(results, caps
     assert error[:-1].isprintable()
 
 
+def test_runs_of_before_converged_meant_at_rest_are_not_added_to(results, capsys):
+    content = json.loads(results.layout.manifest_file.read_text())
+    del content["digest"], content["sweeps"]["a"]["specification"]["converged"]
+    results.layout.manifest_file.write_text(json.dumps(content | {"digest": _digest(content)}))
+    experiment = rl.Experiment(file="m.py", question="?", sweeps={"a": SWEEP}, report=lambda _: ())
+    assert rl.main(experiment, ["--results", str(results.folder)]) == 2
+    error = capsys.readouterr().err
+    assert "holds runs labelled before converged meant at rest" in error
+    assert error.count("\n") == 1
+
+
 def test_a_manifest_that_is_no_file_of_ours_allocates_nothing(results, capsys):
     with results.layout.manifest_file.open("wb") as file:
         file.truncate(2**40)  # a hole

@@ -10,16 +10,18 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
 import relulab as rl
 from relulab import statistics
+from relulab.model.outcome import OUTCOMES
 from relulab.sweeps.execution import run_sweeps
 from relulab.sweeps.names import slug
 from relulab.sweeps.parquet import write_table
-from relulab.sweeps.schema import COLUMNS
+from relulab.sweeps.schema import COLUMNS, unknown_words, with_known_words
 
 POINT = rl.TrainingSet.point(1, 3)
 THREE = rl.TrainingSet([-1.0, 0.5, 2.0], [2.0, -1.0, 3.0])
@@ -615,3 +617,16 @@ def test_wrong_arguments_of_a_run_are_refused_in_one_line(results, wrong):
     with pytest.raises(rl.InputError, match=r"^(sweeps|sweep 'a'|restart|progress|results): exp"):
         run_sweeps(**valid | wrong)
     assert not results.folder.exists()
+
+
+def test_parts_of_before_have_the_first_of_the_words_that_there_are_now():
+    words = pa.DictionaryArray.from_arrays(
+        pa.array([3, 0], pa.int8()), list(OUTCOMES.categories[:4])
+    )
+    stored = pa.table({"outcome": words})
+    assert unknown_words(stored) == []
+    frame = with_known_words(stored.to_pandas())
+    assert frame["outcome"].dtype == OUTCOMES
+    assert frame["outcome"].tolist() == ["unfinished", "converged"]
+    swapped = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), ["diverged", "converged"])
+    assert unknown_words(pa.table({"outcome": swapped})) == ["outcome"]
