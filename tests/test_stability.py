@@ -12,7 +12,7 @@ import relulab as rl
 from oracle import assert_same_bits, train_one
 from relulab.training import stability
 from relulab.training.options import TrainingOptions
-from relulab.training.trainer import _problem
+from relulab.training.trainer import rests
 
 ENGINES = ["numpy", "numba"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
@@ -216,17 +216,15 @@ def test_the_rule_is_the_oracles_at_any_state(samples, state, rates, freeze):
     data = rl.TrainingSet(x, target)
     networks = rl.Networks(*state)
     here = rl.train(networks, data, 0.1, max_steps=0, freeze=freeze)
-    loss, norm = here.loss, here.gradient_norm
-    expected = oracle.rests(state, samples, *rates, freeze, loss[0], norm[0])
+    loss, norm = here.loss[0], here.gradient_norm[0]
+    expected = oracle.rests(state, samples, *rates, freeze, loss, norm)
     for summation in ("direct", "sorted"):
         options = TrainingOptions(learning_rate=1.0, freeze=freeze, summation=summation)
         of_layers = dict(
             zip(("hidden_learning_rate", "output_learning_rate"), np.array(rates)[:, None],
                 strict=True)
         )  # fmt: skip
-        problem = _problem(networks, data, of_layers, options)
-        found = stability.rest(problem, problem.parameters, problem.rates, loss, norm)
-        assert found.tolist() == [expected]
+        assert rests(networks, data, of_layers, options).tolist() == [expected]
 
 
 def test_sorted_sums_rest_where_direct_sums_do(engine):

@@ -163,12 +163,12 @@ def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> np
         raise InputError(f"runs: expected the columns {', '.join(names)} and those of the rates")
     numbers_in("runs", runs, *names, *(name for name in RATES if name in runs))
     networks = Networks(*(runs[name] for name in PARAMETERS))
-    loss, norm = (non_negative_array(name, runs[name]) for name in ("loss", "gradient_norm"))
+    loss = non_negative_array("loss", runs["loss"])
     rates: dict[str, Any] = {name: _rates(runs, name) for name in RATES[1:]}
     dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
     _refuse_other_data(networks, data, loss)
     options = TrainingOptions(freeze=freeze, dtype=dtype, **rates)
-    return rests(networks, data, rates, options, loss, norm)
+    return rests(networks, data, rates, options)
 
 
 def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:

@@ -90,7 +90,8 @@ class Constants(NamedTuple):
     half: Any
     n_samples: Any
     splitter: Any
-    resolution: float  # of ``stability``, in float64 for any dtype
+    resolution: float  # this and the next of ``stability``, in float64 for any dtype
+    x_moments: tuple[float, float]
 
 
 class Tables(NamedTuple):
@@ -196,8 +197,14 @@ def run(problem: Problem) -> FinalStates:
 
 def _constants(problem: Problem) -> Constants:
     number = problem.dtype.type
-    resolution = stability.resolution(number)
-    return Constants(number(0), number(0.5), number(problem.x.size), splitter(number), resolution)
+    return Constants(
+        number(0),
+        number(0.5),
+        number(problem.x.size),
+        splitter(number),
+        stability.resolution(number),
+        problem.x_moments,
+    )
 
 
 def _tables(problem: Problem, integer: Any) -> Tables | None:
@@ -234,6 +241,7 @@ def periods(problem: Problem) -> Any:
         np.arange(problem.x.size + 1).astype(number),
         np.empty((5, LANES), number),
         np.empty((orbits.FOLLOWED + 1, 4, LANES), number),
+        np.empty((4, LANES), number),
         Orbits(number(orbits.RETURN_TOLERANCE[problem.dtype.name]), number(orbits.SEEN)),
         period,
     )
@@ -489,13 +497,15 @@ def _load_sides(tables, lane):
 
 _add_sample = _kernel(stability.add_sample)
 _sums_of_sides = _kernel(stability.sums_of_sides)
+_size_of = _kernel(stability.size_of)
+_surely_rests = _kernel(stability.surely_rests)
 _settles = _kernel(stability.settles)
 _valley = _kernel(stability.valley)
 _definite = _kernel(stability.definite)
 
 
 @_kernel
-def _rest(p, r, lane, x, target, tables, trained, loss, norm, constants):
+def _rest(p, r, lane, x, target, tables, trained, loss, gw, gb, norm, constants):
     """Return whether descent rests at one lane's state, whose sides ``_evaluate`` has loaded."""
     w, b, v, c = (
         np.float64(p[0, lane]),
@@ -504,6 +514,16 @@ def _rest(p, r, lane, x, target, tables, trained, loss, norm, constants):
         np.float64(p[3, lane]),
     )
     hidden, output = np.float64(r[0, lane]), np.float64(r[1, lane])
+    rates = (
+        hidden if trained[0] else 0.0,
+        hidden if trained[1] else 0.0,
+        output if trained[2] else 0.0,
+        output if trained[3] else 0.0,
+    )
+    gw, gb, norm, loss = np.float64(gw), np.float64(gb), np.float64(norm), np.float64(loss)
+    size = _size_of(w, b, v, loss)
+    if _surely_rests(w, b, v, rates, constants.x_moments, gw, gb, norm, size):
+        return True
     if tables is None:
         sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         for i in range(x.size):
@@ -521,18 +541,12 @@ def _rest(p, r, lane, x, target, tables, trained, loss, norm, constants):
             np.float64(sides[N_SILENT, lane]),
             np.float64(sides[SILENT_TARGET, lane]) + np.float64(sides[SILENT_TARGET_LOW, lane]),
         )  # fmt: skip
-    rates = (
-        hidden if trained[0] else 0.0,
-        hidden if trained[1] else 0.0,
-        output if trained[2] else 0.0,
-        output if trained[3] else 0.0,
-    )
     n_samples = np.float64(x.size)
-    size = constants.resolution * np.sqrt(2.0 * np.float64(loss))
-    settles, bound = _settles(sums, n_samples, w, b, v, rates, size)
+    rounding = constants.resolution * np.sqrt(2.0 * loss)
+    settles, bound = _settles(sums, n_samples, w, b, v, rates, rounding)
     if not settles:
-        valley = _valley(rates, w, b, v, np.float64(norm), np.float64(loss))
-        settles = _definite(sums, n_samples, w, b, v, rates, 1.0, valley)
+        diagonal = _valley(rates, norm, size)
+        settles = _definite(sums, n_samples, w, b, v, rates, 1.0, diagonal)
     return settles and (bound <= 2.0 or _definite(sums, n_samples, w, b, v, rates, -1.0, EDGE))
 
 
@@ -556,7 +570,7 @@ def _alone(
         if norm <= limits.tolerance:
             # Without an active sample, M has the rate of c alone.
             if (not fires and r[1, lane] <= 2) or _rest(
-                p, r, lane, x, target, tables, trained, loss, norm, constants
+                p, r, lane, x, target, tables, trained, loss, gw, gb, norm, constants
             ):
                 return CONVERGED, taken, death, loss, norm
             if (
@@ -941,7 +955,8 @@ def _train_epochs(
 
 @_kernel
 def _follow(
-    p, r, trained, x, target, tables, samples, ends, constants, counts, sums, states, limits, period
+    p, r, trained, x, target, tables, samples, ends, constants, counts, sums, states, moved, limits,
+    period,
 ):  # fmt: skip
     """Step all networks, without judging, and find their periods from the states.
 
@@ -954,6 +969,7 @@ def _follow(
         q = p[:, start:stop]
         w, b, v, c = q[0], q[1], q[2], q[3]
         states[0, :, :n] = q
+        moved[:] = zero
         for k in range(states.shape[0] - 1):
             part = k if ends.size > 2 else 0
             taken = samples[ends[part] : ends[part + 1]]
@@ -971,28 +987,24 @@ def _follow(
                     sums[0, i], sums[1, i], sums[2, i], sums[3, i] = gw, gb, gv, gc
             for j in range(4):
                 rate, here, gradient = r[0 if j < 2 else 1, start:stop], q[j], sums[j]
-                state = states[k + 1, j]
+                state, then, most = states[k + 1, j], states[0, j], moved[j]
                 for i in range(n):
                     if trained[j]:
                         here[i] -= rate[i] * gradient[i]
                     state[i] = here[i]
-        _find_periods(states, n, limits, sums, zero, period[start:stop])
+                    most[i] = _larger(most[i], abs(here[i] - then[i]))
+        _find_periods(states, moved, n, limits, sums, zero, period[start:stop])
 
 
 @_kernel
-def _find_periods(states, n, limits, scratch, zero, period):
+def _find_periods(states, moved, n, limits, scratch, zero, period):
     """Write the periods of the first ``n`` lanes, as ``orbits.periods`` says."""
-    moved, away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3]
     scale[:] = zero
     for j in range(4):
-        then = states[0, j]
-        moved[:] = zero
-        for k in range(1, states.shape[0]):
-            now = states[k, j]
-            for i in range(n):
-                moved[i] = _larger(moved[i], abs(now[i] - then[i]))
+        then, most = states[0, j], moved[j]
         for i in range(n):
-            size = _larger(abs(then[i]), moved[i]) if moved[i] > zero else zero
+            size = _larger(abs(then[i]), most[i]) if most[i] > zero else zero
             scale[i] = _larger(scale[i], size)
     for i in range(n):
         near[i] = limits.tolerance * scale[i] if np.isfinite(scale[i]) else np.nan

@@ -173,7 +173,7 @@ class Lanes:
             self.parameters[:, lanes],
             self.rates[:, lanes],
             self.loss[lanes],
-            self.gradient_norm(lanes),
+            self.gradients[:, lanes],
         )
 
     def stand(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

@@ -37,6 +37,7 @@ What is told of a final state is of the full batch.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -82,6 +83,13 @@ class Problem:
     def n_nets(self) -> int:
         """The number of networks."""
         return int(self.parameters.shape[1])
+
+    @cached_property
+    def x_moments(self) -> tuple[float, float]:
+        """The means of x and x^2, in float64."""
+        x = self.x.astype(np.float64)
+        with np.errstate(over="ignore"):
+            return float(np.mean(x)), float(np.mean(x * x))
 
     @property
     def dtype(self) -> np.dtype[Any]:

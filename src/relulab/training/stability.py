@@ -87,6 +87,24 @@ def sums_of_sides(
     return n, sx, sx * mean_x + sxx, se, sex, n_others * (c - others_target)
 
 
+def surely_rests(
+    w: Any, b: Any, v: Any, rates: Any, x_moments: Any, gw: Any, gb: Any, norm: Any, size: Any
+) -> Any:
+    """Return whether two bounds say that descent rests, without the sums, as for most states.
+
+    X and E are gw/v and gb/v, and the most negative curvature is the root of X^2 + E^2. The trace
+    of M is largest if every sample is active; ``x_moments`` are the means of their x and x^2.
+    """
+    rate_w, rate_b, rate_v, rate_c = rates
+    x, xx = x_moments
+    by_samples = rate_w * (v * v) * xx + rate_b * (v * v)
+    trace = (by_samples + rate_v * (w * w * xx + 2.0 * (w * b) * x + b * b)) + rate_c
+    growth = np.sqrt(rate_v * (rate_w * (gw * gw) + rate_b * (gb * gb)))
+    seen = np.abs(v) > 1e-30  # of less, the gradients may have lost their digits
+    flat = np.sqrt(gw * gw + gb * gb) * size < 2.0 * norm * np.abs(v)
+    return seen & flat & (trace * np.abs(v) + growth <= 2.0 * np.abs(v))
+
+
 def settles(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, size: Any) -> Any:
     """Return whether at most half of the growth is left, and a bound of the eigenvalues of M.
 
@@ -117,9 +135,13 @@ def settles(sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, size:
     return halved | rounding, trace + growth
 
 
-def valley(rates: Any, w: Any, b: Any, v: Any, norm: Any, loss: Any) -> Any:
+def size_of(w: Any, b: Any, v: Any, loss: Any) -> Any:
+    """Return the size of a network, by itself or by its residuals, see the module."""
+    return np.sqrt(np.maximum(w * w + b * b + v * v, np.sqrt(2.0 * loss)))
+
+
+def valley(rates: Any, norm: Any, size: Any) -> Any:
     """Return the diagonal for ``definite`` where curvature of the size of the gradient is none."""
-    size = np.sqrt(np.maximum(w * w + b * b + v * v, np.sqrt(2.0 * loss)))
     bend = 2.0 * norm / size
     # What does not train has no row in M, but must not make it singular.
     rate_w, rate_b, rate_v, rate_c = rates
@@ -161,24 +183,50 @@ def rest(
     parameters: FloatArray,
     rates: FloatArray,
     loss: FloatArray,
-    gradient_norm: FloatArray,
+    gradients: FloatArray,
 ) -> npt.NDArray[np.bool_]:
-    """Return which states of the problem's networks are where descent rests; see the module."""
-    w, b, v, c = parameters.astype(np.float64)
-    loss, norm = loss.astype(np.float64), gradient_norm.astype(np.float64)
-    sums: Any = np.zeros((N_SUMS, w.size))
+    """Return which of some states are where descent rests.
+
+    Parameters
+    ----------
+    problem
+        What trains, and on what.
+    parameters, gradients : ndarray, shape (4, n_states)
+    rates : ndarray, shape (2, n_states)
+    loss : ndarray, shape (n_states,)
+    """
     with np.errstate(all="ignore"):
-        if problem.sums is None:
-            for x, target in zip(problem.x, problem.target, strict=True):
-                active = (parameters[0] * x + parameters[1] > 0).astype(np.float64)
-                sums = add_sample(sums, active, w, b, v, c, np.float64(x), np.float64(target))
-        else:
-            sides = sorted_sums.sides(problem.sums, *parameters[:2])
-            sums = sums_of_sides(w, b, v, c, *sides)
-        of_all = rates.astype(np.float64).repeat(2, axis=0)
-        trains = tuple(np.where(problem.trained, of_all.T, 0).T)
-        state = sums, float(problem.x.size), w, b, v, trains
-        at_bottom, bound = settles(*state, resolution(problem.dtype) * np.sqrt(2.0 * loss))
-        at_bottom |= definite(*state, 1.0, valley(trains, w, b, v, norm, loss))
-        below_edge = (bound <= 2) | definite(*state, -1.0, EDGE)
-    return np.asarray(at_bottom & below_edge)
+        w, b, v, _ = parameters.astype(np.float64)
+        gw, gb, _, _ = gradients.astype(np.float64)
+        norm = np.abs(gradients).max(axis=0).astype(np.float64)
+        by_parameter = np.where(problem.trained, rates.astype(np.float64).repeat(2, axis=0).T, 0).T
+        size = size_of(w, b, v, loss.astype(np.float64))
+        result = surely_rests(w, b, v, tuple(by_parameter), problem.x_moments, gw, gb, norm, size)
+        unsure = np.flatnonzero(~result)
+        if unsure.size:
+            result[unsure] = _rest_by_sums(
+                problem,
+                parameters[:, unsure],
+                tuple(by_parameter[:, unsure]),
+                loss[unsure].astype(np.float64),
+                valley(tuple(by_parameter[:, unsure]), norm[unsure], size[unsure]),
+            )
+    return np.asarray(result)
+
+
+def _rest_by_sums(
+    problem: Problem, parameters: FloatArray, rates: Any, loss: FloatArray, diagonal: Any
+) -> npt.NDArray[np.bool_]:
+    w, b, v, c = parameters.astype(np.float64)
+    if problem.sums is None:
+        sums: Any = np.zeros((N_SUMS, w.size))
+        for x, target in zip(problem.x, problem.target, strict=True):
+            active = (parameters[0] * x + parameters[1] > 0).astype(np.float64)
+            sums = add_sample(sums, active, w, b, v, c, np.float64(x), np.float64(target))
+    else:
+        sides = sorted_sums.sides(problem.sums, *parameters[:2])
+        sums = sums_of_sides(w, b, v, c, *sides)
+    state = sums, float(problem.x.size), w, b, v, rates
+    at_bottom, bound = settles(*state, resolution(problem.dtype) * np.sqrt(2.0 * loss))
+    at_bottom |= definite(*state, 1.0, diagonal)
+    return np.asarray(at_bottom & ((bound <= 2) | definite(*state, -1.0, EDGE)))

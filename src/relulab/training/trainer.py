@@ -11,7 +11,7 @@ import pandas as pd
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import Outcome, outcome_labels, unit_labels
-from relulab.training import sorted_sums, stability
+from relulab.training import sorted_sums
 from relulab.training.engines import load_engine, resolved_engine
 from relulab.training.numba_support import CompilerError, note_failure
 from relulab.training.numpy_engine import Lanes
@@ -261,15 +261,15 @@ def rests(
     data: TrainingSet,
     rates: dict[str, FloatArray],
     options: TrainingOptions,
-    loss: FloatArray,
-    gradient_norm: FloatArray,
 ) -> npt.NDArray[np.bool_]:
-    """Return at which networks with this loss and gradient, at their rates, descent rests.
+    """Return at which networks, each with its rates, gradient descent rests.
 
     The shapes are those of ``descend``; see ``training.stability``.
     """
-    problem = _problem(networks, data, rates, options)
-    return stability.rest(problem, problem.parameters, problem.rates, loss, gradient_norm)
+    lanes = Lanes(_problem(networks, data, rates, options), len(networks))
+    with np.errstate(all="ignore"):
+        lanes.evaluate()
+    return lanes.rest(np.arange(len(networks)))
 
 
 def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
