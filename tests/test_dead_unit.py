@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import relulab as rl
 from relulab import theory
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 EPSILON = 2.0**-52
 ULP = math.ulp(1.0)
 RATES = (

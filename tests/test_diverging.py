@@ -9,6 +9,8 @@ import pytest
 import relulab as rl
 from relulab import theory
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 
 def states(n, seed=0, size=1.0):
     """Return random w, b, v, c of shape (4, n)."""

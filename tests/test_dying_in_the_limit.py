@@ -8,6 +8,8 @@ import pytest
 import relulab as rl
 from relulab.theory import dies_in_the_limit
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 RELU = ("b", "v", "c")  # frozen at 0, 1, 0 where a ReLU is to learn a ReLU
 
 

@@ -11,6 +11,8 @@ import relulab as rl
 from relulab import theory
 from relulab.theory.extremes import distance, quotient
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 HUGE, TINY = 1.7976931348623157e308, 5e-324
 SIZES = (0.0, TINY, 1e-310, 1e-200, 1e-154, 1.0, 3.0, 1e154, 1e200, 1e308, HUGE)
 SIGNED = (*SIZES, -TINY, -1e-200, -1.0, -1e200, -HUGE)

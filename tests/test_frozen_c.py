@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import relulab as rl
 from relulab import theory
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 
 def turned(y, k, n):
     """Return y after n steps, with its derivatives d/dy, d/dk, d2/dy2, d2/dy/dk."""

@@ -12,6 +12,8 @@ import relulab as rl
 from relulab import theory
 from relulab.theory.gradient_flow import _flow_time
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 DIGITS = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 

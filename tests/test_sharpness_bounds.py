@@ -11,6 +11,8 @@ import relulab as rl
 from relulab import theory
 from relulab.theory.curvature import hessian
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 FREEZES = [(), ("c",), ("w",), ("b", "c"), ("v",), ("w", "b", "v", "c")]
 
 

@@ -14,6 +14,8 @@ from relulab.training import stability
 from relulab.training.options import TrainingOptions
 from relulab.training.trainer import rests
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 ENGINES = ["numpy", "numba"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
 GRID = np.linspace(-1, 1, 9)
