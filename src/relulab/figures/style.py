@@ -173,6 +173,8 @@ def save(ax: Axes, *files: str | PathLike[str]) -> None:
             figure.draw_without_rendering()
             if not ours or not _shorten_what_leaves(figure):
                 break
+        if ours:
+            _leave_out_numbers_at_the_edge(figure)
         figure.set_layout_engine("none")
         for path in paths:
             figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
@@ -242,6 +244,15 @@ def _shorten_what_leaves(figure: Figure) -> bool:
         if text not in ticks:
             _shorten(text, figure)
     return bool(leaving)
+
+
+def _leave_out_numbers_at_the_edge(figure: Figure) -> None:
+    """Leave out numbers at ticks that would be cut, as at 10^21 on an axis that ends there."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if not isinstance(axis.get_major_formatter(), FixedFormatter):
+                for label in axis.get_majorticklabels():
+                    label.set_visible(label.get_visible() and _is_inside(label, figure))
 
 
 def _shorten(text: Text, figure: Figure, highest: float = np.inf) -> None:
