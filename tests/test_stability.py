@@ -245,6 +245,13 @@ def test_a_hessian_beyond_the_range_is_no_place_to_rest(engine):
     assert list(trained.outcome) == ["unstable"]
 
 
+@pytest.mark.parametrize("summation", ["direct", "sorted"])
+def test_a_dead_unit_rests_however_large_v_is(engine, summation):
+    dead = rl.Networks(-1.0, -1.0, [1.0, 1e160, 1e300], 3.0)
+    trained = rl.train(dead, POINT, 1.0, summation=summation, engine=engine)
+    assert list(trained.outcome) == ["converged"] * 3
+
+
 def test_kernels_are_compiled_anew_when_the_rule_changes():
     numba_engine = pytest.importorskip("relulab.training.numba_engine", reason="Numba missing")
     stamps = numba_engine._alone._cache._cache_file.stamp

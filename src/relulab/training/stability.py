@@ -210,12 +210,18 @@ def rest(
                 tuple(by_parameter[:, unsure]),
                 loss[unsure].astype(np.float64),
                 valley(tuple(by_parameter[:, unsure]), norm[unsure], size[unsure]),
+                rates[1, unsure] <= 2,
             )
     return np.asarray(result)
 
 
 def _rest_by_sums(
-    problem: Problem, parameters: FloatArray, rates: Any, loss: FloatArray, diagonal: Any
+    problem: Problem,
+    parameters: FloatArray,
+    rates: Any,
+    loss: FloatArray,
+    diagonal: Any,
+    rests_inactive: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.bool_]:
     w, b, v, c = parameters.astype(np.float64)
     if problem.sums is None:
@@ -229,4 +235,6 @@ def _rest_by_sums(
     state = sums, float(problem.x.size), w, b, v, rates
     at_bottom, bound = settles(*state, resolution(problem.dtype) * np.sqrt(2.0 * loss))
     at_bottom |= definite(*state, 1.0, diagonal)
-    return np.asarray(at_bottom & ((bound <= 2) | definite(*state, -1.0, EDGE)))
+    at_bottom &= (bound <= 2) | definite(*state, -1.0, EDGE)
+    # Without an active sample, M has the rate of c alone, however large v is.
+    return np.asarray(at_bottom | ((sums[0] == 0) & rests_inactive))
