@@ -337,6 +337,7 @@ weights = st.one_of(
 def hinges(draw, most=12):
     """Draw x, ascending, and w, b, of which many are exactly at a sample or a bit beside it."""
     x = sorted(draw(st.lists(places, min_size=1, max_size=25)))
+    assume(sorted_sums.in_range(rl.TrainingSet(x, [0.0] * len(x)), np.dtype(np.float64)))
     networks = []
     for _ in range(draw(st.integers(1, most))):
         w = draw(weights)
