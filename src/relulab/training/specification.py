@@ -7,33 +7,44 @@ multiply-add and without reassociation. For each sample (x, target), in order::
     pre = w*x + b;  h = pre if pre > 0 else 0;  residual = (v*h + c) - target
     gv = residual*h;  gc = residual;  gh = residual*v if pre > 0 else 0;  gw = x*gh;  gb = gh
 
-The sums of gw, gb, gv, gc and 0.5*(residual*residual) start from the first sample's terms and are
-divided by n_samples. An update takes ``w -= rate*gw`` and so on, all from the same old values.
-A parameter that does not train has gradient 0.
+With a negative_slope s > 0 the two zeros are ``s*pre`` and ``s*(residual*v)``; with s = 0 they are
+exactly 0, whatever the product would be. So the derivative at pre = 0 is s.
 
-State k is the parameters after k updates; before update k it is judged, in this order:
+The sums of gw, gb, gv, gc and 0.5*(residual*residual) start from the first sample's terms and are
+divided by n_samples. A parameter that does not train has gradient 0. Plain descent takes
+``w -= rate*gw`` and so on, all from the same old values. Other optimizers take these gradients to
+the updates of ``update_rules``, for the parameters that train.
+
+State k is the parameters after k updates, with the optimizer's velocities or moments. Before update
+k it is judged, in this order, where the gradient is that of the loss with its decay term,
+``g + weight_decay*p``, and gradient_norm is the largest of the four in absolute value:
 
 1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
    (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
    are looked at. Of a dead unit's v that is true of direct sums alone: sorted ones look at v, too.)
-2. converged: gradient_norm, the largest absolute gradient, <= gradient_tolerance, and descent rests
-   there, by the rule of ``stability``.
-3. unstable: gradient_norm <= gradient_tolerance, no rest there, and yet the update changes
-   no bit of any parameter.
+   The loss has no decay term.
+2. converged: gradient_norm <= gradient_tolerance, and so is what the velocity would still move, in
+   units of the gradient (``update_rules.coasting``), and descent rests there, by the rule of
+   ``stability``.
+3. unstable: both are within gradient_tolerance, no rest there, and yet the update changes no bit of
+   any parameter, velocity or moment.
 4. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
 
-The tolerance and divergence_loss are rounded to the dtype. The gradient of a state that has not
-diverged can be infinite or NaN, where products or sums overflow; a norm of NaN is within no
-tolerance.
+The tolerance and divergence_loss are rounded to the dtype, as are all numbers of the optimizer. The
+gradient of a state that has not diverged can be infinite or NaN, where products or sums overflow; a
+norm of NaN is within no tolerance.
 
-Independently, death_step is the first k whose state is finite and inactive on every sample.
+Independently, death_step is the first k whose state is finite and inactive on every sample. If a
+later state is active on some sample, finite or not, the unit has revived: that is counted, and
+death_step is again to be found. A plain unit never revives, nor does one whose gradients are
+clipped: without velocity, decay or slope nothing moves its w and b.
 
 With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
 epoch, the sums are made, and divided by their number. The full batch judges the states at which an
-epoch begins and that of k = max_steps; there gradient_norm alone decides whether it has converged,
-as what a state of rest is depends on all the steps of an epoch. In between a state can only
-diverge: the pre-activations are those of all samples, and "the loss" is that of the coming batch.
-What is told of a final state is of the full batch.
+epoch begins and that of k = max_steps; there gradient and velocity alone decide whether it has
+converged, as what a state of rest is depends on all the steps of an epoch. In between a state can
+only diverge: the pre-activations are those of all samples, and "the loss" is that of the coming
+batch. What is told of a final state is of the full batch.
 """
 
 from dataclasses import dataclass
