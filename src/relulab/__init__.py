@@ -8,6 +8,7 @@ Train networks
 - ``trace``: the history of networks, step by step.
 - ``Sweep``: the runs of a grid of starts and learning rates, made lazily, up to billions.
 - ``Networks``: the parameters w, b, v, c of many networks.
+- ``SGD``, ``Adam``: the optimizers, with momentum, weight decay, clipping.
 - ``Trained``: what ``train`` returns.
 - ``TrainingSet``: the samples: a point, a function, two columns of a table or of a CSV file.
 - ``Scale``: the units of a training set.

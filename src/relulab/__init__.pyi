@@ -24,11 +24,14 @@ from .sweeps.results import Results
 from .sweeps.sweep import Sweep
 from .theory.curvature import sharpness
 from .theory.optimum import BestFit, best_fit
+from .training.optimizers import SGD, Adam
 from .training.trainer import Trained, trace, train
 from .validation import InputError
 
 __all__ = [
     "SCHEMES",
+    "SGD",
+    "Adam",
     "BestFit",
     "Experiment",
     "InputError",

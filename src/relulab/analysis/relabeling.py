@@ -11,7 +11,8 @@ from relulab.analysis.counting import EXPECTED, Runs
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import OUTCOMES
-from relulab.training.options import RATES, TrainingOptions, checked_freeze
+from relulab.training.options import TrainingOptions, checked_freeze
+from relulab.training.settings import RATES
 from relulab.training.trainer import rests
 from relulab.validation import (
     Float64Array,

@@ -155,7 +155,7 @@ def adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[st
     for label, sweep in sweeps.items():
         changes: dict[str, object] = {}
         if options.quick:
-            changes |= {name: axis[::QUICK] for name, axis in sweep.axes.items()}
+            changes |= sweep.thinned_axes(QUICK)
             if sweep.draws:
                 changes["draws"] = max(sweep.draws // QUICK, 1)
         for name in ("draws", "seed", "max_steps"):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from relulab.model.network import PARAMETERS
 from relulab.model.outcome import OUTCOMES, UNITS
-from relulab.training.options import RATES
+from relulab.training.settings import BOUNDS
 
 SWEEP = "sweep"
 
@@ -28,10 +28,11 @@ COLUMNS = {
     "run": ("int64",),
     "draw": ("int64",),
     **{f"{name}0": _INITIAL for name in PARAMETERS},
-    **dict.fromkeys(RATES, _INITIAL),
+    **dict.fromkeys(BOUNDS, _INITIAL),
     **dict.fromkeys((*PARAMETERS, "loss", "excess_loss", "gradient_norm"), _FLOAT),
     "steps_taken": ("int64",),
     "death_step": ("Int64",),
+    "n_revivals": ("int64",),
     "period": ("Int64",),
     "outcome": ("outcome",),
     "unit": ("unit",),

@@ -22,7 +22,9 @@ from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.theory.optimum import smallest_loss
 from relulab.training.engines import resolved_engine
-from relulab.training.options import RATES, TrainingOptions
+from relulab.training.optimizers import SGD, with_settings
+from relulab.training.options import TrainingOptions
+from relulab.training.settings import BOUNDS, is_distribution, within_bounds
 from relulab.validation import (
     LARGEST_SHARD,
     MOST_SHARDS,
@@ -35,7 +37,6 @@ from relulab.validation import (
     finite_number,
     in_dtype,
     instance_of,
-    non_negative_array,
     seed_number,
     set_fields,
     shown,
@@ -52,11 +53,12 @@ DRAWS_PER_BLOCK = 4096
 class Sweep(TrainingOptions):
     """The product of all axes, times ``draws``; and the options of ``train``.
 
-    Each of w, b, v, c and the rates is a number (fixed), an array (an axis of the grid) or a
-    distribution (drawn at random; the same draws at every point of the grid). Run numbers count
-    through the axes in the order w, b, v, c, ``learning_rate``, ``hidden_learning_rate``,
-    ``output_learning_rate``, the last one fastest, and ``draw`` is slowest, so raising ``draws``
-    appends runs and changes none.
+    Each of w, b, v, c, the rates, ``negative_slope`` and the numbers of the optimizer is a number
+    (fixed), an array (an axis of the grid) or a distribution (drawn at random; the same draws at
+    every point of the grid). Run numbers count through the axes in the order w, b, v, c,
+    ``learning_rate``, ``hidden_learning_rate``, ``output_learning_rate``, ``negative_slope``,
+    ``momentum``, ``weight_decay``, ``max_norm``, ``beta1``, ``beta2``, ``epsilon``, the last one
+    fastest, and ``draw`` is slowest, so raising ``draws`` appends runs and changes none.
 
     Attributes
     ----------
@@ -69,6 +71,9 @@ class Sweep(TrainingOptions):
         Of the draws.
     learning_rate, hidden_learning_rate, output_learning_rate
         Like w; as in ``train``, which one or two are given.
+    negative_slope : float, array_like or distribution
+    optimizer : SGD or Adam
+        With numbers like w: ``rl.SGD(momentum=np.linspace(0, 0.9, 10))``.
     freeze, max_steps, gradient_tolerance, divergence_loss, batch_size, shuffle_seed
     summation, dtype
         As in ``train``.
@@ -104,9 +109,10 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         instance_of("data", self.data, TrainingSet)
         super().__post_init__()
         self.batches(self.data.n_samples)
-        names = (*PARAMETERS, *self.rate_names)
         # Copies, so that nobody changes an axis afterwards.
-        set_fields(self, **{name: _checked(name, getattr(self, name)) for name in names})
+        values = {name: _checked(name, value) for name, value in self._values.items()}
+        own = {name: value for name, value in values.items() if hasattr(self, name)}
+        set_fields(self, **own)
         set_fields(self, seed=seed_number("seed", self.seed))
         if self.draws is not None:
             # len() and run numbers end there.
@@ -130,8 +136,11 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
                 continue
             # A whole block, so that a distribution that reaches below 0 is caught here.
             block = in_dtype(name, self._random(name, np.arange(DRAWS_PER_BLOCK)), number)
-            if name in RATES and block.min() < 0:
-                raise InputError(f"{name}: expected values >= 0, drew {block.min()}")
+            if name in BOUNDS:
+                expected, fits = BOUNDS[name]
+                if not fits(block).all():
+                    wrong = block[~fits(block)].min()
+                    raise InputError(f"{name}: expected values {expected}, drew {wrong}")
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={_short(value)}" for name, value in self._values.items())
@@ -139,21 +148,36 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         others = [
             f"{name}={getattr(self, name)!r}"
             for name, default in defaults.items()
-            if name not in RATES and getattr(self, name) != default
+            if name not in (*BOUNDS, "optimizer") and getattr(self, name) != default
         ]
+        # Its numbers are told above.
+        if not isinstance(self.optimizer, SGD):
+            others.append("Adam")
+        elif self.optimizer.nesterov:
+            others.append("nesterov")
         more = [counted(self.draws, "draw")] if self.draws else []
         more += [counted(self.data.n_samples, "sample"), *others]
         return f"Sweep({counted(len(self), 'run')}: {values}; {', '.join(more)})"
 
     @property
     def _values(self) -> dict[str, Any]:
-        """The initial values and the rates that are given, in the order in which runs count."""
-        return {name: getattr(self, name) for name in (*PARAMETERS, *self.rate_names)}
+        """The initial values and the settings, in the order in which runs count."""
+        settings = self.settings
+        ordered = {name: settings[name] for name in BOUNDS if name in settings}
+        return {**{name: getattr(self, name) for name in PARAMETERS}, **ordered}
 
     @cached_property
     def axes(self) -> dict[str, Float64Array]:
         """The axes of the grid, in the order in which runs are numbered."""
         return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
+
+    def thinned_axes(self, stride: int) -> dict[str, Any]:
+        """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
+        thinned = {name: axis[::stride] for name, axis in self.axes.items()}
+        own = {name: axis for name, axis in thinned.items() if hasattr(self, name)}
+        if len(own) == len(thinned):
+            return own
+        return {**own, "optimizer": with_settings(self.optimizer, thinned)}
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:
@@ -169,7 +193,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         return self.n_points * (self.draws or 1)
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
-        """Return run, draw (if drawn), w0, b0, v0, c0 and the rates of runs start ... stop-1."""
+        """Return run, draw (if drawn), w0, b0, v0, c0, settings of runs start ... stop-1."""
         return pd.DataFrame(self._start(start, stop))
 
     def _start(self, start: int, stop: int) -> dict[str, Any]:
@@ -203,7 +227,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         """Return the values of a drawn parameter for ascending draws."""
         if not draw.size:
             return np.empty(0)
-        stream = (*PARAMETERS, *RATES).index(name)
+        stream = (*PARAMETERS, *BOUNDS).index(name)
         first, last = draw[0] // DRAWS_PER_BLOCK, draw[-1] // DRAWS_PER_BLOCK
         blocks = [
             self._values[name].sample(
@@ -226,10 +250,10 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             raise InputError(f"stop: expected a number above start, got {stop}")
         networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
         # Drawn ones are known only now.
-        rates: dict[str, FloatArray] = {
-            name: non_negative_array(name, rows[name]) for name in self.rate_names
+        settings: dict[str, FloatArray] = {
+            name: within_bounds(name, rows[name]) for name in self._values if name in BOUNDS
         }
-        final = descend(networks, self.data, rates, self, engine).final()
+        final = descend(networks, self.data, settings, self, engine).final()
         if self.best_loss is not None:
             names = list(final)
             with np.errstate(all="ignore"):  # of runs that diverged
@@ -300,27 +324,34 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         if self.data.n_samples > 1:
             final["excess_loss"] = self.dtype
         final["gradient_norm"] = self.dtype
-        steps = {"steps_taken": "int64", "death_step": "Int64", "period": "Int64"}
+        steps = {"steps_taken": "int64", "death_step": "Int64"}
+        steps |= {"n_revivals": "int64"} if self.can_revive else {}
+        steps["period"] = "Int64"
         return {**start, **final, **steps, "outcome": "outcome", "unit": "unit"}
 
     @property
     def bytes_per_run(self) -> int:
         """How much disk a run takes, about: little for values that repeat, which are numbered."""
         fixed = {f"{name}0" for name in PARAMETERS if name not in self.drawn}
-        fixed |= {name for name in self.rate_names if name not in self.drawn}
-        fixed |= {"steps_taken", "death_step", "period"}
+        fixed |= {name for name in self.settings if name not in self.drawn}
+        fixed |= {"steps_taken", "death_step", "n_revivals", "period"}
         fixed |= {"draw"} if self.n_points > 1 else set()
         return sum(1 if name in fixed else _width(kind) for name, kind in self.columns.items())
 
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
         described = {name: _described(value) for name, value in self._values.items()}
-        names = [f.name for f in fields(TrainingOptions) if f.name not in RATES]
+        names = {f.name for f in fields(TrainingOptions)} - {*BOUNDS, "freeze", "optimizer"}
+        names -= {"summation"}
+        rule = self.optimizer
         return {
             "data": self.data.specification(),
             **described,
             **({"seed": self.seed} if self.drawn else {}),
-            **{name: getattr(self, name) for name in names if name not in ("freeze", "summation")},
+            **{name: getattr(self, name) for name in names},
+            # What is not plain is told by the values above, and by these.
+            **({} if isinstance(rule, SGD) else {"optimizer": "Adam"}),
+            **({"nesterov": True} if isinstance(rule, SGD) and rule.nesterov else {}),
             # Its name in the first folders of this format, which else would be of another sweep.
             "gradient": self.summation_of(self.data),
             "freeze": list(self.freeze),
@@ -359,15 +390,13 @@ def shards(
 
 def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
     """Return a number, an axis or a distribution; refuse anything else."""
-    # A column of a table can draw samples too, but is an axis.
-    if isinstance(value, Distribution) and not isinstance(value, type | pd.Series):
+    if is_distribution(value):
         if not is_dataclass(value):
             raise InputError(
                 f"{name}: expected a distribution that is a dataclass, got {shown(value)}"
             )
         return value
-    check = non_negative_array if name in RATES else finite_array
-    array = check(name, value)
+    array = within_bounds(name, value) if name in BOUNDS else finite_array(name, value)
     if np.ndim(value) == 0:
         return finite_number(name, float(array[0]))
     if np.unique(array).size < array.size:

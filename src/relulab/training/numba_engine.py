@@ -57,17 +57,17 @@ CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
 TRAINING = -1
 UNDECIDED = -1  # of a period
 EDGE = stability.EDGE
+NO_DECAY = (0.0, 0.0, 0.0, 0.0)
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
 # The most steps with batches before the finished networks are sorted out.
 MOST_STEPS = 4096
 
-# The sides of a lane's split: its firing side's moments, then these.
-SILENT_TARGET, SILENT_TARGET_LOW, SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AFTER = range(
-    N_COLUMNS, N_COLUMNS + 7
-)
-N_SIDES = N_COLUMNS + 7
+# The sides of a lane's split: its firing side's moments, its silent side's, then these.
+SILENT = N_COLUMNS
+SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AFTER = range(2 * N_COLUMNS, 2 * N_COLUMNS + 5)
+N_SIDES = 2 * N_COLUMNS + 5
 
 # So many samples after a guess are looked at without a branch.
 NEAR = 4
@@ -176,7 +176,7 @@ def run(problem: Problem) -> FinalStates:
     constants = _constants(problem)
     if problem.batches is not None:
         return _run_batches(problem, problem.batches, limits, constants)
-    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    final = FinalStates.unfilled(problem)
     _call(
         _train,
         problem.parameters,
@@ -256,7 +256,7 @@ def _run_batches(
     So every network takes the same samples at the same time. The finished ones are sorted out after
     some epochs; until then they only occupy their lanes.
     """
-    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    final = FinalStates.unfilled(problem)
     active = np.arange(problem.n_nets)
     p, rates = problem.parameters.copy(), problem.rates
     death = np.full(problem.n_nets, -1, np.int64)
@@ -410,7 +410,7 @@ def _sorted_sums(w, b, v, c, sides, lane, constants):
     vw, vw_low = _two_product(v, w, splitter, zero)
     s = (vw - sides[SLOPE, lane]) + (vw_low - sides[SLOPE_LOW, lane])
     s = s if sxx > zero else zero
-    d = (c - sides[SILENT_TARGET, lane]) - sides[SILENT_TARGET_LOW, lane]
+    d = (c - sides[SILENT + MEAN_TARGET, lane]) - sides[SILENT + MEAN_TARGET_LOW, lane]
     firing, silent, skew = count * e, silent_count * d, sxx * s
     gw = v * (sides[MEAN_X, lane] * firing + skew)
     gb = v * firing
@@ -486,8 +486,7 @@ def _load_sides(tables, lane):
     firing, silent = tables.moments[split, side], tables.moments[split, 1 - side]
     for column in range(N_COLUMNS):
         sides[column, lane] = firing[column]
-    sides[SILENT_TARGET, lane] = silent[MEAN_TARGET]
-    sides[SILENT_TARGET_LOW, lane] = silent[MEAN_TARGET_LOW]
+        sides[SILENT + column, lane] = silent[column]
     sides[SILENT_STT, lane] = silent[RESIDUAL_SUM] + silent[SLOPE] * (silent[SLOPE] * silent[SXX])
     sides[N_FIRING, lane] = n - split if side else split
     sides[N_SILENT, lane] = split if side else n - split
@@ -500,12 +499,26 @@ _sums_of_sides = _kernel(stability.sums_of_sides)
 _size_of = _kernel(stability.size_of)
 _surely_rests = _kernel(stability.surely_rests)
 _settles = _kernel(stability.settles)
+_decays_at = _kernel(stability.decays_at)
+_rests_inactive = _kernel(stability.rests_inactive)
 _valley = _kernel(stability.valley)
+_below = _kernel(stability.below)
 _definite = _kernel(stability.definite)
 
 
 @_kernel
-def _rest(p, r, lane, x, target, tables, trained, loss, gw, gb, norm, constants):
+def _rates(w, b, v, c, trained):
+    """Return the rates of what trains in float64, 0 for what does not."""
+    return (
+        np.float64(w) if trained[0] else 0.0,
+        np.float64(b) if trained[1] else 0.0,
+        np.float64(v) if trained[2] else 0.0,
+        np.float64(c) if trained[3] else 0.0,
+    )
+
+
+@_kernel
+def _rest(p, lane, rates, decay, edge, slope, x, target, tables, loss, gw, gb, norm, constants):
     """Return whether descent rests at one lane's state, whose sides ``_evaluate`` has loaded."""
     w, b, v, c = (
         np.float64(p[0, lane]),
@@ -513,41 +526,51 @@ def _rest(p, r, lane, x, target, tables, trained, loss, gw, gb, norm, constants)
         np.float64(p[2, lane]),
         np.float64(p[3, lane]),
     )
-    hidden, output = np.float64(r[0, lane]), np.float64(r[1, lane])
-    rates = (
-        hidden if trained[0] else 0.0,
-        hidden if trained[1] else 0.0,
-        output if trained[2] else 0.0,
-        output if trained[3] else 0.0,
-    )
     gw, gb, norm, loss = np.float64(gw), np.float64(gb), np.float64(norm), np.float64(loss)
     size = _size_of(w, b, v, loss)
-    if _surely_rests(w, b, v, rates, constants.x_moments, gw, gb, norm, size):
+    if not _decays_at(decay) and _surely_rests(
+        w, b, v, rates, edge, constants.x_moments, gw, gb, norm, size
+    ):
         return True
     if tables is None:
-        sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         for i in range(x.size):
             active = np.float64(p[0, lane] * x[i] + p[1, lane] > constants.zero)
-            sums = _add_sample(sums, active, w, b, v, c, np.float64(x[i]), np.float64(target[i]))
+            sums = _add_sample(
+                sums, active, w, b, v, c, slope, np.float64(x[i]), np.float64(target[i])
+            )
     else:
-        sides = tables.sides
+        n, mean_x, sxx, to_x, mean_target = _moments_of_side(tables.sides, lane, 0, N_FIRING)
+        n_others, others_x, others_sxx, others_to_x, others_target = _moments_of_side(
+            tables.sides, lane, SILENT, N_SILENT
+        )
         sums = _sums_of_sides(
-            w, b, v, c,
-            np.float64(sides[N_FIRING, lane]),
-            np.float64(sides[MEAN_X, lane]) + np.float64(sides[MEAN_X_LOW, lane]),
-            np.float64(sides[SXX, lane]),
-            np.float64(sides[SLOPE, lane]) + np.float64(sides[SLOPE_LOW, lane]),
-            np.float64(sides[MEAN_TARGET, lane]) + np.float64(sides[MEAN_TARGET_LOW, lane]),
-            np.float64(sides[N_SILENT, lane]),
-            np.float64(sides[SILENT_TARGET, lane]) + np.float64(sides[SILENT_TARGET_LOW, lane]),
+            w, b, v, c, slope, n, mean_x, sxx, to_x, mean_target,
+            n_others, others_x, others_sxx, others_to_x, others_target,
         )  # fmt: skip
     n_samples = np.float64(x.size)
     rounding = constants.resolution * np.sqrt(2.0 * loss)
-    settles, bound = _settles(sums, n_samples, w, b, v, rates, rounding)
+    settles, bound = _settles(sums, n_samples, w, b, v, rates, decay, rounding)
     if not settles:
-        diagonal = _valley(rates, norm, size)
+        diagonal = _valley(rates, decay, norm, size)
         settles = _definite(sums, n_samples, w, b, v, rates, 1.0, diagonal)
-    return settles and (bound <= 2.0 or _definite(sums, n_samples, w, b, v, rates, -1.0, EDGE))
+    if settles and not bound <= edge:
+        diagonal = _below(edge, rates, decay)
+        settles = _definite(sums, n_samples, w, b, v, rates, -1.0, diagonal)
+    return settles or (sums[0] == 0.0 and _rests_inactive(rates, decay, edge))
+
+
+@_kernel
+def _moments_of_side(sides, lane, first, count):
+    """Return the moments of a side, whose columns begin with ``first``, for ``stability``."""
+    return (
+        np.float64(sides[count, lane]),
+        np.float64(sides[first + MEAN_X, lane]) + np.float64(sides[first + MEAN_X_LOW, lane]),
+        np.float64(sides[first + SXX, lane]),
+        np.float64(sides[first + SLOPE, lane]) + np.float64(sides[first + SLOPE_LOW, lane]),
+        np.float64(sides[first + MEAN_TARGET, lane])
+        + np.float64(sides[first + MEAN_TARGET_LOW, lane]),
+    )
 
 
 @_kernel
@@ -568,10 +591,12 @@ def _alone(
         if not finite or loss > limits.divergence_loss:
             return DIVERGED, taken, death, loss, norm
         if norm <= limits.tolerance:
-            # Without an active sample, M has the rate of c alone.
-            if (not fires and r[1, lane] <= 2) or _rest(
-                p, r, lane, x, target, tables, trained, loss, gw, gb, norm, constants
-            ):
+            rates = _rates(r[0, lane], r[0, lane], r[1, lane], r[1, lane], trained)
+            # Settled before all sums are made, as it is for the many dead.
+            if (not fires and rates[3] <= EDGE) or _rest(
+                p, lane, rates, NO_DECAY, EDGE, 0.0, x, target, tables,
+                loss, gw, gb, norm, constants,
+            ):  # fmt: skip
                 return CONVERGED, taken, death, loss, norm
             if (
                 p[0, lane] - r[0, lane] * gw == p[0, lane]

@@ -4,6 +4,7 @@ A network that finishes is written out and its lane is given to the next one tha
 window stays full although run lengths differ 1000-fold; when none waits, the window shrinks.
 """
 
+from collections.abc import Iterator
 from itertools import count, repeat
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from relulab.model.outcome import Outcome
 from relulab.training import orbits, sorted_sums, stability
 from relulab.training.batches import Batches
-from relulab.training.specification import FinalStates, Problem
+from relulab.training.specification import FinalStates, Problem, States
+from relulab.training.update_rules import AdamRule, Rule, SGDRule, decayed
 from relulab.validation import FloatArray
 
 # Measured best on one core: the window's buffers fit the second-level cache, and NumPy's cost
@@ -33,12 +35,16 @@ class Lanes:
     firing, finite : ndarray of bool, shape (n_active,)
         Whether the unit fires on any sample; whether no pre-activation, parameter or loss is other
         than finite.
+    slope : ndarray, shape (n_active,), or None
+    rule : SGDRule or AdamRule, optional
+        The optimizer with its present state.
     dead : ndarray of bool, shape (n_active,)
-        Whether the unit's death was noted; dead units stay dead.
+        Whether the unit's death was noted; without slope and rule, dead units stay dead.
     run : ndarray of int64, shape (n_active,)
         Which network of the problem each lane trains.
     start : ndarray of int64, shape (n_active,)
         The clock at which it was loaded, so that its age is ``clock - start``.
+    n_revivals : ndarray of int64, shape (n_active,)
     """
 
     def __init__(self, problem: Problem, window: int, first: int = 0) -> None:
@@ -51,8 +57,12 @@ class Lanes:
         # One array per kind, so that moving a lane is one indexing operation per kind.
         self._floats = np.empty((18, window), problem.dtype)
         self._masks = np.empty((5, window), bool)
-        self._lanes = np.empty((2, window), np.int64)
+        self._lanes = np.empty((3, window), np.int64)
         self._select = np.empty(window, np.dtype(f"i{problem.dtype.itemsize}"))
+        self._slope = None if problem.slope is None else np.empty(window, problem.dtype)
+        self._rule = problem.rule and problem.rule.map(
+            lambda values: np.empty((*values.shape[:-1], window), problem.dtype)
+        )
         self._view(window)
         self.load(np.arange(window), np.arange(first, first + window))
 
@@ -66,15 +76,29 @@ class Lanes:
         self._pre, self._h = floats[16:]
         self.dead, self.firing, self.finite, self._fires_here, self._flag = masks
         self._select_here = self._select[:n_active]
-        self.run, self.start = self._lanes[:, :n_active]
+        self.run, self.start, self.n_revivals = self._lanes[:, :n_active]
+        self.slope = None if self._slope is None else self._slope[:n_active]
+        self.rule = self._rule and self._rule.map(lambda values: values[..., :n_active])
 
     def load(self, lanes: npt.NDArray[np.intp], runs: npt.NDArray[np.intp]) -> None:
         """Put networks of the problem into lanes."""
         self.parameters[:, lanes] = self.problem.parameters[:, runs]
         self.rates[:, lanes] = self.problem.rates[:, runs]
+        for here, there in self._pairs(self.problem.slope, self.problem.rule):
+            here[..., lanes] = there[..., runs]
         self.dead[lanes] = False
         self.run[lanes] = runs
+        self.n_revivals[lanes] = 0
         self.start[lanes] = self.clock
+
+    def _pairs(
+        self, slope: FloatArray | None, rule: Rule | None
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Yield the arrays of slope and rule here, each with that of another slope and rule."""
+        if self.slope is not None and slope is not None:
+            yield self.slope, slope
+        if self.rule is not None and rule is not None:
+            yield from zip(self.rule.arrays, rule.arrays, strict=True)
 
     def drop(self, holes: npt.NDArray[np.intp]) -> None:
         """Give up lanes (ascending); lanes from the end move into the holes."""
@@ -85,6 +109,8 @@ class Lanes:
         self._floats[:6, holes] = self._floats[:6, movers]
         self._masks[0, holes] = self._masks[0, movers]
         self._lanes[:, holes] = self._lanes[:, movers]
+        for here, _ in self._pairs(self.slope, self.rule):
+            here[..., holes] = here[..., movers]
         self._view(n_left)
 
     def evaluate(self) -> None:
@@ -92,7 +118,7 @@ class Lanes:
         if self.problem.sums is None:
             self._evaluate_samples(self.samples)
         else:
-            sorted_sums.evaluate(self.problem.sums, self.parameters, out=self._totals)
+            sorted_sums.evaluate(self.problem.sums, self.parameters, self.slope, out=self._totals)
             self._look_at_ends()
         self._finish_evaluation()
 
@@ -143,49 +169,99 @@ class Lanes:
         # also where that number is NaN or infinite; multiplying by the mask is not.
         np.negative(fires.view(np.int8), out=select, dtype=select.dtype)
         np.bitwise_and(pre.view(select.dtype), select, out=h.view(select.dtype))
+        self._leak(pre, fires, into=h)
         np.multiply(v, h, out=gc)
         np.add(gc, c, out=gc)
         residual = np.subtract(gc, target, out=gc)
         np.multiply(residual, h, out=gv)
         np.multiply(residual, v, out=gb)
+        back = gb if self.slope is None else gb.copy()
         np.bitwise_and(gb.view(select.dtype), select, out=gb.view(select.dtype))
+        self._leak(back, fires, into=gb)
         np.multiply(gb, x, out=gw)
         np.multiply(residual, residual, out=loss)
         np.multiply(loss, 0.5, out=loss)
 
+    def _leak(self, values: FloatArray, fires: npt.NDArray[np.bool_], into: FloatArray) -> None:
+        """Write slope*values where a unit with a slope does not fire."""
+        if self.slope is not None:
+            np.multiply(values, self.slope, out=into, where=~fires & (self.slope > 0))
+
     def update(self) -> None:
         """Take one step of gradient descent in every lane; the gradients are used up."""
         n = self.n_active
-        by_layer = self.gradients.reshape(2, 2, n)
-        np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
-        np.subtract(self.parameters, self.gradients, out=self.parameters)
+        if self.rule is None:
+            by_layer = self.gradients.reshape(2, 2, n)
+            np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
+            np.subtract(self.parameters, self.gradients, out=self.parameters)
+        else:
+            parameters, rule = self._advanced(self.rule, np.arange(n))
+            self.parameters[:] = parameters
+            for here, there in self._pairs(None, rule):
+                here[:] = there
         self.clock += 1
 
+    def _advanced(
+        self, rule: SGDRule | AdamRule, lanes: npt.NDArray[np.intp]
+    ) -> tuple[FloatArray, SGDRule | AdamRule]:
+        """Return parameters and rule of some lanes after the coming update."""
+        here = self.parameters[:, lanes]
+        now = rule.map(lambda values: values[..., lanes])
+        rates = self.rates[:, lanes].repeat(2, axis=0)
+        parameters, after = now.advanced(here, self.gradients[:, lanes], rates)
+        parameters[self.frozen] = here[self.frozen]
+        return parameters, after
+
     def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
-        """Return the largest absolute gradient in some lanes."""
-        norm: FloatArray = np.abs(self.gradients[:, lanes]).max(axis=0)
+        """Return the largest absolute gradient, of the loss with its decay term, in some lanes."""
+        gradients = self.gradients[:, lanes]
+        if self.rule is not None:
+            gradients = decayed(gradients, self.rule.decay[:, lanes], self.parameters[:, lanes])
+        norm: FloatArray = np.abs(gradients).max(axis=0)
         return norm
+
+    def coasting(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
+        """Return what the velocity would still move in some lanes, in units of the gradient."""
+        if self.rule is None:
+            return np.zeros(lanes.size, self.problem.dtype)
+        return self.rule.map(lambda values: values[..., lanes]).coasting()
 
     def rest(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return which of some lanes are where descent rests."""
-        return stability.rest(
-            self.problem,
-            self.parameters[:, lanes],
-            self.rates[:, lanes],
-            self.loss[lanes],
-            self.gradients[:, lanes],
+        n, rates = lanes.size, self.rates[:, lanes].repeat(2, axis=0)
+        decay, edge = np.zeros((4, n)), np.full(n, stability.EDGE)
+        if self.rule is not None:
+            _, after = self._advanced(self.rule, lanes)
+            rates, edge = after.sizes(rates), after.edge()
+            decay = after.decay.astype(np.float64)
+        states = States(
+            parameters=self.parameters[:, lanes],
+            gradients=self.gradients[:, lanes],
+            rates=rates,
+            decay=decay,
+            loss=self.loss[lanes],
+            norm=self.gradient_norm(lanes),
+            slope=np.zeros(n) if self.slope is None else self.slope[lanes],
+            edge=edge,
         )
+        return stability.rest(self.problem, states)
 
     def stand(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Return in which of some lanes a step changes no parameter."""
+        """Return in which of some lanes a step changes no parameter, velocity or moment."""
         here = self.parameters[:, lanes]
-        step = self.rates[:, lanes].repeat(2, axis=0) * self.gradients[:, lanes]
-        return np.asarray((here - step == here).all(axis=0))
+        if self.rule is None:
+            step = self.rates[:, lanes].repeat(2, axis=0) * self.gradients[:, lanes]
+            return np.asarray((here - step == here).all(axis=0))
+        parameters, after = self._advanced(self.rule, lanes)
+        same = (parameters == here).all(axis=0)
+        for before, moved in zip(self.rule.state, after.state, strict=True):
+            same &= (before[:, lanes] == moved).all(axis=0)
+        return np.asarray(same)
 
 
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes."""
-    final = FinalStates.unfilled(problem.n_nets, problem.dtype)
+    final = FinalStates.unfilled(problem)
     with np.errstate(all="ignore"):
         if problem.batches is None:
             _run_full_batch(problem, final)
@@ -277,7 +353,8 @@ class _Judge:
         age = lanes.clock - lanes.start[candidates]
         outcome = np.full(candidates.size, -1, np.int8)
         outcome[age >= self.options.max_steps] = Outcome.UNFINISHED
-        small = norm <= self.options.gradient_tolerance
+        tolerance = self.options.gradient_tolerance
+        small = (norm <= tolerance) & (lanes.coasting(candidates) <= tolerance)
         if lanes.problem.batches is None and small.any():
             still = candidates[small]
             rest = lanes.rest(still)
@@ -306,6 +383,11 @@ class _Judge:
         final.gradient_norm[runs] = of.gradient_norm(lanes)
         final.steps_taken[runs] = of.clock - of.start[lanes]
         final.outcome[runs] = outcome
+        if of.problem.is_general:
+            final.n_revivals[runs] = of.n_revivals[lanes]
+        if final.rule is not None and of.rule is not None:
+            for there, here in zip(final.rule.arrays, of.rule.arrays, strict=True):
+                there[..., runs] = here[..., lanes]
 
     def _candidates(self) -> npt.NDArray[np.intp]:
         """Return the lanes that may finish now: a cheap test that misses none."""
@@ -313,9 +395,12 @@ class _Judge:
         bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
         np.less_equal(lanes.loss, self.options.divergence_loss, out=bounded)
         np.logical_and(bounded, lanes.finite, out=bounded)
-        # The norm is small only if each gradient is. That of the output bias is the best witness,
-        # because it does not vanish when the unit is dead.
-        np.abs(lanes.gradients[lanes.last_trained], out=size)
+        if lanes.rule is None:
+            # The norm is small only if each gradient is. That of the output bias is the best
+            # witness, because it does not vanish when the unit is dead.
+            np.abs(lanes.gradients[lanes.last_trained], out=size)
+        else:
+            size[:] = lanes.gradient_norm(np.arange(n))
         np.less_equal(size, self.options.gradient_tolerance, out=small)
         if lanes.clock >= self.deadline:
             # Lanes that expire now are replaced by ones that expire max_steps later.
@@ -329,9 +414,14 @@ class _Judge:
         return np.flatnonzero(small | ~bounded)
 
     def _note_deaths(self) -> None:
-        """Note the death step of lanes that are dead now and were not before."""
+        """Note the death step of lanes that are dead now and were not before; and revivals."""
         lanes = self.lanes
         newly = self._newly[: lanes.n_active]
+        if lanes.problem.is_general:
+            revived = np.flatnonzero(lanes.dead & lanes.firing)
+            lanes.dead[revived] = False
+            lanes.n_revivals[revived] += 1
+            self.final.death_step[lanes.run[revived]] = -1
         np.logical_or(lanes.firing, lanes.dead, out=newly)
         np.less(newly, lanes.finite, out=newly)  # neither firing nor noted, and finite
         if newly.any():

@@ -12,6 +12,8 @@ import numpy as np
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS
 from relulab.training.batches import Batches
+from relulab.training.optimizers import PLAIN, Optimizer, checked_optimizer
+from relulab.training.settings import RATES, checked_setting, is_plain
 from relulab.training.sorted_sums import in_range
 from relulab.validation import (
     InputError,
@@ -25,7 +27,6 @@ from relulab.validation import (
 
 DTYPES = ("float64", "float32")
 SUMMATIONS = ("auto", "direct", "sorted")
-RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
 
 # summation="auto": direct sums up to this many samples, tables beyond, if they can be made. It
 # decides bits, so it is one number for every engine and machine.
@@ -43,6 +44,13 @@ class TrainingOptions:
         and Keras) half this rate takes the same steps.
     hidden_learning_rate, output_learning_rate : like learning_rate, optional
         The step size of w and b, and of v and c, where it differs from ``learning_rate``.
+    negative_slope : float or array_like
+        In [0, 1]: the slope of the unit, and its derivative, where its pre-activation is not above
+        0: 0 is the ReLU, 0.01 a usual leaky one, 1 a linear network. A unit with a slope is
+        inactive, but not dead, where no pre-activation is above 0: its gradients go on.
+    optimizer : SGD or Adam
+        What makes a step of the gradients: ``rl.SGD(momentum=0.9)``, ``rl.Adam()``; by default
+        plain gradient descent.
     freeze : collection of str
         The parameters among "w", "b", "v", "c" that do not train.
     max_steps : int
@@ -51,7 +59,9 @@ class TrainingOptions:
     gradient_tolerance : float
         A network has converged when no gradient is larger in absolute value and gradient descent,
         with these rates, rests at such a state (``relulab.training.stability``): a run that only
-        flies past an unstable minimum, or passes a saddle slowly, trains on.
+        flies past an unstable minimum, or passes a saddle slowly, trains on. With weight decay the
+        gradient is that of the loss with its decay term; with momentum, what the velocity would
+        still move must be as small (``relulab.training.update_rules``).
     divergence_loss : float
         A network has diverged when its loss is larger. Growth to large finite values can be
         transient (5e5-fold was seen), so keep this far above what you would call large.
@@ -78,6 +88,8 @@ class TrainingOptions:
     learning_rate: Any = None
     hidden_learning_rate: Any = None
     output_learning_rate: Any = None
+    negative_slope: Any = 0.0
+    optimizer: Optimizer = PLAIN
     freeze: Collection[str] = ()
     max_steps: int = 10_000
     gradient_tolerance: float = 1e-6
@@ -95,6 +107,8 @@ class TrainingOptions:
         # in float64, and the engines would differ. A manifest can hold them, too.
         set_fields(
             self,
+            negative_slope=checked_setting("negative_slope", self.negative_slope),
+            optimizer=checked_optimizer(self.optimizer),
             freeze=checked_freeze(self.freeze),
             max_steps=whole_number("max_steps", self.max_steps, at_least=0, at_most=2**62),
             gradient_tolerance=finite_number(
@@ -142,6 +156,18 @@ class TrainingOptions:
         """Which of RATES are given."""
         return [name for name in RATES if getattr(self, name) is not None]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that are given and other than those of a ReLU under plain descent."""
+        slope = {} if is_plain(self.negative_slope) else {"negative_slope": self.negative_slope}
+        rates = {name: getattr(self, name) for name in self.rate_names}
+        return {**rates, **slope, **self.optimizer.settings}
+
+    @property
+    def can_revive(self) -> bool:
+        """Whether a unit that is inactive on every sample can become active again."""
+        return "negative_slope" in self.settings or self.optimizer.moves_inactive
+
     def batches(self, n_samples: int) -> Batches | None:
         """Return the batches of the steps on so many samples; None for the full batch.
 
@@ -172,6 +198,8 @@ class UpdateKeywords(TypedDict, total=False):
 
     hidden_learning_rate: Any
     output_learning_rate: Any
+    negative_slope: Any
+    optimizer: Optimizer
     freeze: Collection[str]
     batch_size: int | None
     shuffle_seed: int | None

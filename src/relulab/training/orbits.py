@@ -4,7 +4,8 @@ The third part of the specification. An unfinished run is followed from its last
 updates, without judging, for ``FOLLOWED`` steps. Of these states x[0], x[1], ..., x[FOLLOWED], the
 distance at q is the largest |x[k+q] - x[k]| of any parameter and *every* k that has both. So growth
 is no orbit, however near its beginnings are to each other, nor a return that the next batches do
-not repeat.
+not repeat. An optimizer's velocity goes on with the run; it need not be compared, because it is a
+difference of parameters, and these return at every k.
 
 The scale is the largest of |x[0]| and of |x[k] - x[0]| over all k, of those parameters that move at
 all. Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
@@ -17,7 +18,6 @@ With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` step
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,7 @@ def find_periods(problem: Problem, final: FinalStates, follow: Follow) -> npt.ND
     unfinished = np.flatnonzero(final.outcome == Outcome.UNFINISHED)
     for first in range(0, unfinished.size, BLOCK):
         runs = unfinished[first : first + BLOCK]
-        last = replace(problem, parameters=final.parameters[:, runs], rates=problem.rates[:, runs])
-        period[runs] = follow(last)
+        period[runs] = follow(problem.at(runs, final.parameters, final.rule))
     return period
 
 

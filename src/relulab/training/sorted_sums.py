@@ -17,7 +17,16 @@ moments of the two sides at k::
     stt' = residual_sum' + slope'*(slope'*sxx')
     loss = 0.5*(((residual_sum + firing*e) + skew*s) + (stt' + silent*d))
 
-each divided by n_samples. A prime marks the silent side, and ``_low`` what a number of twice the
+each divided by n_samples. Where negative_slope > 0, the silent side has residuals on a line, too:
+with u = negative_slope*v in place of v, e' and s' are made of its moments as e and s are above, and
+a' of its mean_x. Then::
+
+    silent = count'*e';  skew' = sxx'*s'
+    gw = gw + u*(mean_x'*silent + skew');  gb = gb + u*silent
+    gv = gv + negative_slope*(silent*(a' + a_low') + w*skew');  gc = firing + silent
+    loss = 0.5*(((residual_sum + firing*e) + skew*s) + ((residual_sum' + silent*e') + skew'*s'))
+
+A prime marks the silent side, and ``_low`` what a number of twice the
 precision has beyond its float; ``evaluate`` has the order of operations. The loss is a sum of terms
 that are not negative, so nothing cancels in it. Where no sample fires e is 0, and where their x are
 all equal s is 0. (The sums are those of the parallel axis theorem.)
@@ -143,60 +152,76 @@ def sides(sums: SortedSums, w: FloatArray, b: FloatArray) -> tuple[FloatArray, .
     """Return in float64 what ``stability.sums_of_sides`` takes of both sides of the splits."""
     split = find_splits(sums, w, b)
     rising = (w >= 0).astype(np.int64)
-    active = sums.moments[split, rising].T.astype(np.float64)
-    silent = sums.moments[split, 1 - rising].T.astype(np.float64)
     n_active = np.where(rising, sums.x.size - split, split).astype(np.float64)
-    return (
-        n_active,
-        active[MEAN_X] + active[MEAN_X_LOW],
-        active[SXX],
-        active[SLOPE] + active[SLOPE_LOW],
-        active[MEAN_TARGET] + active[MEAN_TARGET_LOW],
-        sums.x.size - n_active,
-        silent[MEAN_TARGET] + silent[MEAN_TARGET_LOW],
-    )
+    result: list[FloatArray] = []
+    for side, count in ((rising, n_active), (1 - rising, sums.x.size - n_active)):
+        moments = sums.moments[split, side].T.astype(np.float64)
+        result += [
+            count,
+            moments[MEAN_X] + moments[MEAN_X_LOW],
+            moments[SXX],
+            moments[SLOPE] + moments[SLOPE_LOW],
+            moments[MEAN_TARGET] + moments[MEAN_TARGET_LOW],
+        ]
+    return tuple(result)
 
 
-def evaluate(sums: SortedSums, parameters: FloatArray, out: FloatArray) -> npt.NDArray[np.bool_]:
-    """Write gw, gb, gv, gc, loss to the rows of ``out``; return which networks fire at all."""
+def evaluate(
+    sums: SortedSums, parameters: FloatArray, slope: FloatArray | None, out: FloatArray
+) -> None:
+    """Write gw, gb, gv, gc, loss to the rows of ``out``; ``slope`` is None where all are 0."""
     w, b, v, c = parameters
-    zero, half = sums.x.dtype.type(0), sums.x.dtype.type(0.5)
-    n_samples = sums.x.dtype.type(sums.x.size)
+    half, n_samples = sums.x.dtype.type(0.5), sums.x.dtype.type(sums.x.size)
     split = find_splits(sums, w, b)
     rising = (w >= 0).astype(np.int64)
     firing_side = sums.moments[split, rising].T
     silent_side = sums.moments[split, 1 - rising].T
-    n_fire = np.where(rising, sums.x.size - split, split)
-    fires = n_fire > 0
-    count = n_fire.astype(sums.x.dtype)
+    count = np.where(rising, sums.x.size - split, split).astype(sums.x.dtype)
 
-    a, a_low = two_product(w, firing_side[MEAN_X])
-    a_low = _finite_or_zero(a_low) + w * firing_side[MEAN_X_LOW]
+    e, s, a = _residuals(firing_side, count, w, b, v, c)
+    d = (c - silent_side[MEAN_TARGET]) - silent_side[MEAN_TARGET_LOW]
+    firing, silent, skew = count * e, (n_samples - count) * d, firing_side[SXX] * s
+    gw, gb, gv, gc, loss = out
+    gw[:] = v * (firing_side[MEAN_X] * firing + skew)
+    gb[:] = v * firing
+    gv[:] = firing * a + w * skew
+    gc[:] = firing + silent
+    firing_loss = (firing_side[RESIDUAL_SUM] + firing * e) + skew * s
+    to_x = silent_side[SLOPE]
+    stt = silent_side[RESIDUAL_SUM] + to_x * (to_x * silent_side[SXX])
+    loss[:] = half * (firing_loss + (stt + silent * d))
+    if slope is not None:
+        u, leaks = slope * v, slope > 0
+        e, s, a = _residuals(silent_side, n_samples - count, w, b, u, c)
+        silent, skew = (n_samples - count) * e, silent_side[SXX] * s
+        np.add(gw, u * (silent_side[MEAN_X] * silent + skew), out=gw, where=leaks)
+        np.add(gb, u * silent, out=gb, where=leaks)
+        np.add(gv, slope * (silent * a + w * skew), out=gv, where=leaks)
+        np.add(firing, silent, out=gc, where=leaks)
+        silent_loss = (silent_side[RESIDUAL_SUM] + silent * e) + skew * s
+        np.multiply(half, firing_loss + silent_loss, out=loss, where=leaks)
+    np.divide(out, n_samples, out=out)
+
+
+def _residuals(
+    side: FloatArray, count: FloatArray, w: FloatArray, b: FloatArray, v: FloatArray, c: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return mean and slope of the residuals of one side, and its mean activation."""
+    zero = side.dtype.type(0)
+    a, a_low = two_product(w, side[MEAN_X])
+    a_low = _finite_or_zero(a_low) + w * side[MEAN_X_LOW]
     a, rest = two_sum(a, b)
     a_low = rest + a_low
     y, y_low = two_product(v, a)
     y_low = _finite_or_zero(y_low) + v * a_low
     y, rest = two_sum(y, c)
     y_low = rest + y_low
-    e = (y - firing_side[MEAN_TARGET]) + (y_low - firing_side[MEAN_TARGET_LOW])
-    e = np.where(fires, e, zero)
+    e = (y - side[MEAN_TARGET]) + (y_low - side[MEAN_TARGET_LOW])
+    e = np.where(count > 0, e, zero)
     vw, vw_low = two_product(v, w)
-    s = (vw - firing_side[SLOPE]) + (_finite_or_zero(vw_low) - firing_side[SLOPE_LOW])
-    s = np.where(firing_side[SXX] > 0, s, zero)
-    d = (c - silent_side[MEAN_TARGET]) - silent_side[MEAN_TARGET_LOW]
-
-    firing, silent, skew = count * e, (n_samples - count) * d, firing_side[SXX] * s
-    gw, gb, gv, gc, loss = out
-    gw[:] = v * (firing_side[MEAN_X] * firing + skew)
-    gb[:] = v * firing
-    gv[:] = firing * (a + a_low) + w * skew
-    gc[:] = firing + silent
-    firing_loss = (firing_side[RESIDUAL_SUM] + firing * e) + skew * s
-    slope = silent_side[SLOPE]
-    stt = silent_side[RESIDUAL_SUM] + slope * (slope * silent_side[SXX])
-    loss[:] = half * (firing_loss + (stt + silent * d))
-    np.divide(out, n_samples, out=out)
-    return fires
+    s = (vw - side[SLOPE]) + (_finite_or_zero(vw_low) - side[SLOPE_LOW])
+    s = np.where(side[SXX] > 0, s, zero)
+    return e, s, a + a_low
 
 
 def _finite_or_zero(error: Any) -> Any:

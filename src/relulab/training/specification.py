@@ -47,7 +47,7 @@ only diverge: the pre-activations are those of all samples, and "the loss" is th
 batch. What is told of a final state is of the full batch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -57,6 +57,7 @@ import numpy.typing as npt
 from relulab.training.batches import Batches
 from relulab.training.options import TrainingOptions
 from relulab.training.sorted_sums import SortedSums
+from relulab.training.update_rules import AdamRule, SGDRule
 from relulab.validation import FloatArray
 
 
@@ -79,6 +80,11 @@ class Problem:
         Which samples each step takes; None for all.
     options : TrainingOptions
         When to stop.
+    slope : ndarray, shape (n_nets,), optional
+        The negative slopes; None where all are 0.
+    rule : SGDRule or AdamRule, optional
+        What makes an update of the gradients, with its state before the first one; None for plain
+        descent.
     """
 
     parameters: FloatArray
@@ -89,11 +95,30 @@ class Problem:
     sums: SortedSums | None
     batches: Batches | None
     options: TrainingOptions
+    slope: FloatArray | None
+    rule: SGDRule | AdamRule | None
+
+    def at(
+        self, runs: npt.NDArray[np.intp], parameters: FloatArray, rule: SGDRule | AdamRule | None
+    ) -> Self:
+        """Return the problem of some of the networks that are somewhere else now."""
+        return replace(
+            self,
+            parameters=parameters[:, runs],
+            rates=self.rates[:, runs],
+            slope=None if self.slope is None else self.slope[runs],
+            rule=None if rule is None else rule.map(lambda values: values[..., runs]),
+        )
 
     @property
     def n_nets(self) -> int:
         """The number of networks."""
         return int(self.parameters.shape[1])
+
+    @property
+    def is_general(self) -> bool:
+        """Whether there is a slope or another optimizer than plain descent."""
+        return self.slope is not None or self.rule is not None
 
     @cached_property
     def x_moments(self) -> tuple[float, float]:
@@ -109,6 +134,34 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
+class States:
+    """States of networks of a problem, as ``stability`` judges them.
+
+    Attributes
+    ----------
+    parameters, gradients : ndarray, shape (4, n_states)
+        ``gradients`` are those of the loss alone.
+    rates, decay : ndarray, shape (4, n_states)
+        The rates of the coming update; the decay in float64, 0 for what is frozen.
+    loss, norm, slope, edge : ndarray, shape (n_states,)
+        ``norm`` is of the loss with its decay term; ``edge`` is in float64.
+    """
+
+    parameters: FloatArray
+    gradients: FloatArray
+    rates: FloatArray
+    decay: FloatArray
+    loss: FloatArray
+    norm: FloatArray
+    slope: FloatArray
+    edge: FloatArray
+
+    def take(self, which: npt.NDArray[np.intp]) -> Self:
+        """Return some of the states."""
+        return type(self)(**{name: values[..., which] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
 class FinalStates:
     """The last state of every network, which engines fill in as the networks finish.
 
@@ -116,10 +169,12 @@ class FinalStates:
     ----------
     parameters : ndarray, shape (4, n_nets)
     loss, gradient_norm : ndarray, shape (n_nets,)
-    steps_taken, death_step : ndarray of int64, shape (n_nets,)
+    steps_taken, death_step, n_revivals : ndarray of int64, shape (n_nets,)
         ``death_step`` is -1 for never.
     outcome : ndarray of int8, shape (n_nets,)
         Codes of ``Outcome``; -1 while the network trains.
+    rule : SGDRule or AdamRule, optional
+        With the state of the optimizer.
     """
 
     parameters: FloatArray
@@ -127,16 +182,24 @@ class FinalStates:
     gradient_norm: FloatArray
     steps_taken: npt.NDArray[np.int64]
     death_step: npt.NDArray[np.int64]
+    n_revivals: npt.NDArray[np.int64]
     outcome: npt.NDArray[np.int8]
+    rule: SGDRule | AdamRule | None
 
     @classmethod
-    def unfilled(cls, n_nets: int, dtype: npt.DTypeLike) -> Self:
-        """Return outputs in which a forgotten entry reads as NaN or -1, never as plausible."""
+    def unfilled(cls, problem: Problem) -> Self:
+        """Return outputs in which a forgotten entry reads as NaN or -1, never as plausible.
+
+        ``n_revivals`` is 0 for what cannot revive.
+        """
+        n_nets, dtype, rule = problem.n_nets, problem.dtype, problem.rule
         return cls(
             parameters=np.full((4, n_nets), np.nan, dtype),
             loss=np.full(n_nets, np.nan, dtype),
             gradient_norm=np.full(n_nets, np.nan, dtype),
             steps_taken=np.full(n_nets, -1, np.int64),
             death_step=np.full(n_nets, -1, np.int64),
+            n_revivals=np.full(n_nets, -1 if problem.is_general else 0, np.int64),
             outcome=np.full(n_nets, -1, np.int8),
+            rule=None if rule is None else rule.map(lambda values: np.full_like(values, np.nan)),
         )

@@ -15,15 +15,12 @@ from relulab.training import sorted_sums
 from relulab.training.engines import load_engine, resolved_engine
 from relulab.training.numba_support import CompilerError, note_failure
 from relulab.training.numpy_engine import Lanes
-from relulab.training.options import (
-    RATES,
-    TrainingKeywords,
-    TrainingOptions,
-    UpdateKeywords,
-    takes,
-)
+from relulab.training.optimizers import Adam
+from relulab.training.options import TrainingKeywords, TrainingOptions, UpdateKeywords, takes
 from relulab.training.orbits import find_periods
+from relulab.training.settings import BOUNDS, DECAYS, RATES, within_bounds
 from relulab.training.specification import FinalStates, Problem
+from relulab.training.update_rules import AdamRule, SGDRule
 from relulab.validation import (
     FloatArray,
     InputError,
@@ -31,7 +28,6 @@ from relulab.validation import (
     expected_values,
     in_dtype,
     instance_of,
-    non_negative_array,
     whole_number,
     within_memory,
 )
@@ -45,14 +41,19 @@ class Trained:
     ----------
     initial, networks : Networks
         The parameters before and after, ``n_nets`` of them.
-    rates : dict of str to ndarray, each of shape (n_nets,)
-        The learning rates under the names by which they were given.
+    settings : dict of str to ndarray, each of shape (n_nets,)
+        The learning rates under the names by which they were given, the negative slope, and the
+        numbers of the optimizer, where they are not those of plain descent.
     loss, gradient_norm : ndarray, shape (n_nets,)
         Of the final state. In a diverged state they may be anything, finite or not.
     steps_taken : ndarray of int64, shape (n_nets,)
         The number of updates.
     death_step : ndarray of int64, shape (n_nets,)
-        The first step at which the unit is inactive on every sample; 0 born dead, -1 never.
+        From which step on the unit was inactive on every sample, to the end; 0 born dead, -1 where
+        it ended active.
+    n_revivals : ndarray of int64, shape (n_nets,), optional
+        How often a unit that was inactive on every sample became active again; None where it
+        cannot: without a negative slope, momentum, weight decay or Adam.
     period : ndarray of int64, shape (n_nets,)
         After how many steps an oscillating network returns (``training.orbits``); 0 for none.
     outcome, unit : pandas.Categorical, shape (n_nets,)
@@ -60,12 +61,13 @@ class Trained:
     """
 
     initial: Networks
-    rates: dict[str, FloatArray]
+    settings: dict[str, FloatArray]
     networks: Networks
     loss: FloatArray
     gradient_norm: FloatArray
     steps_taken: npt.NDArray[np.int64]
     death_step: npt.NDArray[np.int64]
+    n_revivals: npt.NDArray[np.int64] | None
     period: npt.NDArray[np.int64]
     outcome: pd.Categorical
     unit: pd.Categorical
@@ -91,18 +93,19 @@ class Trained:
             "gradient_norm": self.gradient_norm,
             "steps_taken": self.steps_taken,
             "death_step": pd.arrays.IntegerArray(self.death_step, self.death_step < 0),
+            **({} if self.n_revivals is None else {"n_revivals": self.n_revivals}),
             "period": pd.arrays.IntegerArray(self.period, self.period == 0),
             "outcome": self.outcome,
             "unit": self.unit,
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per network: run, initial values, rates, final state, labels."""
+        """Return one row per network: run, initial values, settings, final state, labels."""
         return pd.DataFrame(
             {
                 "run": np.arange(len(self.initial)),
                 **{f"{p}0": getattr(self.initial, p) for p in PARAMETERS},
-                **self.rates,
+                **self.settings,
                 **self.final(),
             }
         )
@@ -160,27 +163,28 @@ def train(
     instance_of("networks", networks, Networks)
     checked = TrainingOptions(learning_rate=learning_rate, **options)
     resolved_engine(engine)  # refused before any work
-    return descend(networks, data, _rates(checked, len(networks)), checked, engine)
+    return descend(networks, data, _settings(checked, len(networks)), checked, engine)
 
 
 def descend(
     networks: Networks,
     data: TrainingSet,
-    rates: dict[str, FloatArray],
+    settings: dict[str, FloatArray],
     options: TrainingOptions,
     engine: str,
 ) -> Trained:
-    """Train networks at ``rates``, those of RATES that are given, each of shape (n_nets,)."""
-    problem = _problem(networks, data, rates, options)
+    """Train networks, each with its settings: those of the options, each of shape (n_nets,)."""
+    problem = _problem(networks, data, settings, options)
     final, period = _run(problem, engine)
     return Trained(
         initial=networks,
-        rates=rates,
+        settings=settings,
         networks=Networks.from_stack(final.parameters),
         loss=final.loss,
         gradient_norm=final.gradient_norm,
         steps_taken=final.steps_taken,
         death_step=final.death_step,
+        n_revivals=final.n_revivals if options.can_revive else None,
         period=period,
         outcome=outcome_labels(np.where(period > 0, np.int8(Outcome.OSCILLATING), final.outcome)),
         unit=unit_labels(final.death_step),
@@ -228,9 +232,9 @@ def trace(
     instance_of("networks", networks, Networks)
     n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
     checked = TrainingOptions(learning_rate=learning_rate, **options)
-    rates = _rates(checked, len(networks))
+    settings = _settings(checked, len(networks))
     within_memory("n_steps", (n_steps + 1) * 5 * len(networks))
-    problem = _problem(networks, data, rates, checked)
+    problem = _problem(networks, data, settings, checked)
     lanes = Lanes(problem, problem.n_nets)
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
@@ -251,22 +255,23 @@ def trace(
         {"run": run.ravel(), "step": step.ravel(), **{k: v.ravel() for k, v in columns.items()}}
     )
     if data.n_samples == 1:
-        activation = np.maximum(frame["w"] * problem.x[0] + frame["b"], 0)
-        frame["prediction"] = frame["v"] * activation + frame["c"]
+        pre = frame["w"] * problem.x[0] + frame["b"]
+        slope = 0 if problem.slope is None else problem.slope[run.ravel()]
+        frame["prediction"] = frame["v"] * pre.where(~(pre <= 0), slope * pre) + frame["c"]
     return frame
 
 
 def rests(
     networks: Networks,
     data: TrainingSet,
-    rates: dict[str, FloatArray],
+    settings: dict[str, FloatArray],
     options: TrainingOptions,
 ) -> npt.NDArray[np.bool_]:
-    """Return at which networks, each with its rates, gradient descent rests.
+    """Return at which networks, each with its settings, gradient descent rests.
 
-    The shapes are those of ``descend``; see ``training.stability``.
+    The shapes are those of ``descend``; see ``training.stability``. Velocities are 0.
     """
-    lanes = Lanes(_problem(networks, data, rates, options), len(networks))
+    lanes = Lanes(_problem(networks, data, settings, options), len(networks))
     with np.errstate(all="ignore"):
         lanes.evaluate()
     return lanes.rest(np.arange(len(networks)))
@@ -283,29 +288,30 @@ def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int
     return _run(problem, engine)  # by NumPy, or refused if it was to be Numba
 
 
-def _rates(options: TrainingOptions, n_nets: int) -> dict[str, FloatArray]:
-    """Return the rates that were given, each of shape (n_nets,)."""
-    given = {name: non_negative_array(name, getattr(options, name)) for name in options.rate_names}
-    for name, rate in given.items():
-        if rate.size not in (1, n_nets):
-            raise InputError(f"{name}: expected {expected_values(n_nets)}, got {rate.size}")
-    return {name: np.broadcast_to(rate, (n_nets,)) for name, rate in given.items()}
+def _settings(options: TrainingOptions, n_nets: int) -> dict[str, FloatArray]:
+    """Return the settings of the options, each of shape (n_nets,)."""
+    given = {name: within_bounds(name, value) for name, value in options.settings.items()}
+    for name, values in given.items():
+        if values.size not in (1, n_nets):
+            raise InputError(f"{name}: expected {expected_values(n_nets)}, got {values.size}")
+    return {name: np.broadcast_to(values, (n_nets,)) for name, values in given.items()}
 
 
 def _problem(
     networks: Networks,
     data: TrainingSet,
-    rates: dict[str, FloatArray],
+    settings: dict[str, FloatArray],
     options: TrainingOptions,
 ) -> Problem:
     """Return what an engine is given, in the dtype of the arithmetic."""
     instance_of("data", data, TrainingSet)
     dtype = np.dtype(options.dtype)
-    given = {name: in_dtype(name, rate, dtype) for name, rate in rates.items()}
+    given = {name: _in_dtype(name, values, dtype) for name, values in settings.items()}
     both = [given[name if name in given else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in options.freeze for p in PARAMETERS)
     x, target = in_dtype("data", data.x, dtype), in_dtype("data", data.target, dtype)
     by_tables = options.summation_of(data) == "sorted"
+    slope = given.get("negative_slope")
     return Problem(
         parameters=in_dtype("networks", networks.stack(), dtype),
         rates=np.stack(both),
@@ -315,4 +321,45 @@ def _problem(
         sums=sorted_sums.tables(data, dtype) if by_tables else None,
         batches=options.batches(data.n_samples),
         options=options,
+        slope=None if slope is None or not slope.any() else slope,
+        rule=_rule(given, options, len(networks), dtype),
     )
+
+
+def _rule(
+    given: dict[str, FloatArray], options: TrainingOptions, n_nets: int, dtype: np.dtype[Any]
+) -> SGDRule | AdamRule | None:
+    """Return the optimizer at the beginning of training; None for plain descent."""
+    if not options.optimizer.settings:
+        return None
+    zero = np.zeros(n_nets, dtype)
+    decay = np.zeros((4, n_nets), dtype)
+    for row, p, name in zip(decay, PARAMETERS, DECAYS, strict=True):
+        if p not in options.freeze:
+            row[:] = given.get(name, given.get("weight_decay", zero))
+    if isinstance(options.optimizer, Adam):
+        m, s = np.zeros((2, 4, n_nets), dtype)
+        power1, power2 = np.ones((2, n_nets), dtype)
+        return AdamRule(
+            decay, given["beta1"], given["beta2"], given["epsilon"], m, s, power1, power2
+        )
+    return SGDRule(
+        decay,
+        momentum=given.get("momentum", zero),
+        nesterov=options.optimizer.nesterov,
+        max_norm=given.get("max_norm"),
+        velocity=np.zeros((4, n_nets), dtype),
+    )
+
+
+def _in_dtype(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+    """Return a setting in the dtype of the arithmetic, where rounding may take it to a bound."""
+    rounded = in_dtype(name, values, dtype)
+    expected, fits = BOUNDS[name]
+    bad = np.flatnonzero(~fits(rounded))
+    if bad.size:
+        raise InputError(
+            f"{name}: expected values {expected} in {dtype}, got {values[bad[0]]}, which is"
+            f" {rounded[bad[0]]} there"
+        )
+    return rounded

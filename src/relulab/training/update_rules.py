@@ -37,3 +37,170 @@ The rates of Adam are here the four ``size`` of the coming update. They grow as 
 to rate/epsilon, so that a state at which Adam rests now may be left later on; what is judged is
 the present. Clipping does not matter where gradients are small, and is not judged.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+
+from relulab.validation import FloatArray
+
+# Added to a norm before it divides.
+ROOM = 1e-6
+
+
+def clipping(gw: Any, gb: Any, gv: Any, gc: Any, max_norm: Any, room: Any, one: Any) -> Any:
+    """Return the factor that clips gradients."""
+    norm = np.sqrt(((gw * gw + gb * gb) + gv * gv) + gc * gc)
+    return np.minimum(max_norm / (norm + room), one)
+
+
+def decayed(gradient: Any, decay: Any, parameter: Any) -> Any:
+    """Return the gradient of the loss with its decay term."""
+    return gradient + decay * parameter
+
+
+def faster(velocity: Any, momentum: Any, gradient: Any) -> Any:
+    """Return the next velocity of SGD; with nesterov the step is the one after that."""
+    return momentum * velocity + gradient
+
+
+def moments(m: Any, s: Any, gradient: Any, beta1: Any, beta2: Any, one: Any) -> Any:
+    """Return the next mean gradient and mean square of Adam."""
+    return beta1 * m + (one - beta1) * gradient, beta2 * s + (one - beta2) * (gradient * gradient)
+
+
+def adam_size(s: Any, rate: Any, power1: Any, power2: Any, epsilon: Any, one: Any) -> Any:
+    """Return what Adam multiplies the mean gradient by."""
+    return (rate / (one - power1)) / (np.sqrt(s) / np.sqrt(one - power2) + epsilon)
+
+
+def coasting_factor(momentum: Any, nesterov: bool, one: Any) -> Any:
+    """Return what a velocity would still move, in units of the gradient, over the velocity."""
+    factor = momentum / (one - momentum)
+    return momentum * factor if nesterov else factor
+
+
+def sgd_edge(momentum: Any, nesterov: bool) -> Any:
+    """Return the largest eigenvalue at which SGD rests; ``momentum`` in float64."""
+    return 2.0 * (1.0 + momentum) / (1.0 + 2.0 * momentum if nesterov else 1.0)
+
+
+def adam_edge(beta1: Any) -> Any:
+    """Return the largest eigenvalue at which Adam rests; ``beta1`` in float64."""
+    return 2.0 * (1.0 + beta1) / (1.0 - beta1)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An optimizer in the arithmetic of the networks: its numbers and its state, of each network.
+
+    What is here of every subclass: ``decay``, shape (4, n_nets), 0 for what is frozen. The last
+    axis of every array is that of the networks.
+    """
+
+    decay: FloatArray
+
+    def map(self, function: Callable[[FloatArray], FloatArray]) -> Self:
+        """Return the rule with a function of every array."""
+        arrays = {
+            f.name: function(value)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    @property
+    def arrays(self) -> list[FloatArray]:
+        """All arrays, in the order of the fields."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        return [value for value in values if isinstance(value, np.ndarray)]
+
+    @property
+    def state(self) -> tuple[FloatArray, ...]:
+        """What, beside the parameters, a state is made of; each of shape (4, n_nets)."""
+        raise NotImplementedError
+
+    @property
+    def _one(self) -> Any:
+        return self.decay.dtype.type(1)
+
+
+@dataclass(frozen=True, eq=False)
+class SGDRule(Rule):
+    """``max_norm`` and ``momentum`` of shape (n_nets,), ``velocity`` of shape (4, n_nets)."""
+
+    momentum: FloatArray
+    nesterov: bool
+    max_norm: FloatArray | None
+    velocity: FloatArray
+
+    @property
+    def state(self) -> tuple[FloatArray, ...]:
+        """The velocities."""
+        return (self.velocity,)
+
+    def advanced(self, p: FloatArray, g: FloatArray, rates: FloatArray) -> tuple[FloatArray, Self]:
+        """Return the next parameters and the rule with its next state; all of shape (4, n_nets)."""
+        one = self._one
+        if self.max_norm is not None:
+            gw, gb, gv, gc = g
+            g = g * clipping(gw, gb, gv, gc, self.max_norm, one.dtype.type(ROOM), one)
+        gradient = decayed(g, self.decay, p)
+        velocity = faster(self.velocity, self.momentum, gradient)
+        step = faster(velocity, self.momentum, gradient) if self.nesterov else velocity
+        return p - rates * step, replace(self, velocity=velocity)
+
+    def coasting(self) -> FloatArray:
+        """Return what the velocities would still move, shape (n_nets,)."""
+        factor = coasting_factor(self.momentum, self.nesterov, self._one)
+        return np.asarray(np.abs(factor * self.velocity).max(axis=0))
+
+    def edge(self) -> FloatArray:
+        """Return the largest eigenvalue at which descent rests, shape (n_nets,)."""
+        return np.asarray(sgd_edge(self.momentum.astype(np.float64), self.nesterov))
+
+    def sizes(self, rates: FloatArray) -> FloatArray:
+        """Return the rates of a velocity in the update that led to this state."""
+        return rates
+
+
+@dataclass(frozen=True, eq=False)
+class AdamRule(Rule):
+    """``beta1``, ``beta2``, ``epsilon`` and the powers of shape (n_nets,), m and s (4, n_nets)."""
+
+    beta1: FloatArray
+    beta2: FloatArray
+    epsilon: FloatArray
+    m: FloatArray
+    s: FloatArray
+    power1: FloatArray
+    power2: FloatArray
+
+    @property
+    def state(self) -> tuple[FloatArray, ...]:
+        """The moments. (The powers decide nothing where these are 0.)"""
+        return self.m, self.s
+
+    def advanced(self, p: FloatArray, g: FloatArray, rates: FloatArray) -> tuple[FloatArray, Self]:
+        """Return the next parameters and the rule with its next state; all of shape (4, n_nets)."""
+        gradient = decayed(g, self.decay, p)
+        m, s = moments(self.m, self.s, gradient, self.beta1, self.beta2, self._one)
+        power1, power2 = self.power1 * self.beta1, self.power2 * self.beta2
+        rule = replace(self, m=m, s=s, power1=power1, power2=power2)
+        return p - rule.sizes(rates) * m, rule
+
+    def coasting(self) -> FloatArray:
+        """Return what the velocities would still move, shape (n_nets,)."""
+        factor = coasting_factor(self.beta1, False, self._one)
+        return np.asarray(np.abs(factor * self.m).max(axis=0))
+
+    def edge(self) -> FloatArray:
+        """Return the largest eigenvalue at which descent rests, shape (n_nets,)."""
+        return np.asarray(adam_edge(self.beta1.astype(np.float64)))
+
+    def sizes(self, rates: FloatArray) -> FloatArray:
+        """Return the rates of a velocity in the update that led to this state."""
+        size = adam_size(self.s, rates, self.power1, self.power2, self.epsilon, self._one)
+        return np.asarray(size)

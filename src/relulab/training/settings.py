@@ -1,0 +1,67 @@
+"""Settings: the numbers that each run may have of its own, beside its initial values."""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from relulab.model.initialization import Distribution
+from relulab.model.network import PARAMETERS
+from relulab.validation import Float64Array, InputError, finite_array, finite_number
+
+RATES = ("learning_rate", "hidden_learning_rate", "output_learning_rate")
+DECAYS = tuple(f"weight_decay_{p}" for p in PARAMETERS)
+
+Bounds = tuple[str, Callable[[Any], npt.NDArray[np.bool_]]]
+_NOT_NEGATIVE: Bounds = ">= 0", lambda values: values >= 0
+_POSITIVE: Bounds = "> 0", lambda values: values > 0
+_FRACTION: Bounds = "in [0, 1)", lambda values: (values >= 0) & (values < 1)
+_UP_TO_1: Bounds = "in [0, 1]", lambda values: (values >= 0) & (values <= 1)
+
+# All settings, in the order of their columns and in which runs count through their axes, with what
+# they may be. A new one goes to the end: the random numbers of each depend on its place.
+BOUNDS: dict[str, Bounds] = {
+    **dict.fromkeys(RATES, _NOT_NEGATIVE),
+    "negative_slope": _UP_TO_1,
+    "momentum": _FRACTION,
+    "weight_decay": _NOT_NEGATIVE,
+    **dict.fromkeys(DECAYS, _NOT_NEGATIVE),
+    "max_norm": _POSITIVE,
+    "beta1": _FRACTION,
+    "beta2": _FRACTION,
+    "epsilon": _NOT_NEGATIVE,
+}
+
+
+def within_bounds(name: str, value: object) -> Float64Array:
+    """Return ``finite_array(name, value)``; refuse what a setting cannot be."""
+    array = finite_array(name, value)
+    expected, fits = BOUNDS[name]
+    bad = np.flatnonzero(~fits(array))
+    if bad.size:
+        wrong = f"{array[bad[0]]} at index {bad[0]}"
+        raise InputError(f"{name}: expected values {expected}, got {wrong}")
+    return array
+
+
+def is_distribution(value: object) -> TypeGuard[Distribution]:
+    """Return whether values are to be drawn. (A column of a table can draw samples, too.)"""
+    return isinstance(value, Distribution) and not isinstance(value, type | pd.Series)
+
+
+def checked_setting(name: str, value: Any) -> Any:
+    """Return a number or array of a setting, read-only, or the distribution that is given."""
+    if is_distribution(value):
+        return value
+    array = within_bounds(name, value)
+    if np.ndim(value) == 0:
+        return finite_number(name, float(array[0]))
+    array.flags.writeable = False
+    return array
+
+
+def is_plain(value: Any, plain: float = 0.0) -> bool:
+    """Return whether a setting is the number that changes nothing."""
+    return isinstance(value, float) and value == plain
