@@ -537,7 +537,7 @@ def compiled_files(tmp_path_factory, by_numpy):
     names["SWEEP"].train(0, len(names["SWEEP"]), "numba")
     from relulab.training.numba_engine import _train
 
-    for file in Path(_train.stats.cache_path).glob("numba_engine.*.kernel"):
+    for file in Path(_train.stats.cache_path).glob("numba_*.kernel"):
         shutil.copy(file, there)
     return cache
 
@@ -573,7 +573,9 @@ def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
 
 @posix
 def test_a_full_cache_disk_is_no_full_results_disk(cache, by_numpy, tmp_path):
-    files = list(cache.rglob("numba_engine._follow-*.kernel"))  # of each signature that was needed
+    files = list(
+        cache.rglob("numba_lockstep._follow-*.kernel")
+    )  # of each signature that was needed
     size = min(file.stat().st_size for file in files)
     for file in files:
         file.unlink()

@@ -1,0 +1,541 @@
+"""The Numba kernels that both ways of stepping share: samples, sorted sums, splits, rest.
+
+No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
+the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
+
+The cache on disk, like Numba's own, looks at the file of a kernel alone, and would go on using it
+after a change of what it calls in another file; so ``compiled`` is told of those files. The numbers
+of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change, change these.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from llvmlite.binding import get_host_cpu_features
+from numba.extending import intrinsic
+
+from relulab.model.double_double import splitter
+from relulab.model.outcome import Outcome
+from relulab.training import stability
+from relulab.training.kernel_cache import keep_on_disk
+from relulab.training.numba_support import CompilerError
+from relulab.training.sorted_sums import (
+    MEAN_TARGET,
+    MEAN_TARGET_LOW,
+    MEAN_X,
+    MEAN_X_LOW,
+    N_COLUMNS,
+    RESIDUAL_SUM,
+    SLOPE,
+    SLOPE_LOW,
+    SXX,
+)
+from relulab.training.specification import Problem
+
+# Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
+# first-level cache, and a run that ends within a burst wastes few steps of its lane.
+LANES = 128
+
+CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
+    int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED, Outcome.UNSTABLE)
+)
+TRAINING = -1
+
+# The sides of a lane's split: its firing side's moments, its silent side's, then these.
+SILENT = N_COLUMNS
+SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AFTER = range(2 * N_COLUMNS, 2 * N_COLUMNS + 5)
+N_SIDES = 2 * N_COLUMNS + 5
+
+# So many samples after a guess are looked at without a branch.
+NEAR = 4
+
+
+class Limits(NamedTuple):
+    """What a state is compared with, in the dtype of the arithmetic."""
+
+    tolerance: Any
+    divergence_loss: Any
+    largest_residual: Any  # whose half square is surely below divergence_loss, and square finite
+    hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
+    largest: Any  # finite number
+
+
+class Constants(NamedTuple):
+    """Numbers in the dtype of the arithmetic."""
+
+    zero: Any
+    half: Any
+    n_samples: Any
+    splitter: Any
+    resolution: float  # this and the next of ``stability``, in float64 for any dtype
+    x_moments: tuple[float, float]
+
+
+class Tables(NamedTuple):
+    """What sorted sums need; the last three are of each lane."""
+
+    x: Any
+    moments: Any
+    guesses: Any
+    inverse_width: Any
+    sides: Any
+    splits: Any
+    rising: Any  # whether w >= 0; -1 before the first look
+
+
+def _ask_for_whole_vectors() -> None:
+    """Let LLVM use the whole width of AVX-512, which it does not on today's processors.
+
+    Measured a quarter faster in float64, and no bit changes. Numba has one such setting for the
+    process; what NUMBA_CPU_FEATURES or NUMBA_CPU_NAME say goes first.
+    """
+    config: Any = numba.config
+    if config.CPU_FEATURES is None and config.CPU_NAME is None:
+        features = get_host_cpu_features()
+        if features.get("avx512f"):
+            features["prefer-256-bit"] = False
+            config.CPU_FEATURES = features.flatten()
+
+
+_ask_for_whole_vectors()
+
+
+def compiled(*called: ModuleType) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles without the GIL.
+
+    Cached on disk where there is a place to write, else anew; ``called`` are the modules of which
+    the function calls other functions.
+    """
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": False,
+        "forceinline": True,
+    }
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kernel = numba.njit(**options)(function)
+        keep_on_disk(kernel, *called)
+        return kernel
+
+    return decorate
+
+
+_kernel = compiled(stability)
+
+
+def call(kernel: Any, *arguments: Any) -> None:
+    """Call a kernel, which compiles it or loads what was compiled, and so may fail.
+
+    A kernel itself raises nothing but that there is no memory.
+    """
+    try:
+        kernel(*arguments)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise CompilerError(f"{kernel.__name__}: {error}") from error
+
+
+def limits_of(problem: Problem) -> Limits:
+    """Return what states are compared with."""
+    number, options = problem.dtype.type, problem.options
+    with np.errstate(over="ignore"):
+        tolerance = number(options.gradient_tolerance)  # which may be beyond float32
+    divergence_loss = number(options.divergence_loss)
+    trains_w, trains_b, _, _ = problem.trained
+    return Limits(
+        tolerance=tolerance,
+        divergence_loss=divergence_loss,
+        # 1.41 is on the safe side of rounding.
+        largest_residual=np.sqrt(min(divergence_loss, np.finfo(number).max / 2)) * number(1.41),
+        hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
+        largest=np.finfo(problem.dtype).max,
+    )
+
+
+def integer_of(problem: Problem) -> Any:
+    """Return the type of integers that are as wide as the floats, so that vectors match."""
+    return np.dtype(f"i{problem.dtype.itemsize}").type
+
+
+def constants_of(problem: Problem) -> Constants:
+    """Return numbers in the dtype of the problem."""
+    number = problem.dtype.type
+    return Constants(
+        number(0),
+        number(0.5),
+        number(problem.x.size),
+        splitter(number),
+        stability.resolution(number),
+        problem.x_moments,
+    )
+
+
+def tables_of(problem: Problem) -> Tables | None:
+    """Return the tables of sorted sums, with room for every lane's split; None for direct sums."""
+    sums = problem.sums
+    if sums is None:
+        return None
+    inverse_width = problem.dtype.type(1 / sums.width if sums.width else 0)
+    sides = np.zeros((N_SIDES, LANES), problem.dtype)
+    integer = integer_of(problem)
+    splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
+    return Tables(sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising)
+
+
+def _emit_select(typing_context, condition, a, b):
+    def emit(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(numba.types.boolean, a, b), emit
+
+
+# a if the condition holds, else b, having evaluated both. Where ``a if condition else b`` branches,
+# LLVM must find out that it need not, and on the way computes parts of the loops twice.
+select: Any = intrinsic(_emit_select)
+
+
+@_kernel
+def sample(w, b, v, c, slope, x, target, zero):
+    """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
+    pre = w * x + b
+    fires = pre > zero
+    if slope is None:
+        h = select(fires, pre, zero)
+    else:
+        leaks = slope > zero
+        h = select(fires, pre, select(leaks, slope * pre, zero))
+    residual = (v * h + c) - target
+    gv = residual * h
+    if slope is None:
+        gb = select(fires, residual * v, zero)
+    else:
+        back = residual * v
+        gb = select(fires, back, select(leaks, slope * back, zero))
+    gw = x * gb
+    return pre, residual, gw, gb, gv
+
+
+@_kernel
+def maximum(a, b):
+    """Return the larger number as the vector units do: b if either is NaN."""
+    return select(a > b, a, b)
+
+
+@_kernel
+def larger(a, b):
+    """Return the larger number, NaN if either is."""
+    return a if a > b or a != a else b
+
+
+@_kernel
+def largest(gw, gb, gv, gc):
+    """Return the largest absolute gradient, NaN if any is."""
+    return larger(larger(abs(gw), abs(gb)), larger(abs(gv), abs(gc)))
+
+
+@_kernel
+def evaluate(p, lane, x, target, tables, slope, trained, constants):
+    """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
+    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
+    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
+    if slope is None:
+        leak = None
+    else:
+        leak = slope[lane]
+    if tables is None:
+        gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
+        fires, finite = False, True
+        for i in range(x.size):
+            pre, residual, sample_gw, sample_gb, sample_gv = sample(
+                w, b, v, c, leak, x[i], target[i], zero
+            )
+            gw += sample_gw
+            gb += sample_gb
+            gv += sample_gv
+            gc += residual
+            loss += half * (residual * residual)
+            fires = fires or pre > zero
+            finite = finite and np.isfinite(pre)
+    else:
+        sorted_x = tables.x
+        guess = _guess_split(w, b, sorted_x, tables.guesses, tables.inverse_width, zero)
+        tables.splits[lane] = _find_split(w, b, sorted_x, guess, zero)
+        tables.rising[lane] = w >= zero
+        _load_sides(tables, lane)
+        gw, gb, gv, gc, loss = sums_by_tables(w, b, v, c, leak, tables.sides, lane, constants)
+        fires = tables.sides[N_FIRING, lane] > zero
+        low, high = w * sorted_x[0] + b, w * sorted_x[-1] + b
+        finite = np.isfinite(low) and np.isfinite(high) and np.isfinite(v)
+    loss /= n_samples
+    gw = gw / n_samples if trained[0] else zero
+    gb = gb / n_samples if trained[1] else zero
+    gv = gv / n_samples if trained[2] else zero
+    gc = gc / n_samples if trained[3] else zero
+    norm = largest(gw, gb, gv, gc)
+    return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
+
+
+@_kernel
+def _two_product(a, b, splitter, zero):
+    """Return the rounded product and its error (0 where halving the digits overflows)."""
+    product = a * b
+    scaled_a, scaled_b = splitter * a, splitter * b
+    a_high, b_high = scaled_a - (scaled_a - a), scaled_b - (scaled_b - b)
+    a_low, b_low = a - a_high, b - b_high
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error if error - error == zero else zero
+
+
+@_kernel
+def _two_sum(a, b):
+    """Return the rounded sum and its error."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+@_kernel
+def _residuals(w, b, v, c, sides, first, count, lane, splitter, zero):
+    """Return mean and slope of a side's residuals and its mean activation, see ``sorted_sums``.
+
+    ``first`` is where the columns of the side begin, ``count`` the number of its samples.
+    """
+    a, product_low = _two_product(w, sides[first + MEAN_X, lane], splitter, zero)
+    a_low = product_low + w * sides[first + MEAN_X_LOW, lane]
+    a, rest = _two_sum(a, b)
+    a_low = rest + a_low
+    y, product_low = _two_product(v, a, splitter, zero)
+    y_low = product_low + v * a_low
+    y, rest = _two_sum(y, c)
+    y_low = rest + y_low
+    e = (y - sides[first + MEAN_TARGET, lane]) + (y_low - sides[first + MEAN_TARGET_LOW, lane])
+    e = e if count > zero else zero
+    vw, vw_low = _two_product(v, w, splitter, zero)
+    s = (vw - sides[first + SLOPE, lane]) + (vw_low - sides[first + SLOPE_LOW, lane])
+    s = s if sides[first + SXX, lane] > zero else zero
+    return e, s, a + a_low
+
+
+@_kernel
+def sums_by_tables(w, b, v, c, slope, sides, lane, constants):
+    """Return the sums of gw, gb, gv, gc and loss as ``training.sorted_sums`` specifies them."""
+    zero, half, splitter = constants.zero, constants.half, constants.splitter
+    count, silent_count = sides[N_FIRING, lane], sides[N_SILENT, lane]
+    e, s, a = _residuals(w, b, v, c, sides, 0, count, lane, splitter, zero)
+    d = (c - sides[SILENT + MEAN_TARGET, lane]) - sides[SILENT + MEAN_TARGET_LOW, lane]
+    firing, silent, skew = count * e, silent_count * d, sides[SXX, lane] * s
+    gw = v * (sides[MEAN_X, lane] * firing + skew)
+    gb = v * firing
+    gv = firing * a + w * skew
+    firing_loss = (sides[RESIDUAL_SUM, lane] + firing * e) + skew * s
+    silent_loss = sides[SILENT_STT, lane] + silent * d
+    if slope is not None:
+        u, leaks = slope * v, slope > zero
+        e, s, a = _residuals(w, b, u, c, sides, SILENT, silent_count, lane, splitter, zero)
+        leaking, skew = silent_count * e, sides[SILENT + SXX, lane] * s
+        gw = select(leaks, gw + u * (sides[SILENT + MEAN_X, lane] * leaking + skew), gw)
+        gb = select(leaks, gb + u * leaking, gb)
+        gv = select(leaks, gv + slope * (leaking * a + w * skew), gv)
+        loss = (sides[SILENT + RESIDUAL_SUM, lane] + leaking * e) + skew * s
+        silent, silent_loss = select(leaks, leaking, silent), select(leaks, loss, silent_loss)
+    return gw, gb, gv, firing + silent, half * (firing_loss + silent_loss)
+
+
+@_kernel
+def _beyond(w, b, x, rises, zero):
+    """Return whether a sample lies beyond the split, in the order of x."""
+    return (w * x + b > zero) == rises
+
+
+@_kernel
+def _guess_split(w, b, x, guesses, inverse_width, zero):
+    """Return a sample shortly before the split."""
+    n = x.size
+    part = (-b / w - x[0]) * inverse_width
+    inside = (part >= zero) & (part < n)
+    slot = int(part) if inside else (n if part > zero else 0)
+    return max(min(guesses[slot] - 1, n - NEAR), 0)
+
+
+@_kernel
+def _find_split(w, b, x, guess, zero):
+    """Return the first sample beyond the split, searching from a guess outwards."""
+    n, rises = x.size, w >= zero
+    if n >= NEAR:
+        # Nearly always it is among the next few. Counting has no branch for the processor to
+        # mispredict, so that it works on several lanes at once while it waits for memory.
+        before, near = 0, x[guess : guess + NEAR]
+        for i in range(NEAR):
+            before += 1 if (w * near[i] + b > zero) != rises else 0
+        if (before > 0 or guess == 0) and (before < NEAR or guess + NEAR == n):
+            return guess + before
+    else:
+        before = NEAR
+        guess = -NEAR
+    low, high, step = 0, n, NEAR
+    if before:  # upwards from there, in growing steps
+        low = guess + NEAR
+        while low + step < n:
+            if _beyond(w, b, x[low + step], rises, zero):
+                high = low + step
+                break
+            low += step + 1
+            step *= 2
+    else:
+        high = guess
+        while high - step > 0:
+            if not _beyond(w, b, x[high - step], rises, zero):
+                low = high - step + 1
+                break
+            high -= step
+            step *= 2
+    while low < high:
+        middle = (low + high) >> 1
+        if _beyond(w, b, x[middle], rises, zero):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+@_kernel
+def _load_sides(tables, lane):
+    """Copy the moments of both sides of a lane's split."""
+    x, sides, split, side = tables.x, tables.sides, tables.splits[lane], tables.rising[lane]
+    n = x.size
+    firing, silent = tables.moments[split, side], tables.moments[split, 1 - side]
+    for column in range(N_COLUMNS):
+        sides[column, lane] = firing[column]
+        sides[SILENT + column, lane] = silent[column]
+    sides[SILENT_STT, lane] = silent[RESIDUAL_SUM] + silent[SLOPE] * (silent[SLOPE] * silent[SXX])
+    sides[N_FIRING, lane] = n - split if side else split
+    sides[N_SILENT, lane] = split if side else n - split
+    sides[X_BEFORE, lane] = x[max(split - 1, 0)]
+    sides[X_AFTER, lane] = x[min(split, n - 1)]
+
+
+@_kernel
+def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
+    """Find the split of the lanes that moved beyond it, and load its sides."""
+    x, moments, splits, rising = tables.x, tables.moments, tables.splits, tables.rising
+    n_moved = 0
+    for i in range(n_lanes):
+        todo[n_moved] = i
+        n_moved += moved[i]
+    # Touching what the next loop reads, in a loop so short that the processor waits for the memory
+    # of many lanes at once, halves the time where the tables do not fit its caches.
+    for k in range(n_moved):
+        i = todo[k]
+        splits[i] = _guess_split(w[i], b[i], x, tables.guesses, tables.inverse_width, zero)
+    last = min(NEAR, x.size) - 1
+    for k in range(n_moved):
+        guess = splits[todo[k]]
+        touched[0] += x[guess] + x[guess + last]
+    for k in range(n_moved):
+        i = todo[k]
+        splits[i] = _find_split(w[i], b[i], x, splits[i], zero)
+        rising[i] = w[i] >= zero
+    for k in range(n_moved):
+        split = splits[todo[k]]
+        touched[0] += moments[split, 0, 0] + moments[split, 1, 0]
+    for k in range(n_moved):
+        _load_sides(tables, todo[k])
+
+
+@_kernel
+def refresh_sides(w, b, tables, moved, todo, touched, n_lanes, zero):
+    """Find the splits of the lanes that moved beyond theirs, and load their sides."""
+    sides, splits, rising, n = tables.sides, tables.splits, tables.rising, tables.x.size
+    before, after = sides[X_BEFORE], sides[X_AFTER]
+    for i in range(n_lanes):
+        rises = w[i] >= zero
+        # The split is the first sample beyond it: still so if the two around it say so.
+        first_is = (splits[i] == 0) | ((w[i] * before[i] + b[i] > zero) != rises)
+        last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
+        same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
+        moved[i] = not same
+    _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
+
+
+_add_sample = _kernel(stability.add_sample)
+_sums_of_sides = _kernel(stability.sums_of_sides)
+_size_of = _kernel(stability.size_of)
+_surely_rests = _kernel(stability.surely_rests)
+_settles = _kernel(stability.settles)
+_decays_at = _kernel(stability.decays_at)
+_rests_inactive = _kernel(stability.rests_inactive)
+_valley = _kernel(stability.valley)
+_below = _kernel(stability.below)
+_definite = _kernel(stability.definite)
+
+
+@_kernel
+def rates_of(w, b, v, c, trained):
+    """Return the rates of what trains in float64, 0 for what does not."""
+    return (
+        np.float64(w) if trained[0] else 0.0,
+        np.float64(b) if trained[1] else 0.0,
+        np.float64(v) if trained[2] else 0.0,
+        np.float64(c) if trained[3] else 0.0,
+    )
+
+
+@_kernel
+def rests(p, lane, rates, decay, edge, slope, x, target, tables, loss, gw, gb, norm, constants):
+    """Return whether descent rests at one lane's state, whose sides ``evaluate`` has loaded."""
+    w, b, v, c = (
+        np.float64(p[0, lane]),
+        np.float64(p[1, lane]),
+        np.float64(p[2, lane]),
+        np.float64(p[3, lane]),
+    )
+    gw, gb, norm, loss = np.float64(gw), np.float64(gb), np.float64(norm), np.float64(loss)
+    size = _size_of(w, b, v, loss)
+    if not _decays_at(decay) and _surely_rests(
+        w, b, v, rates, edge, constants.x_moments, gw, gb, norm, size
+    ):
+        return True
+    if tables is None:
+        sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        for i in range(x.size):
+            active = np.float64(p[0, lane] * x[i] + p[1, lane] > constants.zero)
+            sums = _add_sample(
+                sums, active, w, b, v, c, slope, np.float64(x[i]), np.float64(target[i])
+            )
+    else:
+        n, mean_x, sxx, to_x, mean_target = _moments_of_side(tables.sides, lane, 0, N_FIRING)
+        n_others, others_x, others_sxx, others_to_x, others_target = _moments_of_side(
+            tables.sides, lane, SILENT, N_SILENT
+        )
+        sums = _sums_of_sides(
+            w, b, v, c, slope, n, mean_x, sxx, to_x, mean_target,
+            n_others, others_x, others_sxx, others_to_x, others_target,
+        )  # fmt: skip
+    n_samples = np.float64(x.size)
+    rounding = constants.resolution * np.sqrt(2.0 * loss)
+    settles, bound = _settles(sums, n_samples, w, b, v, rates, decay, rounding)
+    if not settles:
+        diagonal = _valley(rates, decay, norm, size)
+        settles = _definite(sums, n_samples, w, b, v, rates, 1.0, diagonal)
+    if settles and not bound <= edge:
+        diagonal = _below(edge, rates, decay)
+        settles = _definite(sums, n_samples, w, b, v, rates, -1.0, diagonal)
+    return settles or (sums[0] == 0.0 and _rests_inactive(rates, decay, edge))
+
+
+@_kernel
+def _moments_of_side(sides, lane, first, count):
+    """Return the moments of a side, whose columns begin with ``first``, for ``stability``."""
+    return (
+        np.float64(sides[count, lane]),
+        np.float64(sides[first + MEAN_X, lane]) + np.float64(sides[first + MEAN_X_LOW, lane]),
+        np.float64(sides[first + SXX, lane]),
+        np.float64(sides[first + SLOPE, lane]) + np.float64(sides[first + SLOPE_LOW, lane]),
+        np.float64(sides[first + MEAN_TARGET, lane])
+        + np.float64(sides[first + MEAN_TARGET_LOW, lane]),
+    )
