@@ -107,7 +107,8 @@ def run(problem: Problem) -> FinalStates:
             _train_epochs,
             here.parameters, here.rates, here.slope, _decay_of(here), *_lanes_of(here), steps,
             death, n_revivals, outcome, np.array(problem.trained), problem.x, problem.target,
-            tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants, counts,
+            tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants,
+            counts,
             np.empty((N_ROWS, LANES), problem.dtype),
         )  # fmt: skip
         step += n_epochs * steps_per_epoch
