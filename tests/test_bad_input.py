@@ -464,7 +464,8 @@ CALLS = {
     "scheme": Call(rl.scheme, {"name": "he_normal"}, named={"name": "scheme"}),
     "sharpness": Call(
         rl.sharpness,
-        {"networks": NETWORK, "data": DATA, "freeze": (), "side": "smaller", "hinge_tolerance": 1e-6},
+        {"networks": NETWORK, "data": DATA, "freeze": (), "side": "smaller", "hinge_tolerance": 1e-6,
+         "negative_slope": 0.1, "weight_decay": {"w": 0.1}},
         {"freeze": FREEZE, "side": words("smaller", "active", "inactive")},
     ),
     "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
