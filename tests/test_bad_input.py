@@ -453,7 +453,7 @@ CALLS = {
         named={**dict.fromkeys("wbvc", "function"), "low": "high|function", "high": "function"},
     ),
     "Uniform": Call(rl.Uniform, {"low": 0, "high": 1}, named={"low": "high"}),
-    "best_fit": Call(rl.best_fit, {"data": DATA}),
+    "best_fit": Call(rl.best_fit, {"data": DATA, "negative_slope": 0.1}),
     **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
     "relabel": Call(
         rl.relabel,

@@ -250,7 +250,8 @@ class _Loss:
     @property
     def finite(self) -> npt.NDArray[np.bool_]:
         """Which networks are, shape (n_nets,)."""
-        return np.logical_and.reduce(np.isfinite(self.parameters), axis=0, dtype=np.bool_)
+        result: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.parameters), axis=0)
+        return result
 
     def sides(self, tolerance: float) -> tuple[Side, Side]:
         """Return the sides with the samples on the hinge inactive, and with them active."""
