@@ -171,6 +171,8 @@ def test_a_small_slope_is_not_nearly_none():
     data = TrainingSet([0, 1, 2, 3], [0, 1, 2, 5])
     assert smallest_loss(data, 1e-6) == pytest.approx(0, abs=1e-24)
     assert smallest_loss(data) > 0.05
+    for tiny in (2.0**-101, 1e-200, 5e-324):  # with which no hinge in float64 is near enough
+        assert smallest_loss(data, tiny) == smallest_loss(data)
 
 
 def test_many_slopes_at_once_are_each_alone():

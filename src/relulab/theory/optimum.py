@@ -25,6 +25,9 @@ NEGLIGIBLE = 1e-24
 # Of a sum of squares of x, which are at most 1: products lose digits of what is smaller.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
 
+# What is smaller counts as 0: its square would be lost, and no network in float64 can make use of it.
+LEAST_SLOPE = 2.0**-100
+
 # Of slopes times splits at once.
 BLOCK = 1 << 16
 
@@ -91,7 +94,8 @@ def smallest_loss(data: TrainingSet, negative_slope: float = 0.0) -> float:
     """Return the loss of the best fit, also where no network in float64 has it.
 
     As the slope goes to 0 this need not go to what it is at 0: with v of 1/slope a unit that is
-    active on a last sample alone fits any line to the others. Below 1e-15 such fits are not found.
+    active on a last sample alone fits any line to the others. Below about 1e-15 such fits are
+    beyond float64, and not found.
 
     Raises
     ------
@@ -263,7 +267,8 @@ def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
     x = splits.x
     split = np.append(0, 1 + np.flatnonzero(x[:-1] < x[1:]))
     silent, firing = _at(splits.first, split), _at(splits.last, split)
-    slope, leaks = DoubleDouble.of(slopes[:, np.newaxis]), slopes[:, np.newaxis] > 0
+    leaks = slopes[:, np.newaxis] >= LEAST_SLOPE
+    slope = DoubleDouble.of(np.where(leaks, slopes[:, np.newaxis], 0.0))
     n, rise = firing.count[0], firing.mean_target - silent.mean_target
     # The optimum for a split is a line on each side through the means of its samples, one with v
     # and one with slope*v: their hinge is where they meet, if it lies between the two sides.
