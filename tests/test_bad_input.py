@@ -568,16 +568,24 @@ CALLS |= {
         {key: values for key, values in OF_THEORY.items() if key in valid},
     )
     for name, valid in {
+        "adam_stability_limit": {"learning_rate": 0.1, "beta1": 0.9},
         "balance": {"w": 1, "b": 2, "v": 3},
         "balanced_start": {"x": 1, "target": 3, "y": 0.5},
         "balanced_step": {"y": 0.5, "k": 1.2},
         "balanced_two_cycle": {"k": 1.2},
         "born_dead_probability": {"w": rl.Normal(0, 1), "b": 0.5, "x_min": -1, "x_max": 1},
         "cannot_diverge": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
+        "collapse_residual": {"x": 1, "weight_decay": 0.1},
         "dead_unit_c": {"c0": 0, "target": 3, "learning_rate": 0.1, "step": 2},
         "dead_unit_c_per_example": {"targets": [1, 2], "learning_rate": 0.5},
         "dead_unit_steps": {"c0": 0, "target": 3, "learning_rate": 0.1, "tolerance": 1e-6},
         "death_at_first_step_probability": {"x": 1, "target": 3, "learning_rate": 0.1, **SPREADS},
+        "decayed_minimum": {
+            "x": 1,
+            "target": 3,
+            "weight_decay": {"w": 0.1, "b": 0.2, "v": 0.1},
+            "c": 0.5,
+        },
         "descent_potential": {**START, "x": 1, "target": 3},
         "dies_in_the_limit": {"networks": NETWORK, "data": DATA, "freeze": ()},
         "dies_in_one_step": {**START, "x": 1, "target": 3, "learning_rate": 0.1},
@@ -592,6 +600,7 @@ CALLS |= {
         "sharpness_lower_bound": {"networks": NETWORK, "data": DATA, "freeze": ()},
         "side_weight": {"hinge": 0.5, "data": DATA, "side": "right"},
         "small_rate_death_probability": {"x": 1, "target": 3, **SPREADS, "freeze": ()},
+        "stability_limit": {"learning_rate": 0.1, "momentum": 0.9, "nesterov": False},
     }.items()
 }
 

@@ -7,7 +7,7 @@ the loss has another Hessian on each side, and the smaller of the two eigenvalue
 that, both sides repel.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,18 +18,9 @@ from relulab.model.data import TrainingSet
 from relulab.model.double_double import DoubleDouble
 from relulab.model.network import PARAMETERS, Networks, checked_slopes
 from relulab.theory.active_samples import ActiveSamples, Moments, Side
+from relulab.theory.decaying import checked_decay
 from relulab.training.options import checked_freeze
-from relulab.validation import (
-    Float64Array,
-    FloatArray,
-    InputError,
-    expected_values,
-    finite_number,
-    instance_of,
-    non_negative_array,
-    one_of,
-    shown,
-)
+from relulab.validation import Float64Array, FloatArray, finite_number, instance_of, one_of
 
 # Networks at once: the arrays of a block stay in the cache, and memory is bounded.
 BLOCK = 8192
@@ -195,22 +186,6 @@ def hessian(
         result[block] = here.hessians(one).transpose(2, 0, 1)
     result[~loss.finite] = np.nan
     return result
-
-
-def checked_decay(weight_decay: object, n_nets: int) -> Float64Array:
-    """Return the weight decay of w, b, v, c, of shape (4, n_nets); refuse negative ones."""
-    given = weight_decay
-    if not isinstance(given, Mapping):
-        given = dict.fromkeys(PARAMETERS, weight_decay)
-    decay = np.zeros((len(PARAMETERS), n_nets))
-    for name, value in given.items():
-        if not isinstance(name, str) or name not in PARAMETERS:
-            raise InputError(f"weight_decay: expected among w, b, v, c, got {shown(name)}")
-        values = non_negative_array("weight_decay", value)
-        if values.size not in (1, n_nets):
-            raise InputError(f"weight_decay: expected {expected_values(n_nets)}, got {values.size}")
-        decay[PARAMETERS.index(name)] = values
-    return decay
 
 
 def _blocks(n_nets: int) -> list[slice]:

@@ -25,7 +25,7 @@ NEGLIGIBLE = 1e-24
 # Of a sum of squares of x, which are at most 1: products lose digits of what is smaller.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
 
-# What is smaller counts as 0: its square would be lost, and no network in float64 can make use of it.
+# What is smaller counts as 0: its square may be lost, and no network in float64 makes use of it.
 LEAST_SLOPE = 2.0**-100
 
 # Of slopes times splits at once.
@@ -94,8 +94,7 @@ def smallest_loss(data: TrainingSet, negative_slope: float = 0.0) -> float:
     """Return the loss of the best fit, also where no network in float64 has it.
 
     As the slope goes to 0 this need not go to what it is at 0: with v of 1/slope a unit that is
-    active on a last sample alone fits any line to the others. Below about 1e-15 such fits are
-    beyond float64, and not found.
+    active on a last sample alone fits any line to the others. Below 2**-100 a slope counts as 0.
 
     Raises
     ------
