@@ -11,6 +11,8 @@ import relulab as rl
 from relulab import theory
 from relulab.theory.curvature import hessian
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 
 def descend(start, x, target, decay, rate, n_steps, frozen_c=False, slope=0.0):
     """Return w, b, v, c after plain steps on the loss with its decay term, shape (4, n_nets)."""

@@ -7,7 +7,13 @@ as it is. So the many parameters are few: all that follows is about A, v and c.
 """
 
 from relulab.theory.born_dead import born_dead_probability
-from relulab.theory.dead_unit import dead_unit_c, dead_unit_c_per_example, dead_unit_steps
+from relulab.theory.coasting import steps_to_wake
+from relulab.theory.dead_unit import (
+    dead_unit_c,
+    dead_unit_c_per_example,
+    dead_unit_loss,
+    dead_unit_steps,
+)
 from relulab.theory.decaying import collapse_residual, decayed_minimum
 from relulab.theory.diverging import cannot_diverge, descent_potential
 from relulab.theory.dying import (
@@ -15,6 +21,8 @@ from relulab.theory.dying import (
     dies_in_one_step,
     dies_under_gradient_flow,
     small_rate_death_probability,
+    small_rate_wake_probability,
+    wakes_under_gradient_flow,
 )
 from relulab.theory.dying_in_the_limit import dies_in_the_limit
 from relulab.theory.frozen_c import (
@@ -71,6 +79,7 @@ __all__ = [
     "collapse_residual",
     "dead_unit_c",
     "dead_unit_c_per_example",
+    "dead_unit_loss",
     "dead_unit_steps",
     "death_at_first_step_probability",
     "decayed_minimum",
@@ -88,7 +97,10 @@ __all__ = [
     "sharpness_lower_bound",
     "side_weight",
     "small_rate_death_probability",
+    "small_rate_wake_probability",
     "stability_limit",
+    "steps_to_wake",
+    "wakes_under_gradient_flow",
 ]
 
 

@@ -117,8 +117,8 @@ def decayed_minimum(
     found = float(w), float(b), math.copysign(v, f), alone
     if not np.isfinite(found).all():
         raise InputError(
-            "x, target, weight_decay: expected numbers whose minimum is within the range of float64,"
-            f" got {x}, {target}, {shown(weight_decay)}"
+            "x, target, weight_decay: expected numbers whose minimum is within the range of"
+            f" float64, got {x}, {target}, {shown(weight_decay)}"
         )
     return found
 

@@ -132,8 +132,8 @@ def stability_limit(
     3.0
     """
     rate, momentum = number_arrays(learning_rate=learning_rate, momentum=momentum)
-    _in_range("learning_rate", rate, np.inf)
-    _in_range("momentum", momentum, 1)
+    in_range("learning_rate", rate, np.inf)
+    in_range("momentum", momentum, 1)
     instance_of("nesterov", nesterov, bool)
     edge = 2 * (1 + momentum) / (1 + 2 * momentum * nesterov)
     with np.errstate(divide="ignore", over="ignore"):
@@ -174,14 +174,14 @@ def adam_stability_limit(learning_rate: Any, beta1: Any = 0.9) -> Float64Array:
     [12.0, 28.0]
     """
     rate, beta1 = number_arrays(learning_rate=learning_rate, beta1=beta1)
-    _in_range("learning_rate", rate, np.inf)
-    _in_range("beta1", beta1, 1)
+    in_range("learning_rate", rate, np.inf)
+    in_range("beta1", beta1, 1)
     with np.errstate(divide="ignore", over="ignore"):
         result: Float64Array = np.divide(2 * (1 + beta1) / (1 - beta1), rate)
     return result
 
 
-def _in_range(name: str, values: Float64Array, below: float) -> None:
+def in_range(name: str, values: Float64Array, below: float) -> None:
     """Refuse values that are not from 0 to below a number."""
     wrong = values[~((values >= 0) & (values < below))]
     if wrong.size:
