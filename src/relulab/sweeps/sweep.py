@@ -20,7 +20,7 @@ from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
-from relulab.theory.optimum import smallest_loss
+from relulab.theory.optimum import smallest_loss, smallest_losses
 from relulab.training.engines import resolved_engine
 from relulab.training.optimizers import SGD, with_settings
 from relulab.training.options import TrainingOptions
@@ -254,23 +254,30 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             name: within_bounds(name, rows[name]) for name in self._values if name in BOUNDS
         }
         final = descend(networks, self.data, settings, self, engine).final()
-        if self.best_loss is not None:
+        if self.data.n_samples > 1:
             names = list(final)
+            best: Any = self.best_loss
+            if best is None:
+                slopes = rows["negative_slope"].astype(self.dtype)
+                best = smallest_losses(rounded(self.data, self.dtype), slopes).astype(self.dtype)
             with np.errstate(all="ignore"):  # of runs that diverged
-                final["excess_loss"] = final["loss"] - self.best_loss
+                final["excess_loss"] = final["loss"] - best
             names.insert(names.index("loss") + 1, "excess_loss")
             final = {name: final[name] for name in names}
         return pd.DataFrame({**rows, **final})
 
     @cached_property
     def best_loss(self) -> float | None:
-        """The smallest loss that any network has on the data; None on a single sample.
+        """The smallest loss that any network has on the data.
 
-        Shards find it made when it was asked for before they went to the workers.
+        None on a single sample, and where the runs have different slopes. Shards find it made when
+        it was asked for before they went to the workers.
         """
-        if self.data.n_samples == 1:
+        if self.data.n_samples == 1 or not isinstance(self.negative_slope, float):
             return None
-        return smallest_loss(rounded(self.data, self.dtype))  # as they are trained on
+        # As they are trained.
+        slope = float(np.dtype(self.dtype).type(self.negative_slope))
+        return smallest_loss(rounded(self.data, self.dtype), slope)
 
     def run(
         self,
