@@ -171,14 +171,6 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         """The axes of the grid, in the order in which runs are numbered."""
         return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
 
-    def thinned_axes(self, stride: int) -> dict[str, Any]:
-        """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
-        thinned = {name: axis[::stride] for name, axis in self.axes.items()}
-        own = {name: axis for name, axis in thinned.items() if hasattr(self, name)}
-        if len(own) == len(thinned):
-            return own
-        return {**own, "optimizer": with_settings(self.optimizer, thinned)}
-
     @cached_property
     def drawn(self) -> tuple[str, ...]:
         """The names of what is drawn at random."""
@@ -348,8 +340,8 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
         described = {name: _described(value) for name, value in self._values.items()}
-        names = {f.name for f in fields(TrainingOptions)} - {*BOUNDS, "freeze", "optimizer"}
-        names -= {"summation"}
+        others = (*BOUNDS, "freeze", "optimizer", "summation")
+        names = [f.name for f in fields(TrainingOptions) if f.name not in others]
         rule = self.optimizer
         return {
             "data": self.data.specification(),
@@ -371,6 +363,15 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 _arguments = [p.replace(annotation=p.empty) for p in signature(Sweep).parameters.values()]
 _arguments.sort(key=lambda argument: hasattr(TrainingOptions, argument.name))
 Sweep.__signature__ = Signature(_arguments)  # type: ignore[attr-defined]
+
+
+def thinned_axes(sweep: Sweep, stride: int) -> dict[str, Any]:
+    """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
+    thinned = {name: axis[::stride] for name, axis in sweep.axes.items()}
+    own: dict[str, Any] = {n: axis for n, axis in thinned.items() if hasattr(sweep, n)}
+    if len(own) < len(thinned):
+        own["optimizer"] = with_settings(sweep.optimizer, thinned)
+    return own
 
 
 def shards(
