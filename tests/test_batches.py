@@ -37,7 +37,7 @@ def orders(shuffle_seed):
 )
 def test_bits_of_the_oracle(shuffle_seed, batch_size, dtype, options):
     networks, rates = mixture(150, 1e-2, 2.0)
-    options = {"max_steps": 203, "batch_size": batch_size, **options}
+    options = {"max_steps": 103, "batch_size": batch_size, **options}
     with np.errstate(all="ignore"):
         finals = [
             train_one(

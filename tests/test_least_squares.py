@@ -135,7 +135,7 @@ def extreme_samples(draw):
     return x, target * draw(st.sampled_from([1.0, 1.0, 1e-300, 1e100, 1e300]))
 
 
-@settings(max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(extreme_samples())
 @example(([1, 1 + 2**-52, 1 + 3 * 2**-52], [0, 1, 5]))
 @example(([1, 1 + 3 * 2**-52, 1 - 2**-52], [996, 998, 1005]))

@@ -20,7 +20,7 @@ from relulab.training.specification import Problem
 
 EPS = 2.0**-52
 LETTERS = ("gw", "gb", "gv", "gc", "loss")
-few = settings(max_examples=60, derandomize=True)
+few = settings(max_examples=60)
 
 
 def noisy(n, seed=0, noise=0.1):
