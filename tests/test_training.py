@@ -3,11 +3,12 @@
 import json
 import warnings
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 import relulab as rl
@@ -164,10 +165,21 @@ number = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-3, 3)
 )
 def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps):
     data = rl.TrainingSet(*zip(*samples, strict=True))
-    final = train_one([p + 0.0 for p in start], data.x.tolist(), data.target.tolist(), rate, rate,
-                      max_steps=max_steps)  # fmt: skip
-    for engine in ENGINES:
-        trained = rl.train(rl.Networks(*start), data, rate, max_steps=max_steps, engine=engine)
+    ours = [
+        rl.train(rl.Networks(*start), data, rate, max_steps=max_steps, engine=engine)
+        for engine in ENGINES
+    ]
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            final = train_one([p + 0.0 for p in start], data.x.tolist(), data.target.tolist(), rate,
+                              rate, max_steps=max_steps)  # fmt: skip
+    except FloatingPointError:
+        reject()  # the eigenvalues that tell whether it rests are of products beyond float64
+    outcomes = {final.outcome, *(trained.outcome[0] for trained in ours)}
+    # Of such products the engines say that it does not rest. Nothing of that is the oracle's.
+    largest = max(map(abs, (*start, *chain.from_iterable(samples), rate)))
+    assume(largest < 1e50 or not outcomes & {"converged", "unstable"})
+    for trained in ours:
         assert_same_bits(trained, [final])
 
 
