@@ -11,6 +11,8 @@ from relulab.model.network import Networks
 from relulab.theory.optimum import best_fit, smallest_loss
 from relulab.validation import InputError
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 
 def plain_loss(network, x, target):
     """Return the loss of a network, one sample after the other, in exact arithmetic."""
@@ -179,7 +181,6 @@ def test_ties(samples):
     assert_best(*zip(*samples, strict=True))
 
 
-@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=12))
 def test_laws(samples):
