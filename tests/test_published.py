@@ -30,6 +30,8 @@ from publications.printed import PRINTED
 from publications.theorems import THEOREMS
 from relulab import figures
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 DIFFERENT = {
     "Butler, label c",
@@ -59,7 +61,6 @@ def ours():
     return {claim.name: claim.measure() for claim in PRINTED}
 
 
-@pytest.mark.slow
 def test_the_verdicts(tmp_path, monkeypatch, capsys):
     options = ["--draws", "5000", "--jobs", "1", "--results", str(tmp_path)]
     assert rl.main(EXPERIMENT, options) == 0
