@@ -17,6 +17,8 @@ from relulab import statistics
 # A claim says why ours differs, where that is known.
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "differs, unexplained"
 CONFIDENCE = 0.999
+Optimizer = rl.SGD | rl.Adam
+PLAIN = rl.SGD()
 MOST_DIGITS = 15  # that two doubles of different ways can have in common
 
 
@@ -49,7 +51,7 @@ class Printed(Claim):
     freeze: Collection[str] = ()
     batch_size: int | None = None
     negative_slope: float = 0
-    optimizer: rl.SGD | rl.Adam = rl.SGD()
+    optimizer: Optimizer = PLAIN
     rounding: float = 1e-12
 
     def items(self) -> dict[str, str]:

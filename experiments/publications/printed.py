@@ -476,7 +476,7 @@ PRINTED = [
         BROWNLEE,
         name="Brownlee 2021, Adam",
         source="Brownlee, Code Adam Optimization Algorithm from Scratch, in translation",
-        setting="x^2 + y^2 from NumPy's first two of seed 1, rate 0.02, beta 0.8, 0.999, 60 updates",
+        setting="the same from there, Adam at rate 0.02, beta 0.8, 0.999, 60 updates",
         data=rl.TrainingSet([-1, 1], [0, 0]),
         start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
         rate=0.02,
