@@ -37,6 +37,22 @@ BUTLER = Printed(
     },
 )
 TRASK = "Trask, Grokking Deep Learning, chapter 4 (notebook in iamtrask/Grokking-Deep-Learning)"
+EXPLODING = Printed(
+    name="Trask 2019, x = 2",
+    source=TRASK,
+    setting="x = 2, w = 0.5, no rate: the error explodes",
+    data=rl.TrainingSet([2], [0.8]),
+    start=rl.Networks(w=0.5, b=0, v=1, c=0),
+    rate=1,
+    freeze=SLOPE,
+    numbers={
+        "prediction": after(
+            0,
+            "1.0 0.20000000000000018 2.5999999999999996 -4.599999999999999 16.999999999999996",
+        ),
+    },
+    why="Trask's neuron is linear; the ReLU dies in the third step, where w x becomes -4.6",
+)
 NG = "Ng, Machine Learning Specialization, course 1, lab on gradient descent"
 LOEBER = Printed(
     name="Loeber",
@@ -171,21 +187,13 @@ PRINTED = [
             ),
         },
     ),
-    Printed(
-        name="Trask 2019, x = 2",
-        source=TRASK,
-        setting="x = 2, w = 0.5, no rate: the error explodes",
-        data=rl.TrainingSet([2], [0.8]),
-        start=rl.Networks(w=0.5, b=0, v=1, c=0),
-        rate=1,
-        freeze=SLOPE,
-        numbers={
-            "prediction": after(
-                0,
-                "1.0 0.20000000000000018 2.5999999999999996 -4.599999999999999 16.999999999999996",
-            ),
-        },
-        why="Trask's neuron is linear; the ReLU dies in the third step, where w x becomes -4.6",
+    EXPLODING,
+    replace(
+        EXPLODING,
+        name="Trask 2019, x = 2, linear",
+        setting="the same with slope 1",
+        negative_slope=1,
+        why="",
     ),
     Printed(
         name="Trask 2019, rate 0.1",
