@@ -30,23 +30,21 @@ def is_active(w, b, data, side="inactive", tolerance=2.0**-50):
     return pre >= -slack if side == "active" else pre > slack
 
 
-def brute_hessian(w, b, v, c, data, active=None):
+def brute_hessian(w, b, v, c, data, active=None, slope=0, decay=(0, 0, 0, 0)):
     """Return the Hessian as a sum over samples, one after the other, in exact arithmetic."""
     active = is_active(w, b, data) if active is None else active
     total = np.full((4, 4), Fraction(0))
-    w, b, v, c = (Fraction(float(p)) for p in (w, b, v, c))
+    w, b, v, c, slope = (Fraction(float(p)) for p in (w, b, v, c, slope))
     samples = zip(map(Fraction, data.x), map(Fraction, data.target), active, strict=True)
     for x, target, fires in samples:
-        if fires:
-            a = w * x + b
-            gradient = np.array([v * x, v, a, Fraction(1)])
-            e = v * a + c - target
-            total += np.outer(gradient, gradient)
-            total[[0, 1], 2] += e * x, e
-            total[2, [0, 1]] += e * x, e
-        else:
-            total[3, 3] += 1
-    return total / data.n_samples
+        leak = Fraction(1) if fires else slope
+        h = leak * (w * x + b)
+        gradient = np.array([v * leak * x, v * leak, h, Fraction(1)])
+        e = v * h + c - target
+        total += np.outer(gradient, gradient)
+        total[[0, 1], 2] += e * leak * x, e * leak
+        total[2, [0, 1]] += e * leak * x, e * leak
+    return total / data.n_samples + np.diag([Fraction(float(d)) for d in decay])
 
 
 def is_positive_definite(matrix):
@@ -68,16 +66,18 @@ def assert_largest_eigenvalue(value, matrix, error):
     assert not is_positive_definite(identity * (value - error) - matrix)
 
 
-def exact_loss(parameters, data):
-    """Return the mean loss in exact arithmetic."""
+def exact_loss(parameters, data, slope=0, decay=(0, 0, 0, 0)):
+    """Return the mean loss and its decay term in exact arithmetic."""
     w, b, v, c = parameters
     total = Fraction(0)
     for x, target in zip(map(Fraction, data.x), map(Fraction, data.target), strict=True):
-        total += (v * max(w * x + b, Fraction(0)) + c - target) ** 2
-    return total / (2 * data.n_samples)
+        pre = w * x + b
+        total += (v * max(pre, Fraction(slope) * pre) + c - target) ** 2
+    shrinking = sum(Fraction(d) * p * p for d, p in zip(decay, parameters, strict=True))
+    return total / (2 * data.n_samples) + shrinking / 2
 
 
-def difference_hessian(parameters, data, step):
+def difference_hessian(parameters, data, step, *options):
     """Return central second differences of the exact loss, whose only error is their own."""
     start = [Fraction(float(p)) for p in parameters]
     result = np.empty((4, 4))
@@ -87,7 +87,7 @@ def difference_hessian(parameters, data, step):
             moved = list(start)
             moved[i] += along_i * step
             moved[j] += along_j * step
-            total += along_i * along_j * exact_loss(moved, data)
+            total += along_i * along_j * exact_loss(moved, data, *options)
         result[i, j] = total / (4 * step * step)
     return result
 
@@ -102,19 +102,33 @@ def test_hessian_is_what_differences_of_the_loss_are(n_samples):
         np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-12)
 
 
-def assert_exact(networks, data, side="inactive", tolerance=2.0**-50):
+@pytest.mark.parametrize("slope", [0.3, 1])
+def test_hessian_with_slope_and_decay_is_what_differences_of_the_loss_are(slope):
+    data, networks, decay = sample(5), draw(8), {"w": 0.25, "b": 0.5, "v": 2.0, "c": 0.125}
+    found = hessian(networks, data, negative_slope=slope, weight_decay=decay)
+    for parameters, matrix in zip(networks.stack().T, found, strict=True):
+        step = Fraction(1, 2**40)
+        expected = difference_hessian(parameters, data, step, slope, tuple(decay.values()))
+        np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-12)
+
+
+def assert_exact(networks, data, side="inactive", tolerance=2.0**-50, slope=0, decay=0):
     """Assert the bounds that the docstrings state, of the Hessian and of its largest eigenvalue."""
-    options = {"side": side, "hinge_tolerance": tolerance}
+    options = {
+        "side": side, "hinge_tolerance": tolerance, "negative_slope": slope, "weight_decay": decay,
+    }  # fmt: skip
     found = hessian(networks, data, **options)
     sharp = {freeze: sharpness(networks, data, freeze, **options) for freeze in FREEZES}
     # Where all terms have one sign, nothing cancels.
     largest = rl.TrainingSet.point(np.abs(data.x).max(), -np.abs(data.target).max())
     sizes = hessian(rl.Networks(*np.abs(networks.stack())), largest)
+    slopes, decays = (np.resize(value, len(networks)) for value in (slope, decay))
     for k, (parameters, matrix, size) in enumerate(
         zip(networks.stack().T, found, sizes, strict=True)
     ):
         w, b, _, _ = parameters
-        exact = brute_hessian(*parameters, data, is_active(w, b, data, side, tolerance))
+        active = is_active(w, b, data, side, tolerance)
+        exact = brute_hessian(*parameters, data, active, slopes[k], [decays[k]] * 4)
         lost = size.max() * 2.0**-90
         for entry, expected, terms in zip(matrix.flat, exact.flat, size.flat, strict=True):
             error = abs(Fraction(float(entry)) - expected)
@@ -182,6 +196,70 @@ def test_any_network_on_any_samples(samples, network, offset, exponent, side, to
     if through:  # near or on a sample
         b = b * 1e-6 - w * data.x[0]
     assert_exact(rl.Networks(w, b, v, c), data, side, tolerance)
+
+
+@pytest.mark.parametrize("offset", [0.0, 2020.0, -1e8])
+def test_slopes_and_decay_are_exact_but_for_rounding(offset):
+    data = rl.TrainingSet(sample(9).x + offset, sample(9).target * 10 - offset)
+    rng = np.random.default_rng(7)
+    slopes = np.append([0.0, 1.0, 1e-9], rng.random(5))
+    decay = np.append([0.0, 1e-12, 100.0], rng.exponential(size=5))
+    assert_exact(hinged(data, 8), data, slope=slopes, decay=decay)
+    w = np.array([1.0, -1.0])
+    on_a_sample = rl.Networks(w, -w * data.x[4], 2, 0.5)
+    for side in ("inactive", "active"):
+        assert_exact(on_a_sample, data, side, slope=0.25, decay=0.5)
+
+
+def test_a_kink_is_there_as_long_as_the_slope_is_not_1():
+    data = rl.TrainingSet([-1.0, 0.0, 2.0], [0.5, 1.0, -1.0])
+    for w in (1.0, -1.0):
+        at = rl.Networks(w, 0, 1.5, 0.2)  # the hinge is on the sample at 0
+        sides = {
+            (slope, side): sharpness(at, data, negative_slope=slope, side=side)[0]
+            for slope in (0.5, 1)
+            for side in ("inactive", "active", "smaller")
+        }
+        for slope, side in sides:
+            pre = w * data.x
+            active = pre >= 0 if side == "active" else pre > 0
+            matrix = brute_hessian(w, 0, 1.5, 0.2, data, active, slope).astype(float)
+            if side != "smaller":
+                largest = np.linalg.eigvalsh(matrix)[-1]
+                assert sides[slope, side] == pytest.approx(largest, rel=1e-13)
+        assert sides[0.5, "active"] > sides[0.5, "inactive"] + 0.01
+        assert sides[0.5, "smaller"] == sides[0.5, "inactive"]
+        assert sides[1, "active"] == pytest.approx(sides[1, "inactive"], rel=1e-14)
+
+
+def test_at_the_origin_a_mixed_side_can_be_flatter_with_a_slope():
+    """What the docstring says of "smaller": it is of all samples inactive or all active."""
+    data = rl.TrainingSet([1.0, 2.0], [-10.0, 2.0])
+    origin = rl.Networks(0, 0, 0, 0)
+    none, every, mixed = np.zeros(2, bool), np.ones(2, bool), np.array([False, True])
+    flattest, steepest, between = (
+        np.linalg.eigvalsh(brute_hessian(0, 0, 0, 0, data, side, 0.5).astype(float))[-1]
+        for side in (none, every, mixed)
+    )
+    assert sharpness(origin, data, negative_slope=0.5) == pytest.approx(min(flattest, steepest))
+    assert between < min(flattest, steepest) - 0.5
+
+
+def test_without_slope_and_decay_the_bits_are_as_before():
+    data, networks = sample(30), draw(200)
+    for function in (sharpness, hessian):
+        plain = function(networks, data)
+        same = function(networks, data, negative_slope=np.zeros(200), weight_decay={"w": 0.0})
+        assert plain.tobytes() == same.tobytes()
+    mixed = sharpness(networks, data, negative_slope=np.resize([0.0, 0.5], 200))
+    assert mixed[::2].tobytes() == sharpness(networks, data)[::2].tobytes()
+
+
+def test_an_inactive_unit_is_as_sharp_as_its_decay():
+    dead, data = rl.Networks([-1, -1], 0, 1, 0), rl.TrainingSet([1.0, 2.0], [0, 1])
+    assert sharpness(dead, data, weight_decay=0.5).tolist() == [1.5, 1.5]
+    assert sharpness(dead, data, weight_decay={"w": [3.0, 0.1], "c": 0.25}).tolist() == [3, 1.25]
+    assert sharpness(dead, data, ("c",), weight_decay={"c": 5, "b": 0.5}).tolist() == [0.5, 0.5]
 
 
 def test_where_all_is_frozen_nothing_is_sharp():
@@ -397,6 +475,22 @@ def test_gradient_descent_settles_only_below_two_over_the_rate():
 def test_mistakes_are_named(networks, data, freeze, message):
     with pytest.raises(rl.InputError, match=message):
         sharpness(networks, data, freeze)
+
+
+@pytest.mark.parametrize("function", [sharpness, hessian])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("negative_slope", 1.5, "expected values from 0 to 1, got 1.5"),
+        ("negative_slope", [0.1, 0.2], "expected 1 or 3 values, got 2"),
+        ("weight_decay", -1, "expected values >= 0, got -1"),
+        ("weight_decay", {"x": 1}, "expected among w, b, v, c, got 'x'"),
+        ("weight_decay", {"w": [1, 2]}, "expected 1 or 3 values, got 2"),
+    ],
+)
+def test_mistakes_about_slopes_and_decay_are_named(function, name, value, message):
+    with pytest.raises(rl.InputError, match=f"^{name}: {message}"):
+        function(draw(3), sample(2), **{name: value})
 
 
 @pytest.mark.parametrize("function", [sharpness, hessian])

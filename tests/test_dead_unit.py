@@ -174,3 +174,116 @@ def test_per_example_of_many_samples():
 def test_per_example_beyond_float64_is_refused():
     with pytest.raises(rl.InputError, match="targets: expected values whose limit is within"):
         theory.dead_unit_c_per_example([1e308, -1e308], 2 - 1e-9)
+
+
+# With momentum, decay and velocity
+
+
+def looped_c(c0, target, rate, momentum, velocity, nesterov, decay, steps):
+    """Return c after each of some numbers of steps, step by step in exact fractions or decimals."""
+    c, rest, ends = c0, max(steps), {0: c0}
+    for k in range(1, rest + 1):
+        d = (c - target) + decay * c
+        velocity = momentum * velocity + d
+        c -= rate * (d + momentum * velocity if nesterov else velocity)
+        ends[k] = c
+    return [ends[k] for k in steps]
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("rate", [1e-30, 1e-9, 1e-3, 0.3, 1.0, 1.2, 1.9])
+@pytest.mark.parametrize(("velocity", "decay"), [(0.0, 0.0), (0.0, 0.25), (-2.0, 3.0), (0.7, 1e-9)])
+def test_c_with_momentum_is_that_of_a_loop_at_80_digits(nesterov, momentum, rate, velocity, decay):
+    steps = [0, 1, 2, 3, 7, 50, 333]
+    numbers = 0.3, 3.0, rate, momentum, velocity
+    options = {"momentum": momentum, "velocity": velocity, "nesterov": nesterov}
+    found = theory.dead_unit_c(0.3, 3.0, rate, steps, **options, weight_decay=decay)
+    with localcontext() as context:
+        context.prec = 80
+        exact = [Decimal(number) for number in numbers]
+        ends = looped_c(*exact, nesterov, Decimal(decay), steps)
+        for k, (one, end) in enumerate(zip(found.tolist(), ends, strict=True)):
+            moved = max(abs(e - ends[0]) for e in ends[: k + 1])
+            assert abs(Decimal(one) - end) <= Decimal(EPSILON) * (2 + 2 * moved)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_c_with_momentum_after_very_many_steps(nesterov):
+    """Of the roots of the recurrence, at 120 digits."""
+    momentum, rate, decay = 0.9, 1e-9, 0.5
+    with localcontext() as context:
+        context.prec = 120
+        m, q = Decimal(momentum), Decimal(rate) * (1 + Decimal(decay))
+        sum_, product = ((1 + m) * (1 - q), m * (1 - q)) if nesterov else (1 + m - q, m)
+        root = (sum_ * sum_ / 4 - product).sqrt()
+        one, other = sum_ / 2 + root, sum_ / 2 - root
+        first = 1 - q - q * m if nesterov else 1 - q
+        target = Decimal(3) / (1 + Decimal(decay))
+        for step in (10**6, 10**9, 2**33, 2**40):
+            part = (first - other) / (one - other)
+            left = part * one**step + (1 - part) * other**step
+            expected = float(target - left * target)
+            options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
+            found = float(theory.dead_unit_c(0, 3, rate, step, **options))
+            assert found == pytest.approx(expected, rel=2 * EPSILON, abs=0)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_c_converges_below_the_limit_of_stability(momentum, nesterov):
+    decay = 0.3
+    limit = theory.stability_limit(1 + decay, momentum, nesterov=nesterov)
+    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
+    assert theory.dead_unit_c(0, 3, 0.99 * limit, 5000, **options) == pytest.approx(3 / 1.3)
+    assert abs(theory.dead_unit_c(0, 3, 1.01 * limit, 5000, **options)) > 1e6
+
+
+def test_c_without_momentum_has_the_bits_of_the_plain_formula():
+    rates, steps = np.meshgrid([1e-17, 0.1, 1.0, 1.9, 3.0], [0, 1, 5, 1000])
+    plain = theory.dead_unit_c(0.1, 3, rates, steps)
+    momentum = np.zeros(2)[:, np.newaxis, np.newaxis] + [[[0.0]], [[0.5]]]
+    mixed = theory.dead_unit_c(0.1, 3, rates, steps, momentum=momentum[:2], velocity=1.0)
+    assert mixed[0].tobytes() == plain.tobytes()
+    assert theory.dead_unit_c(0.1, 3, 0.5, 1, velocity=[1, 2]).shape == (2,)
+
+
+def test_training_a_dead_network_step_by_step_with_decay():
+    """Of w, b, v nothing but decay is left, and of the loss what ``dead_unit_loss`` is."""
+    targets, decay, rate = [1.0, 4.0, -2.0, 6.0], 0.4, 0.3
+    c = 5.0
+    for k in range(200):
+        assert theory.dead_unit_c(5, np.mean(targets), rate, k, weight_decay=decay) == (
+            pytest.approx(c, rel=1e-13)
+        )
+        c -= rate * (np.mean([c - t for t in targets]) + decay * c)
+    loss = np.mean([(c - t) ** 2 for t in targets]) / 2
+    assert theory.dead_unit_loss(targets, decay) == pytest.approx(loss, rel=1e-14)
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=20), st.floats(0, 100))
+def test_the_loss_of_a_dead_unit_in_fractions(targets, decay):
+    mean = Fraction(sum(targets), len(targets))
+    rest = mean / (1 + Fraction(decay))
+    loss = float(sum((t - rest) ** 2 for t in targets) / (2 * len(targets)))
+    assert theory.dead_unit_loss(targets, decay) == pytest.approx(loss, rel=1e-13, abs=1e-18)
+
+
+def test_the_loss_of_a_dead_unit_at_the_ends():
+    assert theory.dead_unit_loss([3, 3], [0.0, 1e308]).tolist() == [0, pytest.approx(4.5)]
+    assert theory.dead_unit_loss([1e300], 1.0) == math.inf
+    assert theory.dead_unit_loss([1e150, -1e150]) == pytest.approx(5e299)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1}, "momentum: expected values from 0 to below 1, got 1"),
+        ({"weight_decay": -1}, "weight_decay: expected finite values >= 0, got -1"),
+        ({"nesterov": "yes"}, "nesterov: expected bool, got 'yes'"),
+        ({"velocity": "fast"}, "velocity: expected numbers, got 'fast'"),
+    ],
+)
+def test_other_momenta_are_refused(options, message):
+    with pytest.raises(rl.InputError, match=f"^{message}"):
+        theory.dead_unit_c(0, 3, 0.1, 1, **options)

@@ -1,4 +1,5 @@
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,22 +9,24 @@ from hypothesis import strategies as st
 
 from relulab.model.data import TrainingSet
 from relulab.model.network import Networks
-from relulab.theory.optimum import best_fit, smallest_loss
+from relulab.theory.optimum import best_fit, smallest_loss, smallest_losses
 from relulab.validation import InputError
 
 
-def plain_loss(network, x, target):
+def plain_loss(network, x, target, slope=0.0):
     """Return the loss of a network, one sample after the other, in exact arithmetic."""
     w, b, v, c = (Fraction(float(p)) for p in network.stack()[:, 0])
     total = Fraction(0)
     for xi, ti in zip(x, target, strict=True):
-        total += (v * max(w * Fraction(float(xi)) + b, 0) + c - Fraction(float(ti))) ** 2
+        pre = w * Fraction(float(xi)) + b
+        total += (v * max(pre, Fraction(slope) * pre) + c - Fraction(float(ti))) ** 2
     return float(total / (2 * len(x)))
 
 
-def loss_at(x, target, hinge, sign):
+def loss_at(x, target, hinge, sign, slope=0.0):
     """Return the smallest loss with the hinge at a position."""
-    columns = np.stack([np.maximum(sign * (x - hinge), 0), np.ones(x.size)], axis=1)
+    pre = sign * (x - hinge)
+    columns = np.stack([np.maximum(pre, slope * pre), np.ones(x.size)], axis=1)
     solution = np.linalg.lstsq(columns, target)[0]
     return 0.5 * np.mean((columns @ solution - target) ** 2)
 
@@ -39,7 +42,7 @@ def golden_section(function, low, high):
     return function((low + high) / 2)
 
 
-def brute_loss(x, target):
+def brute_loss(x, target, slope=0.0):
     """Return the smallest loss that a search over hinge positions and straight lines finds."""
     knots = np.unique(x)
     line = np.stack([x, np.ones(x.size)], axis=1) - [x.mean(), 0]
@@ -47,21 +50,22 @@ def brute_loss(x, target):
     for sign in (1, -1):
         for low, high in pairwise(knots):
             grid = np.linspace(low, high, 5)  # with the middle
-            at_grid = [loss_at(x, target, hinge, sign) for hinge in grid]
+            at_grid = [loss_at(x, target, hinge, sign, slope) for hinge in grid]
             losses += at_grid
             k = int(np.argmin(at_grid))
             ends = grid[max(k - 1, 0)], grid[min(k + 1, 4)]
             if min(at_grid) <= 1.5 * min(losses) + 1e-15:  # others cannot win
-                losses.append(golden_section(lambda z: loss_at(x, target, z, sign), *ends))  # noqa: B023
+                at = partial(loss_at, x, target, sign=sign, slope=slope)
+                losses.append(golden_section(at, *ends))
     return min(losses)
 
 
-def assert_best(x, target):
+def assert_best(x, target, slope=0.0):
     x, target = np.asarray(x, float), np.asarray(target, float)
-    fit = best_fit(TrainingSet(x, target))
-    assert fit.loss <= brute_loss(x, target) * (1 + 1e-9) + 1e-15
-    assert plain_loss(fit.network, x, target) == pytest.approx(fit.loss, rel=1e-9, abs=1e-20)
-    residual = fit.network.predict(x)[0] - target
+    fit = best_fit(TrainingSet(x, target), slope)
+    assert fit.loss <= brute_loss(x, target, slope) * (1 + 1e-9) + 1e-15
+    assert plain_loss(fit.network, x, target, slope) == pytest.approx(fit.loss, rel=1e-9, abs=1e-20)
+    residual = fit.network.predict(x, slope)[0] - target
     assert 0.5 * np.mean(residual**2) == pytest.approx(fit.loss, rel=1e-9, abs=1e-20)
     firing = fit.network.w * x + fit.network.b > 0
     kinds = {"linear": firing.all(), "hinge": firing.any() and not firing.all()}
@@ -96,6 +100,122 @@ def line_squares(x, target):
     return sum((z - mean - slope * (u - mean_x)) ** 2 for u, z in zip(x, target, strict=True)), (
         mean_x, mean, slope,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("slope", [1e-3, 0.01, 0.2, 0.9, 1 - 2**-20, 1.0])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_search_finds_better_with_a_slope(seed, slope):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 21))
+    x, target = [
+        lambda: kinked(rng, n),
+        lambda: (rng.normal(size=n), rng.normal(size=n)),
+        lambda: (rng.integers(0, 6, n), rng.normal(size=n)),
+        lambda: (rng.standard_cauchy(n), rng.integers(0, 2, n)),
+    ][seed % 4]()
+    fit = assert_best(x, target, slope)
+    assert smallest_loss(TrainingSet(x, target), slope) == fit.loss
+
+
+def exact_leaky_squares(x, target, slope):
+    """Return the smallest sum of squared residuals over all splits and hinges, in fractions.
+
+    Of each split the line on both sides with slopes m and slope*m, two intercepts free, by normal
+    equations; and hinges on all samples.
+    """
+    x, target = ([Fraction(float(u)) for u in values] for values in (x, target))
+    slope = Fraction(slope)
+    found = [line_squares(x, target)[0]]
+    for sign in (1, -1):
+        places = [sign * u for u in x]
+        for low, high in pairwise(sorted(set(places))):
+            for hinge in (low, high):
+                activation = [max(u - hinge, slope * (u - hinge)) for u in places]
+                found.append(line_squares(activation, target)[0])
+            sides = [[i for i, u in enumerate(places) if (u >= high) == fires] for fires in (0, 1)]
+            means = [
+                [sum(values[i] for i in side) / len(side) for values in (places, target)]
+                for side in sides
+            ]
+            scaled = [
+                (factor * (places[i] - mean_x), target[i] - mean)
+                for factor, side, (mean_x, mean) in zip((slope, 1), sides, means, strict=True)
+                for i in side
+            ]
+            across = sum(u * u for u, _ in scaled)
+            if slope == 1 or not across:
+                continue
+            m = sum(u * z for u, z in scaled) / across
+            (left_x, left), (right_x, right) = means
+            if m and low <= (right_x - slope * left_x - (right - left) / m) / (1 - slope) <= high:
+                found.append(sum((z - m * u) ** 2 for u, z in scaled))
+    return min(found)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=1, max_size=7),
+    st.sampled_from([1e-12, 1e-6, 0.01, 0.25, 0.9, 1 - 2.0**-40, 1.0]),
+    st.sampled_from([0.0, 1e6]),
+)
+@example([(0, 0), (1, 1), (2, 5)], 1e-6, 0.0)  # nearly a plain ReLU's, with another loss
+def test_the_smallest_loss_with_a_slope_is_exact(samples, slope, offset):
+    x, target = np.array(samples, float).T
+    best = float(exact_leaky_squares(x + offset, target, slope)) / (2 * x.size)
+    found = smallest_loss(TrainingSet(x + offset, target), slope)
+    assert found == pytest.approx(best, rel=1e-12, abs=1e-24)
+
+
+def test_a_small_slope_is_not_nearly_none():
+    """The samples on the left are a line, and that on the right is where v of 1/slope takes it."""
+    data = TrainingSet([0, 1, 2, 3], [0, 1, 2, 5])
+    assert smallest_loss(data, 1e-6) == pytest.approx(0, abs=1e-24)
+    assert smallest_loss(data) > 0.05
+    for tiny in (2.0**-101, 1e-200, 5e-324):  # with which no hinge in float64 is near enough
+        assert smallest_loss(data, tiny) == smallest_loss(data)
+
+
+def test_many_slopes_at_once_are_each_alone():
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 30, 3000):
+        data = TrainingSet(rng.normal(size=n), rng.normal(size=n))
+        slopes = np.append(rng.random(60), [0.0, 1.0, 0.5, 0.5])
+        alone = [smallest_loss(data, s) for s in slopes]
+        assert smallest_losses(data, slopes).tolist() == alone
+        assert alone[-4] == best_fit(data).loss
+
+
+def test_a_slope_of_1_is_the_least_squares_line():
+    rng = np.random.default_rng(4)
+    x, target = rng.normal(size=(2, 200))
+    fit = best_fit(TrainingSet(x, target), 1.0)
+    expected, *_ = np.polyfit(x, target, 1, full=True)
+    assert fit.kind == "linear"
+    assert fit.network.v[0] * fit.network.w[0] == pytest.approx(expected[0], rel=1e-12)
+    assert fit.loss == pytest.approx(np.mean((np.polyval(expected, x) - target) ** 2) / 2)
+
+
+@pytest.mark.parametrize("slope", [0.05, 0.5, 1.0])
+def test_no_descent_comes_below_the_smallest_loss(slope):
+    """Plain descent from 300 starts, of which the best comes near it."""
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-1, 1, 12)
+    data = TrainingSet(x, np.abs(x - 0.3) + 0.1 * rng.normal(size=12))
+    stack = rng.normal(size=(4, 300))
+    for _ in range(4000):
+        stack -= 0.2 * Networks.from_stack(stack).gradients(data.x, data.target, slope)
+    predicted = Networks.from_stack(stack).predict(data.x, slope)
+    losses = np.mean((predicted - data.target) ** 2, axis=1) / 2
+    losses = losses[np.isfinite(losses)]
+    best = smallest_loss(data, slope)
+    assert losses.min() >= best * (1 - 1e-12)
+    assert losses.min() == pytest.approx(best, rel=0.01)
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.1, np.nan, [0.1, 0.2], "x", None])
+def test_other_slopes_are_refused(slope):
+    with pytest.raises(InputError, match=r"^negative_slope: expected"):
+        best_fit(TrainingSet([0, 1], [0, 1]), slope)
 
 
 def exact_best_squares(x, target):

@@ -1,4 +1,4 @@
-"""The network: y = v * relu(w*x + b) + c, many of them at once."""
+"""The network: y = v * relu(w*x + b) + c, many of them at once; the ReLU may be leaky."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from relulab.validation import (
+    Float64Array,
     FloatArray,
     InputError,
     expected_values,
     extent,
     finite_array,
+    non_negative_array,
     set_fields,
     shown,
     within_memory,
@@ -81,44 +83,75 @@ class Networks:
         many = f"{len(self):,} networks: " if len(self) > 1 else ""
         return f"Networks({many}{', '.join(extents)})"
 
-    def predict(self, x: Any) -> FloatArray:
-        """Return the predictions, shape (n_nets, n_samples), at inputs x of shape (n_samples,)."""
+    def predict(self, x: Any, negative_slope: Any = 0) -> FloatArray:
+        """Return the predictions at some inputs: v*relu(w*x + b) + c.
+
+        Parameters
+        ----------
+        x : array_like, shape (n_samples,)
+        negative_slope : float or array_like, shape (n_nets,)
+            From 0 to 1. With a slope other than 0 the unit is a leaky ReLU (Maas, Hannun & Ng
+            2013): relu(z) is z where z > 0, else negative_slope*z. With 1 the network is linear.
+
+        Returns
+        -------
+        ndarray, shape (n_nets, n_samples)
+
+        Raises
+        ------
+        InputError
+            If x is not finite, or a slope not from 0 to 1, or the number of slopes another.
+
+        Examples
+        --------
+        >>> import relulab as rl
+        >>> rl.Networks(w=1, b=0, v=2, c=1).predict([-1, 3], negative_slope=0.25).tolist()
+        [[0.5, 7.0]]
+        """
+        slope = self._slopes(negative_slope)
         with np.errstate(over="ignore", invalid="ignore"):
-            activation = np.maximum(self._pre_activation(x), 0)
+            activation = _activation(self._pre_activation(x), slope)
             result: FloatArray = self.v[:, np.newaxis] * activation + self.c[:, np.newaxis]
         return result
 
-    def gradients(self, x: Any, target: Any) -> FloatArray:
+    def gradients(self, x: Any, target: Any, negative_slope: Any = 0) -> FloatArray:
         """Return the gradients of the mean loss by w, b, v, c, shape (4, n_nets).
 
         With pre_activation = w*x + b and residual = prediction - target, the loss of a sample is
         0.5*residual**2, and by the chain rule its derivatives are::
 
-            by w: residual*v*x    where pre_activation > 0, else 0
-            by b: residual*v      where pre_activation > 0, else 0: relu'(0) is 0
+            by w: residual*v*x    where pre_activation > 0, else times negative_slope
+            by b: residual*v      where pre_activation > 0, else times negative_slope
             by v: residual*relu(pre_activation)
             by c: residual
 
-        Engines take the same sums in a stated order (``training.specification``).
+        So relu'(0) is negative_slope: 0 for the plain ReLU. Engines take the same sums in a stated
+        order (``training.specification``).
 
         Parameters
         ----------
         x, target : array_like, shape (n_samples,)
+        negative_slope : float or array_like, shape (n_nets,)
+            As in ``predict``.
 
         Raises
         ------
         InputError
-            If either is not finite, or if their lengths differ.
+            If either is not finite, if their lengths differ, or as in ``predict``.
         """
         x, target = finite_array("x", x), finite_array("target", target)
         if x.size != target.size:
             raise InputError(f"target: expected {x.size} values, one for each x, got {target.size}")
+        slope = self._slopes(negative_slope)
         with np.errstate(over="ignore", invalid="ignore"):
-            residual = self.predict(x) - target
             pre_activation = self._pre_activation(x)
-            back = np.where(pre_activation > 0, residual * self.v[:, np.newaxis], 0)
-            by_v = residual * np.maximum(pre_activation, 0)
-            terms = [back * x, back, by_v, residual]
+            activation = _activation(pre_activation, slope)
+            v, c = self.v[:, np.newaxis], self.c[:, np.newaxis]
+            residual = v * activation + c - target
+            # Where the slope is 0 a product with it need not be 0.
+            leaked = np.where(slope > 0, slope * (residual * v), 0)
+            back = np.where(pre_activation > 0, residual * v, leaked)
+            terms = [back * x, back, residual * activation, residual]
             return np.stack([term.mean(axis=1) for term in terms])
 
     def _pre_activation(self, x: Any) -> FloatArray:
@@ -126,3 +159,26 @@ class Networks:
         x = finite_array("x", x)
         within_memory("x", len(self) * x.size)
         return np.outer(self.w, x) + self.b[:, np.newaxis]
+
+    def _slopes(self, negative_slope: Any) -> FloatArray:
+        """Return the slopes in a column, in the dtype of the networks."""
+        return checked_slopes(negative_slope, len(self)).astype(self.w.dtype)[:, np.newaxis]
+
+
+def checked_slopes(negative_slope: object, n_nets: int) -> Float64Array:
+    """Return negative slopes, one or ``n_nets`` of them; refuse what is not from 0 to 1."""
+    slopes = non_negative_array("negative_slope", negative_slope)
+    if slopes.size not in (1, n_nets):
+        raise InputError(f"negative_slope: expected {expected_values(n_nets)}, got {slopes.size}")
+    if slopes.max() > 1:
+        raise InputError(f"negative_slope: expected values from 0 to 1, got {slopes.max()}")
+    return slopes
+
+
+def _activation(pre_activation: FloatArray, slope: FloatArray) -> FloatArray:
+    """Return the activation, in which a NaN stays one, at any slope."""
+    activation: FloatArray = np.maximum(pre_activation, 0)
+    if slope.any():
+        leaks = (pre_activation <= 0) & (slope > 0)
+        activation = np.where(leaks, slope * pre_activation, activation)
+    return activation

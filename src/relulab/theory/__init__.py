@@ -7,13 +7,22 @@ as it is. So the many parameters are few: all that follows is about A, v and c.
 """
 
 from relulab.theory.born_dead import born_dead_probability
-from relulab.theory.dead_unit import dead_unit_c, dead_unit_c_per_example, dead_unit_steps
+from relulab.theory.coasting import steps_to_wake
+from relulab.theory.dead_unit import (
+    dead_unit_c,
+    dead_unit_c_per_example,
+    dead_unit_loss,
+    dead_unit_steps,
+)
+from relulab.theory.decaying import collapse_residual, decayed_minimum
 from relulab.theory.diverging import cannot_diverge, descent_potential
 from relulab.theory.dying import (
     death_at_first_step_probability,
     dies_in_one_step,
     dies_under_gradient_flow,
     small_rate_death_probability,
+    small_rate_wake_probability,
+    wakes_under_gradient_flow,
 )
 from relulab.theory.dying_in_the_limit import dies_in_the_limit
 from relulab.theory.frozen_c import (
@@ -40,9 +49,11 @@ from relulab.theory.gradient_flow import (
 )
 from relulab.theory.settling import (
     LARGEST_STABLE_RATE,
+    adam_stability_limit,
     balance,
     interpolation_sharpness,
     largest_stable_rate,
+    stability_limit,
 )
 from relulab.theory.sharpness_bounds import sharpness_lower_bound, side_weight
 
@@ -58,16 +69,20 @@ __all__ = [
     "FROZEN_C_SETTLES",
     "FROZEN_C_SUPERSTABLE",
     "LARGEST_STABLE_RATE",
+    "adam_stability_limit",
     "balance",
     "balanced_start",
     "balanced_step",
     "balanced_two_cycle",
     "born_dead_probability",
     "cannot_diverge",
+    "collapse_residual",
     "dead_unit_c",
     "dead_unit_c_per_example",
+    "dead_unit_loss",
     "dead_unit_steps",
     "death_at_first_step_probability",
+    "decayed_minimum",
     "descent_potential",
     "dies_in_one_step",
     "dies_in_the_limit",
@@ -82,6 +97,10 @@ __all__ = [
     "sharpness_lower_bound",
     "side_weight",
     "small_rate_death_probability",
+    "small_rate_wake_probability",
+    "stability_limit",
+    "steps_to_wake",
+    "wakes_under_gradient_flow",
 ]
 
 

@@ -1,19 +1,24 @@
 """How curved the loss is at a network: the Hessian of the mean loss, and its largest eigenvalue.
 
 Gradient descent can settle at a stationary point only where that eigenvalue is below
-2 / learning_rate. Where the hinge is on a sample, the loss has another Hessian on each side, and
-the smaller of the two eigenvalues must be below it (Mulayoff, Michaeli & Soudry 2021, "The implicit
-bias of minima stability", Lemmas 2 and 3): beyond that, both sides repel.
+2 / learning_rate; with momentum, below ``theory.stability_limit``. Where the hinge is on a sample,
+the loss has another Hessian on each side, and the smaller of the two eigenvalues must be below it
+(Mulayoff, Michaeli & Soudry 2021, "The implicit bias of minima stability", Lemmas 2 and 3): beyond
+that, both sides repel.
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from relulab.model.data import TrainingSet
 from relulab.model.double_double import DoubleDouble
-from relulab.model.network import PARAMETERS, Networks
-from relulab.theory.active_samples import ActiveSamples, Side
+from relulab.model.network import PARAMETERS, Networks, checked_slopes
+from relulab.theory.active_samples import ActiveSamples, Moments, Side
+from relulab.theory.decaying import checked_decay
 from relulab.training.options import checked_freeze
 from relulab.validation import Float64Array, FloatArray, finite_number, instance_of, one_of
 
@@ -33,12 +38,15 @@ def sharpness(
     *,
     side: str = "smaller",
     hinge_tolerance: float = HINGE_TOLERANCE,
+    negative_slope: Any = 0,
+    weight_decay: Any = 0,
 ) -> Float64Array:
     """Return the largest eigenvalue of the Hessian of the mean loss at every network.
 
-    Gradient descent can settle only where it is below 2 / learning_rate. It is never negative, as
-    no entry on the Hessian's diagonal is; at least 1 where c trains, whose entry is 1; and 1 (0
-    with c frozen) at a network that is inactive on every sample.
+    Gradient descent can settle only where it is below 2 / learning_rate (with momentum,
+    ``theory.stability_limit``). It is never negative, as no entry on the Hessian's diagonal is; at
+    least 1 where c trains, whose entry is 1; and 1 (0 with c frozen) at a network that is inactive
+    on every sample. A slope and weight decay change the last.
 
     Parameters
     ----------
@@ -59,13 +67,20 @@ def sharpness(
 
         Where w = b = 0 every sample is on the hinge. The smallest eigenvalue of all sides is that
         of the inactive one, and so it is "smaller"; but where b is frozen and w is not, the sides
-        are w < 0 and w > 0, that is, x < 0 and x > 0 active, and "smaller" is of these two.
+        are w < 0 and w > 0, that is, x < 0 and x > 0 active, and "smaller" is of these two. With a
+        negative slope some other side can be flatter still, on which some samples are active and
+        others leak; "smaller" is of the two on which all are alike.
     hinge_tolerance : float
         A sample is on the hinge where ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
         default, 2**-50, is for numbers that are right but for rounding; 0 is for those that are
         exact. Training stops near its limit, and, by full-batch steps, on a side that is flat
         enough (``training.stability``). To learn of the other side, take what it may leave of the
         way, such as 1e-4 with the default gradient tolerance of 1e-6.
+    negative_slope : float or array_like, shape (n_nets,)
+        From 0 to 1; see ``Networks.predict``. At 1 there is no kink, and both sides are the same.
+    weight_decay : float, array_like of shape (n_nets,), or mapping of parameters to these
+        The loss is then that with 0.5*weight_decay*p^2 of every parameter p, or of those that are
+        named, such as ``{"w": 0.1, "v": 0.1}``: it adds to the Hessian's diagonal.
 
     Returns
     -------
@@ -95,10 +110,10 @@ def sharpness(
     frozen = checked_freeze(freeze)
     one_of("side", side, SIDES)
     tolerance = finite_number("hinge_tolerance", hinge_tolerance, at_least=0)
-    parameters = networks.stack()
+    loss = _Loss.of(samples, networks, negative_slope, weight_decay)
     result = np.empty(len(networks))
     for block in _blocks(len(networks)):
-        result[block] = _sharpness(samples, parameters[:, block], frozen, side, tolerance)
+        result[block] = _sharpness(loss[block], frozen, side, tolerance)
     return result
 
 
@@ -108,6 +123,8 @@ def hessian(
     *,
     side: str = "inactive",
     hinge_tolerance: float = HINGE_TOLERANCE,
+    negative_slope: Any = 0,
+    weight_decay: Any = 0,
 ) -> Float64Array:
     """Return the Hessian of the mean loss at every network.
 
@@ -118,7 +135,9 @@ def hessian(
                                               vv = sum a^2                vc = sum a
                                                                           cc = n_samples
 
-    each divided by n_samples.
+    each divided by n_samples. With a negative slope, the others add what they would if they were
+    active with slope*w and slope*b, the rows and columns of w and b times the slope. Weight decay
+    adds to the diagonal.
 
     Parameters
     ----------
@@ -130,6 +149,8 @@ def hessian(
         What samples on the hinge are; see ``sharpness``.
     hinge_tolerance : float
         Which samples are on the hinge; see ``sharpness``.
+    negative_slope, weight_decay : float, array_like of shape (n_nets,), or mapping
+        See ``sharpness``.
 
     Returns
     -------
@@ -157,13 +178,13 @@ def hessian(
     samples = ActiveSamples.of(data)
     chosen = SIDES[1:].index(one_of("side", side, SIDES[1:]))
     tolerance = finite_number("hinge_tolerance", hinge_tolerance, at_least=0)
-    parameters = networks.stack()
+    loss = _Loss.of(samples, networks, negative_slope, weight_decay)
     result = np.empty((len(networks), 4, 4))
     for block in _blocks(len(networks)):
-        w, b, _, _ = parameters[:, block]
-        one = samples.sides(w, b, tolerance)[chosen]
-        result[block] = _hessians(samples, one, parameters[:, block]).transpose(2, 0, 1)
-    result[~np.isfinite(parameters).all(axis=0)] = np.nan
+        here = loss[block]
+        one = here.sides(tolerance)[chosen]
+        result[block] = here.hessians(one).transpose(2, 0, 1)
+    result[~loss.finite] = np.nan
     return result
 
 
@@ -171,43 +192,95 @@ def _blocks(n_nets: int) -> list[slice]:
     return [slice(start, start + BLOCK) for start in range(0, n_nets, BLOCK)]
 
 
-def _sharpness(
-    samples: ActiveSamples,
-    parameters: FloatArray,
-    frozen: Collection[str],
-    side: str,
-    tolerance: float,
-) -> Float64Array:
+@dataclass(frozen=True, eq=False)
+class _Loss:
+    """The loss at some networks.
+
+    Attributes
+    ----------
+    samples : ActiveSamples
+    parameters, decay : ndarray of float64, shape (4, n_nets)
+        In the order w, b, v, c.
+    slope : ndarray of float64, shape (n_nets,)
+    """
+
+    samples: ActiveSamples
+    parameters: FloatArray
+    slope: Float64Array
+    decay: Float64Array
+
+    @classmethod
+    def of(
+        cls, samples: ActiveSamples, networks: Networks, negative_slope: Any, weight_decay: Any
+    ) -> Self:
+        slopes = checked_slopes(negative_slope, len(networks))
+        slope = np.broadcast_to(slopes, (len(networks),))
+        return cls(samples, networks.stack(), slope, checked_decay(weight_decay, len(networks)))
+
+    def __getitem__(self, index: Any) -> Self:
+        return type(self)(
+            self.samples, self.parameters[:, index], self.slope[index], self.decay[:, index]
+        )
+
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Which networks are, shape (n_nets,)."""
+        result: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.parameters), axis=0)
+        return result
+
+    def sides(self, tolerance: float) -> tuple[Side, Side]:
+        """Return the sides with the samples on the hinge inactive, and with them active."""
+        w, b, _, _ = self.parameters
+        return self.samples.sides(w, b, tolerance)
+
+    def hessians(self, side: Side) -> Float64Array:
+        """Return the Hessians on one side, shape (4, 4, n_nets)."""
+        w, b, v, c = map(DoubleDouble.of, self.parameters)
+        with np.errstate(all="ignore"):  # networks that are not finite, and overflow
+            entries = _entries(self.samples.moments(side), w, b, v, c)
+            if self.slope.any():
+                others = self.samples.moments(Side(side.split, 1 - side.rising))
+                slope = DoubleDouble.of(self.slope)
+                factors = slope, slope, *map(DoubleDouble.of, (1.0, 1.0))
+                # Of w*inf a slope of 0 would make NaN.
+                for at, entry in _entries(others, slope * w, slope * b, v, c).items():
+                    leaked = (factors[at[0]] * factors[at[1]] * entry).where(self.slope > 0)
+                    entries[at] = entries[at] + leaked
+            result = np.ones((4, 4, self.slope.size))
+            for (i, j), entry in entries.items():
+                result[i, j] = result[j, i] = entry.hi
+            result[range(4), range(4)] += self.decay
+        return result
+
+
+def _sharpness(loss: _Loss, frozen: Collection[str], side: str, tolerance: float) -> Float64Array:
     """Return the largest eigenvalues, shape (n_nets,), on one side or the smaller of the two."""
-    w, b, _, _ = parameters
-    inactive, active = samples.sides(w, b, tolerance)
+    w, b, _, _ = loss.parameters
+    inactive, active = loss.sides(tolerance)
     if side != "smaller":
-        chosen = active if side == "active" else inactive
-        return _largest_eigenvalues(samples, chosen, parameters, frozen)
+        return _largest_eigenvalues(loss, active if side == "active" else inactive, frozen)
     if "b" in frozen:  # with w frozen as well, all sides are alike
         at_origin = (w == 0) & (b == 0)
         for one, rising, edge in ((inactive, 0, "left"), (active, 1, "right")):
-            one.split[at_origin] = np.searchsorted(samples.x, 0.0, edge)  # type: ignore[call-overload]
+            one.split[at_origin] = np.searchsorted(loss.samples.x, 0.0, edge)  # type: ignore[call-overload]
             one.rising[at_origin] = rising
-    smaller = _largest_eigenvalues(samples, inactive, parameters, frozen)
+    smaller = _largest_eigenvalues(loss, inactive, frozen)
     kinks = (inactive.split != active.split) | (inactive.rising != active.rising)
     if kinks.any():
         there = Side(active.split[kinks], active.rising[kinks])
-        other = _largest_eigenvalues(samples, there, parameters[:, kinks], frozen)
+        other = _largest_eigenvalues(loss[kinks], there, frozen)
         smaller[kinks] = np.fmin(smaller[kinks], other)  # a side that overflows is the sharper one
     return smaller
 
 
-def _largest_eigenvalues(
-    samples: ActiveSamples, side: Side, parameters: FloatArray, frozen: Collection[str]
-) -> Float64Array:
+def _largest_eigenvalues(loss: _Loss, side: Side, frozen: Collection[str]) -> Float64Array:
     """Return the largest eigenvalues on one side, shape (n_nets,)."""
-    entries = _hessians(samples, side, parameters)
+    entries = loss.hessians(side)
     # Rows of 0 in place of none add eigenvalues of 0, and the largest is never below 0.
     left_out = [PARAMETERS.index(name) for name in frozen]
     entries[left_out, :] = entries[:, left_out] = 0
     entries = entries.transpose(2, 0, 1)
-    finite = np.isfinite(parameters).all(axis=0)
+    finite = loss.finite
     finite &= np.isfinite(entries).all(axis=(1, 2))
     largest = np.full(finite.size, np.nan)
     # No entry on the diagonal is above the largest eigenvalue, but for LAPACK's rounding.
@@ -216,25 +289,26 @@ def _largest_eigenvalues(
     return largest
 
 
-def _hessians(samples: ActiveSamples, side: Side, parameters: FloatArray) -> Float64Array:
-    """Return the Hessians, shape (4, 4, n_nets), at the rows w, b, v, c of ``parameters``.
+def _entries(
+    moments: Moments, w: DoubleDouble, b: DoubleDouble, v: DoubleDouble, c: DoubleDouble
+) -> dict[tuple[int, int], DoubleDouble]:
+    """Return what some samples, all active, add to the entries of the Hessian but for cc.
 
-    Sums about the means of the active samples, by the parallel axis theorem.
+    Sums about the means of these samples, by the parallel axis theorem; 0 where there are none.
     """
-    w, b, v, c = map(DoubleDouble.of, parameters)
-    fraction, mean_x, mean_target, sxx, sxt = samples.moments(side)
-    with np.errstate(all="ignore"):  # networks that are not finite, and overflow
-        a = w * mean_x + b
-        e = v * a + c - mean_target
-        sum_x, sum_a, sum_e = fraction * mean_x, fraction * a, fraction * e
-        sum_xx, sum_xa = sum_x * mean_x + sxx, sum_x * a + w * sxx
-        sum_aa = sum_a * a + w * w * sxx
-        sum_ex = sum_e * mean_x + (v * w * sxx - sxt)
-        ww, wb, wv, wc = v * v * sum_xx, v * v * sum_x, v * sum_xa + sum_ex, v * sum_x
-        bb, bv, bc = v * v * fraction, v * sum_a + sum_e, v * fraction
-        rows = [[ww, wb, wv, wc], [wb, bb, bv, bc], [wv, bv, sum_aa, sum_a], [wc, bc, sum_a]]
-        result = np.ones((4, 4, w.hi.size))
-        for i, row in enumerate(rows):
-            for j, entry in enumerate(row):
-                result[i, j] = np.where(fraction.hi > 0, entry.hi, 0)
-    return result
+    fraction, mean_x, mean_target, sxx, sxt = moments
+    a = w * mean_x + b
+    e = v * a + c - mean_target
+    sum_x, sum_a, sum_e = fraction * mean_x, fraction * a, fraction * e
+    sum_xx, sum_xa = sum_x * mean_x + sxx, sum_x * a + w * sxx
+    sum_aa = sum_a * a + w * w * sxx
+    sum_ex = sum_e * mean_x + (v * w * sxx - sxt)
+    rows = [
+        [v * v * sum_xx, v * v * sum_x, v * sum_xa + sum_ex, v * sum_x],
+        [v * v * fraction, v * sum_a + sum_e, v * fraction],
+        [sum_aa, sum_a],
+    ]
+    some = fraction.hi > 0
+    return {
+        (i, i + j): entry.where(some) for i, row in enumerate(rows) for j, entry in enumerate(row)
+    }

@@ -5,30 +5,58 @@ from typing import Any
 import numpy as np
 
 from relulab.model.double_double import DoubleDouble, two_sum
-from relulab.validation import Float64Array, InputError, finite_array, finite_number, number_arrays
+from relulab.theory.settling import in_range
+from relulab.validation import (
+    Float64Array,
+    InputError,
+    finite_array,
+    finite_number,
+    instance_of,
+    number_arrays,
+)
 
 
-def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64Array:
+def dead_unit_c(
+    c0: Any, target: Any, learning_rate: Any, step: Any, *,
+    momentum: Any = 0, velocity: Any = 0, nesterov: bool = False, weight_decay: Any = 0,
+) -> Float64Array:  # fmt: skip
     """Return c after some full-batch steps of a network whose unit is dead.
 
     Its gradient is c - target, so each step multiplies that by 1 - learning_rate: convergence below
     a rate of 2, period 2 at 2, and a dead network that diverges above.
 
+    With weight decay the gradient is (1 + decay)*(c - rest), and c comes to rest at
+    rest = target/(1 + decay). With momentum m a step takes c - rest and learning_rate*velocity to
+    linear combinations of the two, with q = learning_rate*(1 + decay)::
+
+        [1 - q, -m]    with nesterov    [1 - q - q*m, -m^2]
+        [  q,    m]                     [     q,       m  ]
+
+    and some steps to those of a power of this matrix. Convergence is below a rate of
+    ``stability_limit(1 + decay)``, for it is the rate and the sharpness in one.
+
     Parameters
     ----------
     c0, target, learning_rate, step : array_like
         Of shapes that broadcast; ``target`` is the mean of the targets where there are several, and
-        the loss that c converges to is half their variance.
+        the loss that c converges to is half their variance (see ``dead_unit_loss``).
+    momentum, velocity : array_like
+        The velocity is that of c at the start: 0 for a unit that is dead from the first step on.
+    nesterov : bool
+        Whether momentum is Nesterov's.
+    weight_decay : array_like
+        That of c, at least 0.
 
     Returns
     -------
     ndarray of float64, of the common shape
         With an error of some roundings of c0 and of how far c has moved, at rates of any size.
+        With momentum or decay that is true up to 2**40 steps, and what is beyond 1e290 is NaN.
 
     Raises
     ------
     InputError
-        If a step is no whole number >= 0.
+        If a step is no whole number >= 0, a momentum not from 0 to below 1, or a decay negative.
 
     Examples
     --------
@@ -36,12 +64,27 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64A
     >>> theory.dead_unit_c(0, 3, 1e-9, [0, 1, 10**9]).round(9).tolist()
     [0.0, 3e-09, 1.896361677]
     """
-    c0, target, rate, step = number_arrays(
-        c0=c0, target=target, learning_rate=learning_rate, step=step
-    )
+    c0, target, rate, step, momentum, velocity, decay = number_arrays(
+        c0=c0, target=target, learning_rate=learning_rate, step=step, momentum=momentum,
+        velocity=velocity, weight_decay=weight_decay,
+    )  # fmt: skip
+    in_range("momentum", momentum, 1)
+    in_range("weight_decay", decay, np.inf)
+    instance_of("nesterov", nesterov, bool)
     wrong = step[(step < 0) | (step != np.rint(step)) | np.isinf(step)]
     if wrong.size:
         raise InputError(f"step: expected whole numbers >= 0, got {wrong[0]}")
+    numbers = np.broadcast_arrays(c0, target, rate, step, momentum, velocity, decay)
+    plain = (numbers[4] == 0) & (numbers[6] == 0)
+    result = _plain_c(*numbers[:4])
+    if plain.all():
+        return result
+    return np.where(plain, result, _c_with_momentum(*numbers, nesterov=nesterov))
+
+
+def _plain_c(
+    c0: Float64Array, target: Float64Array, rate: Float64Array, step: Float64Array
+) -> Float64Array:
     with np.errstate(all="ignore"):  # it diverges
         # Halves, where a difference of two numbers may be beyond float64.
         unit = np.where(np.maximum(np.abs(c0), np.abs(target)) > 2.0**1000, 0.5, 1.0)
@@ -52,6 +95,95 @@ def dead_unit_c(c0: Any, target: Any, learning_rate: Any, step: Any) -> Float64A
         begins = (exponent > -np.log(2)) & (exponent <= 0) & ((rate < 1) | (step % 2 == 0))
         moved = np.where(begins, c0 * unit + gap * np.expm1(exponent), target * unit + left)
         result: Float64Array = moved / unit
+    return result
+
+
+def _c_with_momentum(
+    c0: Float64Array, target: Float64Array, rate: Float64Array, step: Float64Array,
+    momentum: Float64Array, velocity: Float64Array, decay: Float64Array, nesterov: bool,
+) -> Float64Array:  # fmt: skip
+    """Return c after some steps by a power of the matrix of a step.
+
+    Of I + M the powers are I + N, and N is what is computed, in twice the precision: so small rates
+    lose nothing.
+    """
+    one = DoubleDouble.of(1.0)
+    m, q = DoubleDouble.of(momentum), DoubleDouble.of(rate) * (one + DoubleDouble.of(decay))
+    with np.errstate(all="ignore"):  # it diverges
+        square: list[list[DoubleDouble]] = [[-q, -m], [q, m - one]]
+        if nesterov:
+            square[0] = [-q - q * m, -(m * m)]
+        nothing = DoubleDouble.of(np.zeros(step.shape))
+        power = [[nothing, nothing], [nothing, nothing]]
+        left = step
+        while (left > 0).any():
+            longer = _followed(power, square)
+            odd = left % 2 == 1
+            power = [
+                [new.where(odd) + old.where(~odd) for new, old in zip(*rows, strict=True)]
+                for rows in zip(longer, power, strict=True)
+            ]
+            square = _followed(square, square)
+            left = np.floor(left / 2)
+        gap = DoubleDouble.of(c0) - DoubleDouble.of(target) / (one + DoubleDouble.of(decay))
+        speed = DoubleDouble.of(rate) * DoubleDouble.of(velocity)
+        moved = power[0][0] * gap + power[0][1] * speed
+        result: Float64Array = (DoubleDouble.of(c0) + moved).hi
+    return result
+
+
+def _followed(
+    first: list[list[DoubleDouble]], then: list[list[DoubleDouble]]
+) -> list[list[DoubleDouble]]:
+    """Return F + T + F*T, the I + F of which is that of (I + F)(I + T)."""
+    return [
+        [
+            first[i][j] + then[i][j] + (first[i][0] * then[0][j] + first[i][1] * then[1][j])
+            for j in range(2)
+        ]
+        for i in range(2)
+    ]
+
+
+def dead_unit_loss(targets: Any, weight_decay: Any = 0) -> Float64Array:
+    """Return the loss at which a network with a dead unit rests, by full-batch steps.
+
+    c rests at mean/(1 + decay), so that the loss is half the variance of the targets and half the
+    square of mean*decay/(1 + decay). The loss does not count the decay term, as ``loss`` in tables.
+
+    Parameters
+    ----------
+    targets : array_like, shape (n_samples,)
+    weight_decay : float or array_like
+        That of c, at least 0; w, b and v do not matter.
+
+    Returns
+    -------
+    ndarray of float64, of the shape of ``weight_decay``
+        inf where it is beyond float64.
+
+    Raises
+    ------
+    InputError
+        If a target is not finite or a decay negative.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.dead_unit_loss([1, 3], [0, 1]).tolist()
+    [0.5, 1.0]
+    """
+    targets = finite_array("targets", targets)
+    [decay] = number_arrays(weight_decay=weight_decay)
+    in_range("weight_decay", decay, np.inf)
+    exponent = np.frexp(np.abs(targets).max())[1]
+    with np.errstate(all="ignore"):
+        scaled = np.ldexp(targets, -exponent)
+        mean = scaled.mean()
+        mean += (scaled - mean).mean()  # what rounding left of a large offset
+        off = mean * (decay / (1 + decay))
+        loss = 0.5 * (np.mean((scaled - mean) ** 2) + off * off)
+        result: Float64Array = np.ldexp(loss, 2 * exponent)
     return result
 
 

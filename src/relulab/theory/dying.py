@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from relulab.theory.extremes import distance, quotient, scaled_activation
+from relulab.theory.settling import in_range
 from relulab.training.options import checked_freeze
 from relulab.validation import (
     Float64Array,
     InputError,
     finite_number,
+    instance_of,
     non_negative_array,
     number_arrays,
 )
@@ -21,17 +23,24 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def dies_in_one_step(
-    w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, learning_rate: Any
-) -> BoolArray:
+    w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, learning_rate: Any, *,
+    momentum: Any = 0, velocity: Any = 0, nesterov: bool = False,
+) -> BoolArray:  # fmt: skip
     """Return whether the next step of gradient descent on one sample kills an active unit.
 
     The step changes w by -learning_rate*v*e*x and b by -learning_rate*v*e, so the pre-activation a
-    becomes a - learning_rate*s*v*e: no longer active exactly where learning_rate*s*v*e >= a.
+    becomes a - learning_rate*s*v*e: no longer active exactly where learning_rate*s*v*e >= a. With
+    momentum m, s*v*e + m*velocity is in the place of s*v*e, and with Nesterov's form
+    (1 + m)*s*v*e + m^2*velocity. Whether such a unit stays dead, ``steps_to_wake`` tells.
 
     Parameters
     ----------
     w, b, v, c, x, target, learning_rate : array_like
         Of shapes that broadcast.
+    momentum, velocity : array_like
+        The velocity is that of the pre-activation before the step, x*velocity_w + velocity_b.
+    nesterov : bool
+        Whether momentum is Nesterov's.
 
     Returns
     -------
@@ -44,15 +53,22 @@ def dies_in_one_step(
     >>> theory.dies_in_one_step(1, 0, 1, 1, x=1, target=1, learning_rate=[0.4, 0.5]).tolist()
     [False, True]
     """
-    w, b, v, c, x, target, rate = number_arrays(
-        w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate
-    )
+    w, b, v, c, x, target, rate, m, velocity = number_arrays(
+        w=w, b=b, v=v, c=c, x=x, target=target, learning_rate=learning_rate, momentum=momentum,
+        velocity=velocity,
+    )  # fmt: skip
+    in_range("momentum", m, 1)
+    instance_of("nesterov", nesterov, bool)
     with np.errstate(all="ignore"):
         a, q = w * x + b, np.hypot(1, x)
         e = v * a + c - target
         fall = np.where(
             np.isfinite(x * x), rate * (1 + x * x) * v * e, quotient([rate, q, q, v, e])
         )
+        coasted = rate * m * velocity
+        if nesterov:
+            fall, coasted = (1 + m) * fall, m * coasted
+        fall = np.where(m * velocity == 0, fall, fall + coasted)
         result: BoolArray = (a > 0) & (fall >= a)
     return result
 
@@ -72,6 +88,10 @@ def dies_under_gradient_flow(
     target - c, and A is the first of the two to vanish. That is true of gradient descent as well,
     as long as |k| < 1 in every step, with k = learning_rate*q*e: then 1 - k and 1 + k, by which a
     step multiplies A+v and A-v, are positive, and A+v and A-v keep their signs.
+
+    A leaky unit becomes inactive at the same starts, whatever its negative slope, for until then it
+    does not matter. It does not come back, as A has one zero on its way; but it moves on, until the
+    residual is 0. See ``wakes_under_gradient_flow``.
 
     Parameters
     ----------
@@ -105,6 +125,63 @@ def dies_under_gradient_flow(
         push = v * (np.tanh(np.hypot(1, x) * gap) if c_trains else np.sign(gap))
         result: BoolArray = (w * x + b > 0) & (push > scaled_activation(w, b, x))
     return result
+
+
+def wakes_under_gradient_flow(
+    w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, negative_slope: Any, *,
+    freeze: Collection[str] = (),
+) -> BoolArray:  # fmt: skip
+    """Return whether an inactive leaky unit becomes active, in the limit of small learning rates.
+
+    That is ``dies_under_gradient_flow`` the other way round: while the unit is inactive, w and b
+    and v move at the negative slope times their speed in an active unit, so that (A, v) is turned by
+    the angle slope*q*d as c moves by d. A, not above 0 at first, passes through 0 exactly where
+    v*tanh(slope*q*(target - c)) > -A. With c frozen the turn has no end, and the condition is
+    sign(target - c)*v > -A for every slope but 0. A unit that is awake stays so: A has one zero on
+    its way. So no leaky unit is lost: each ends at zero loss, active or not.
+
+    Parameters
+    ----------
+    w, b, v, c, x, target : array_like
+        The initial parameters and the sample, of shapes that broadcast.
+    negative_slope : array_like
+        From 0, with which no unit wakes, to 1.
+    freeze : collection of str
+        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+
+    Returns
+    -------
+    ndarray of bool, of the common shape
+        False where the unit is active to begin with.
+
+    Raises
+    ------
+    InputError
+        If an argument is not of this kind.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.wakes_under_gradient_flow(-0.1, 0, 1, 0, x=1, target=3, negative_slope=0.1).tolist()
+    True
+    """
+    w, b, v, c, x, target, slope = number_arrays(
+        w=w, b=b, v=v, c=c, x=x, target=target, negative_slope=negative_slope
+    )
+    _checked_range(slope)
+    c_trains = not c_is_frozen(freeze)
+    with np.errstate(all="ignore"):
+        gap = target - c
+        turn = np.tanh(slope * np.hypot(1, x) * gap) if c_trains else np.sign(gap) * (slope > 0)
+        scaled = scaled_activation(w, b, x)
+        result: BoolArray = ~(w * x + b > 0) & (v * turn > -scaled)
+    return result
+
+
+def _checked_range(slope: Float64Array) -> None:
+    wrong = slope[~((slope >= 0) & (slope <= 1))]
+    if wrong.size:
+        raise InputError(f"negative_slope: expected values from 0 to 1, got {wrong[0]}")
 
 
 def c_is_frozen(freeze: object) -> bool:
@@ -158,15 +235,74 @@ def small_rate_death_probability(
     >>> theory.small_rate_death_probability(0, 3, std_w=1, std_b=1, std_v=1, freeze=("c",))
     0.125
     """
+    return _wedge(x, target, 1.0, std_w, std_b, std_v, c, freeze)
+
+
+def _wedge(
+    x: float, target: float, slope: float, std_w: float, std_b: float, std_v: float, c: float,
+    freeze: Collection[str],
+) -> float:  # fmt: skip
+    """Return the probability of the wedge that crosses the hinge, from the side of a slope."""
     x, target, c = finite_number("x", x), finite_number("target", target), finite_number("c", c)
     std_a, std_v = _spreads(x, std_w, std_b, std_v)
     c_trains = not c_is_frozen(freeze)
     if std_a is None:
         return 0.0
     gap = abs(target - c)
-    part = math.tanh(math.hypot(1, x) * gap) if c_trains else float(gap > 0)
+    turn = math.hypot(1, x) * gap * slope
+    part = math.tanh(turn) if c_trains else float(gap * slope > 0)
     # The ratio alone, which both are too large or too small for.
     return math.atan(float(quotient([std_v, part], [std_a]))) / (2 * math.pi)
+
+
+def small_rate_wake_probability(
+    x: float,
+    target: float,
+    negative_slope: float,
+    *,
+    std_w: float,
+    std_b: float,
+    std_v: float,
+    c: float = 0.0,
+    freeze: Collection[str] = (),
+) -> float:
+    """Return P(inactive at first, then active) of a leaky unit as the learning rate goes to 0.
+
+    On one sample, for w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. What
+    ``wakes_under_gradient_flow`` is the wedge of ``small_rate_death_probability`` mirrored, with
+    slope*q in the place of q. So more units become inactive than active, unless the slope is 1 or c
+    is frozen: then both are as many.
+
+    Parameters
+    ----------
+    x, target : float
+        The sample.
+    negative_slope : float
+        From 0 to 1.
+    std_w, std_b, std_v, c : float
+        Of the initial parameters.
+    freeze : collection of str
+        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If a number is not finite, a standard deviation negative, or the slope not from 0 to 1.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> standard = {"std_w": 1, "std_b": 1, "std_v": 1}
+    >>> round(theory.small_rate_wake_probability(1, 3, 0.1, **standard), 6)
+    0.061072
+    """
+    slope = finite_number("negative_slope", negative_slope)
+    _checked_range(np.array([slope]))
+    return _wedge(x, target, slope, std_w, std_b, std_v, c, freeze)
 
 
 def death_at_first_step_probability(

@@ -159,7 +159,9 @@ def balanced_two_cycle(k: Any) -> tuple[Float64Array, Float64Array]:
     return low, high
 
 
-def frozen_c_critical_rate(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> Float64Array:
+def frozen_c_critical_rate(
+    w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, *, linear: bool = False
+) -> Float64Array:
     """Return the rate below which descent with w, b and v training and c frozen ends at rest.
 
     Theorem 1 of Liang & Montufar 2025, arXiv 2509.25351, of the product A*v whose target is
@@ -175,16 +177,19 @@ def frozen_c_critical_rate(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) 
     ----------
     w, b, v, c, x, target : array_like
         The initial parameters and the sample, of shapes that broadcast.
+    linear : bool
+        Whether the network is linear (a negative slope of 1): it moves as an active unit does,
+        whatever the sign of A, which the theorem is about.
 
     Returns
     -------
     ndarray of float64, of the common shape
-        inf where the unit is inactive: nothing moves. NaN where a number is.
+        inf where the unit is inactive, if it is not linear: nothing moves. NaN where a number is.
 
     Raises
     ------
     InputError
-        If an argument is not of numbers.
+        If an argument is not of numbers, or ``linear`` no bool.
 
     Examples
     --------
@@ -193,6 +198,7 @@ def frozen_c_critical_rate(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) 
     [0.5, 0.0623]
     """
     w, b, v, c, x, target = number_arrays(w=w, b=b, v=v, c=c, x=x, target=target)
+    instance_of("linear", linear, bool)
     with np.errstate(all="ignore"):
         q, scaled, gap = np.hypot(1, x), scaled_activation(w, b, x), distance(target, c)
         stable = quotient([1.0], [q, *gap])
@@ -205,7 +211,9 @@ def frozen_c_critical_rate(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) 
         half = np.ldexp(0.5, power)
         bounded = quotient([2.0], [q, q, curved, half, half])
         nan = np.isnan(w + b + v + c + x + target)
-        result: Float64Array = np.where(w * x + b > 0, np.minimum(stable, bounded), np.inf)
+        result: Float64Array = np.where(
+            linear | (w * x + b > 0), np.minimum(stable, bounded), np.inf
+        )
     return np.where(nan, np.nan, result)
 
 

@@ -1,18 +1,20 @@
 """The best that a one-node ReLU network can do on some samples: the global optimum of the loss.
 
-A network is a hinge: flat on one side of a point, a line on the other, continuous. Which samples
-lie on which side leaves 2n splits, and for each the optimum is known in closed form, so that the
-best of all is found without a search, in O(n log n); Hudson 1966 (JASA 61) has the idea.
+A network is a hinge: a line on one side of a point, on the other a line with a part of its slope,
+none for a plain ReLU, and continuous. Which samples lie on which side leaves 2n splits, and for
+each the optimum is known in closed form, so that the best of all is found without a search, in
+O(n log n); Hudson 1966 (JASA 61) has the idea.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from relulab.model.data import TrainingSet, cached
 from relulab.model.double_double import DoubleDouble
-from relulab.model.network import Networks
+from relulab.model.network import Networks, checked_slopes
 from relulab.model.splits import Moments, Splits
 from relulab.validation import Float64Array, InputError, instance_of
 
@@ -22,6 +24,12 @@ NEGLIGIBLE = 1e-24
 
 # Of a sum of squares of x, which are at most 1: products lose digits of what is smaller.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
+
+# What is smaller counts as 0: its square may be lost, and no network in float64 makes use of it.
+LEAST_SLOPE = 2.0**-100
+
+# Of slopes times splits at once.
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +53,7 @@ class BestFit:
     kind: str
 
 
-def best_fit(data: TrainingSet) -> BestFit:
+def best_fit(data: TrainingSet, negative_slope: float = 0.0) -> BestFit:
     """Return the global optimum of the loss over all w, b, v, c, in O(n log n).
 
     A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-24 of
@@ -57,6 +65,8 @@ def best_fit(data: TrainingSet) -> BestFit:
     ----------
     data : TrainingSet
         Of any number of samples, in any order; several may have the same x.
+    negative_slope : float
+        From 0 to 1; see ``Networks.predict``. With 1 the best fit is linear or constant.
 
     Returns
     -------
@@ -65,8 +75,9 @@ def best_fit(data: TrainingSet) -> BestFit:
     Raises
     ------
     InputError
-        If ``data`` is no ``TrainingSet``, or if its best fit is beyond the range or the precision
-        of float64: where x are a few units in the last place apart, the hinge may lie between.
+        If ``data`` is no ``TrainingSet``, if the slope is not from 0 to 1, or if the best fit is
+        beyond the range or the precision of float64: where x are a few units in the last place
+        apart, the hinge may lie between.
 
     Examples
     --------
@@ -76,18 +87,37 @@ def best_fit(data: TrainingSet) -> BestFit:
     ('hinge', Networks(w=1.0, b=-1.5, v=2.0, c=1.0), 0.0)
     """
     instance_of("data", data, TrainingSet)
-    return cached(data, _best_fit)
+    return cached(data, _best_fit, float(checked_slopes(negative_slope, 1)[0]))
 
 
-def smallest_loss(data: TrainingSet) -> float:
+def smallest_loss(data: TrainingSet, negative_slope: float = 0.0) -> float:
     """Return the loss of the best fit, also where no network in float64 has it.
+
+    As the slope goes to 0 this need not go to what it is at 0: with v of 1/slope a unit that is
+    active on a last sample alone fits any line to the others. Below 2**-100 a slope counts as 0.
 
     Raises
     ------
     InputError
         If that is lost in sums beyond the range of float64.
     """
-    return cached(data, _optimum).loss
+    return cached(data, _optimum, float(negative_slope)).loss
+
+
+def smallest_losses(data: TrainingSet, negative_slope: npt.ArrayLike) -> Float64Array:
+    """Return ``smallest_loss`` for many slopes, shape (n_slopes,), in O(n_slopes*n_samples).
+
+    Raises
+    ------
+    InputError
+        As ``smallest_loss``.
+    """
+    slopes, places = np.unique(np.asarray(negative_slope, np.float64), return_inverse=True)
+    samples = _Scaled.of(data)
+    size = max(1, BLOCK // data.n_samples)
+    blocks = [slopes[start : start + size] for start in range(0, slopes.size, size)]
+    losses = [samples.loss(samples.best(block)[1][0]) for block in blocks]
+    return np.concatenate(losses)[places]
 
 
 @dataclass(frozen=True)
@@ -105,14 +135,14 @@ class _Optimum:
     units: tuple[int, int, int, int]
 
 
-def _best_fit(data: TrainingSet) -> BestFit:
-    optimum = cached(data, _optimum)
+def _best_fit(data: TrainingSet, slope: float) -> BestFit:
+    optimum = cached(data, _optimum, slope)
     with np.errstate(all="ignore"):
         parameters = np.ldexp(optimum.parameters, optimum.units)
         # Rounding costs a square of an ulp of the targets, and more where x are ulps apart.
         back = np.ldexp(parameters, np.negative(optimum.units))
         most = (1 + 1e-9) * optimum.squares + 1e-15 * optimum.total + data.n_samples * 2.0**-100
-        has_the_loss = np.isfinite(optimum.loss) and _squares(data, back) <= most
+        has_the_loss = np.isfinite(optimum.loss) and _squares(data, back, slope) <= most
     if not has_the_loss:
         raise _refusal(data)
     return BestFit(Networks(*parameters), optimum.loss, optimum.kind)
@@ -125,36 +155,90 @@ def _refusal(data: TrainingSet) -> InputError:
     )
 
 
-def _squares(data: TrainingSet, parameters: Float64Array) -> float:
+def _squares(data: TrainingSet, parameters: Float64Array, slope: float) -> float:
     """Return the sum of squared residuals of a network on the scaled samples; w is 1 or -1."""
     (x, _), (target, _) = _scaled(data.x), _scaled(data.target)
     w, b, v, c = parameters
     pre_activation = DoubleDouble.of(w * x) + DoubleDouble.of(b)
-    output = DoubleDouble.of(v) * pre_activation.where(pre_activation.hi > 0) + DoubleDouble.of(c)
+    leak = DoubleDouble.of(np.where(pre_activation.hi > 0, 1.0, slope))
+    output = DoubleDouble.of(v) * (leak * pre_activation) + DoubleDouble.of(c)
     residual = output - DoubleDouble.of(target)
     return float(np.sum(residual.hi**2))
 
 
-def _optimum(data: TrainingSet) -> _Optimum:
-    (x, x_exponent), (target, target_exponent) = _scaled(data.x), _scaled(data.target)
-    splits = Splits.of(x, target)
-    with np.errstate(all="ignore"):  # no crossing where a slope is 0; extreme units
-        # Firing to the right of the hinge, and, in the mirror, to the left.
-        fits = np.hstack([_fits(splits, 1.0), _fits(splits.mirrored(), -1.0)])
-        total, mean = splits.last.stt.hi[0], splits.last.mean_target.hi[0]
-        enough = fits[0].min() + NEGLIGIBLE * total
-        if total <= enough:
-            kind, best = "constant", np.array([total, 1.0, 0.0, 0.0, mean])
-        elif fits[0, 0] <= enough:
-            kind, best = "linear", fits[:, 0]
-        else:
-            kind, best = "hinge", fits[:, fits[0].argmin()]
+def _optimum(data: TrainingSet, slope: float) -> _Optimum:
+    samples = _Scaled.of(data)
+    index, best = samples.best(np.array([slope]))
+    squares, *parameters = best[:, 0].tolist()
+    return _Optimum(
+        kind=("constant", "linear", "hinge")[min(int(index[0]), 2)],
+        loss=float(samples.loss(best[0])[0]),
+        total=samples.total,
+        squares=squares,
+        parameters=np.array(parameters),
+        units=samples.units,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scaled:
+    """Samples of at most 1, and the powers of 2 by which they are multiplied to be those given.
+
+    Attributes
+    ----------
+    data : TrainingSet
+    splits : Splits
+    x_exponent, target_exponent : int
+    """
+
+    data: TrainingSet
+    splits: Splits
+    x_exponent: int
+    target_exponent: int
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> Self:
+        (x, x_exponent), (target, target_exponent) = _scaled(data.x), _scaled(data.target)
+        return cls(data, Splits.of(x, target), x_exponent, target_exponent)
+
+    @property
+    def units(self) -> tuple[int, int, int, int]:
+        """The powers of 2 of w, b, v, c."""
+        return 0, self.x_exponent, self.target_exponent - self.x_exponent, self.target_exponent
+
+    @property
+    def total(self) -> float:
+        """The constant's sum of squared residuals."""
+        return float(self.splits.last.stt.hi[0])
+
+    def loss(self, squares: Float64Array) -> Float64Array:
+        """Return the losses of sums of squared residuals."""
+        with np.errstate(all="ignore"):  # extreme units
+            result: Float64Array = np.ldexp(
+                squares / (2 * self.data.n_samples), 2 * self.target_exponent
+            )
+        return result
+
+    def best(self, slopes: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Array]:
+        """Return the best fit for every slope: 0 if constant, 1 if linear, else more; and the fit.
+
+        The fits are the sum of squared residuals, w, b, v, c; shape (5, n_slopes).
+        """
+        mean = self.splits.last.mean_target.hi[0]
+        constant = np.array([self.total, 1.0, 0.0, 0.0, mean])
+        with np.errstate(all="ignore"):  # no crossing where a slope is 0
+            # Firing to the right of the hinge, and, in the mirror, to the left.
+            sides = (self.splits, 1.0), (self.splits.mirrored(), -1.0)
+            hinges = [_fits(splits, w, slopes) for splits, w in sides]
+            alike = np.broadcast_to(constant[:, np.newaxis, np.newaxis], (5, slopes.size, 1))
+            fits = np.concatenate([alike, *hinges], axis=2)
+            enough = fits[0].min(axis=1) + NEGLIGIBLE * self.total
+        is_constant, is_linear = (fits[0, :, :2] <= enough[:, np.newaxis]).T
+        index = np.select([is_constant, is_linear], [0, 1], fits[0].argmin(axis=1))
+        best = np.take_along_axis(fits, index[np.newaxis, :, np.newaxis], axis=2)[:, :, 0]
         if not np.isfinite(best).all():
-            raise _refusal(data)
-        squares, *parameters = best
-        loss = float(np.ldexp(squares / (2 * data.n_samples), 2 * target_exponent))
-    units = 0, x_exponent, target_exponent - x_exponent, target_exponent
-    return _Optimum(kind, loss, total, squares, np.array(parameters), units)
+            raise _refusal(self.data)
+        return index, best
 
 
 def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
@@ -163,7 +247,7 @@ def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
     return np.ldexp(values, -exponent), exponent
 
 
-def _fits(splits: Splits, w: float) -> Float64Array:
+def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
     """Return the linear fit, then the best fit for each split that has samples on both sides.
 
     Parameters
@@ -172,42 +256,62 @@ def _fits(splits: Splits, w: float) -> Float64Array:
         Of x*w.
     w : float
         1 or -1.
+    slopes : ndarray of float64, shape (n_slopes,)
 
     Returns
     -------
-    ndarray of float64, shape (5, number of distinct x)
+    ndarray of float64, shape (5, n_slopes, number of distinct x)
         The sum of squared residuals, w, b, v, c.
     """
     x = splits.x
     split = np.append(0, 1 + np.flatnonzero(x[:-1] < x[1:]))
     silent, firing = _at(splits.first, split), _at(splits.last, split)
+    leaks = slopes[:, np.newaxis] >= LEAST_SLOPE
+    slope = DoubleDouble.of(np.where(leaks, slopes[:, np.newaxis], 0.0))
     n, rise = firing.count[0], firing.mean_target - silent.mean_target
-    # The optimum for a split is the firing samples' own line from where it meets the silent
-    # samples' mean, if it does so between the two sides. If not, it is a hinge at one end of that
-    # interval, as the loss has one minimum in the hinge's position. The lower end is enough: the
-    # upper one is the next split's lower end, and after the last sample nothing fires.
+    # The optimum for a split is a line on each side through the means of its samples, one with v
+    # and one with slope*v: their hinge is where they meet, if it lies between the two sides.
+    sxx, sxt = firing.sxx + slope * slope * silent.sxx, firing.sxt + slope * silent.sxt
+    some_sxx = sxx.where(sxx.hi > 0, 1.0)
+    steepness = (sxt / some_sxx).where(sxx.hi > 0)
+    # How far the sides' own lines are from slopes in this ratio, in squares. Silent samples that
+    # do not leak have no slope, but their targets' variance.
+    apart = silent.slope - slope * firing.slope
+    leaking = silent.residual_sum + silent.sxx * firing.sxx * apart * apart / some_sxx
+    own = leaking.where(leaks) + silent.stt.where(~leaks) + firing.residual_sum
+    # If they meet elsewhere, the best is a hinge at one end of the interval between the sides, as
+    # the loss has one minimum in the hinge's position for each sign of v. The lower end is enough:
+    # the upper one is the next split's lower end, and after the last sample nothing fires (and what
+    # leaks is a line).
     lower = np.append(min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf)), x[split[1:] - 1])
-    hinge = firing.mean_x - rise / firing.slope
+    hinge = firing.mean_x - slope * silent.mean_x - rise / steepness
+    hinge = hinge / (DoubleDouble.of(1.0) - slope)
     # With its low part only where x are so few ulps apart that it is worth something.
-    worth = (firing.slope.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * splits.last.stt.hi[0]
+    worth = (steepness.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * splits.last.stt.hi[0]
     place = DoubleDouble(hinge.hi, np.where(worth, hinge.lo, 0.0))
     above, below = place - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - place
     meets = (split > 0) & (above.hi > 0) & (below.hi >= 0)
     hinge = DoubleDouble(np.where(meets, hinge.hi, lower), np.where(meets, hinge.lo, 0.0))
-    # The line through the mean of all samples on the activation x - hinge, with the sums of both
-    # sides put together. What the line's loss is above that of the split's optimum is a square, of
-    # which no digits cancel: between variances of the sides, sxx and weight*run^2.
-    run, weight = firing.mean_x - hinge, firing.count * silent.count / n
-    variance = firing.sxx + weight * run * run
+    # The line through the mean of all samples on the activation, with the sums of both sides put
+    # together. What the line's loss is above that of the split's optimum is a square, of which no
+    # digits cancel: between variances of the sides, sxx and weight*run^2.
+    leaked = slope * (silent.mean_x - hinge)
+    fired, weight = firing.mean_x - hinge, firing.count * silent.count / n
+    run = fired - leaked
+    variance = sxx + weight * run * run
     variance = variance.where(variance.hi > 0, 1.0)  # 0 if all x are equal
-    v = (firing.sxt + weight * run * rise) / variance
-    c = firing.mean_target[0] - v * run * firing.count / n
-    gap = firing.slope * run - rise
-    squares = silent.stt + firing.residual_sum + firing.sxx * weight * gap * gap / variance
-    fits = np.stack([np.maximum(squares.hi, 0), np.full(split.size, w), -hinge.hi, v.hi, c.hi])
+    v = (sxt + weight * run * rise) / variance
+    c = firing.mean_target[0] - v * fired * firing.count / n - v * leaked * silent.count / n
+    gap = steepness * run - rise
+    squares = own + sxx * weight * gap * gap / variance
+    width = np.full(squares.hi.shape, w)
+    fits = np.stack([np.maximum(squares.hi, 0), width, -hinge.hi, v.hi, c.hi])
     # Where squares of x vanish, no less than the silent samples alone; it matters if that is best.
-    lost = (x[split] < x[-1]) & (firing.sxx.hi < SMALLEST) | (split > 0) & (variance.hi < SMALLEST)
-    return np.where(lost, np.stack([silent.stt.hi, *np.full((4, split.size), np.nan)]), fits)
+    few_fire, few_leak = x[split] == x[-1], (split == 0) | (x[0] == x[split - 1])
+    lost = ~few_fire & (firing.sxx.hi < SMALLEST) | (split > 0) & (variance.hi < SMALLEST)
+    lost = lost | leaks & ~few_leak & (np.minimum(silent.sxx.hi, sxx.hi) < SMALLEST)
+    least = np.where(leaks, 0.0, silent.stt.hi)
+    return np.where(lost, np.stack([least, *np.full((4, *least.shape), np.nan)]), fits)
 
 
 def _at(moments: Moments, split: npt.NDArray[np.int64]) -> Moments:

@@ -90,6 +90,105 @@ def largest_stable_rate(
     return frozen
 
 
+def stability_limit(
+    learning_rate: Any, momentum: Any = 0, *, nesterov: bool = False
+) -> Float64Array:
+    """Return the sharpness above which gradient descent with momentum is not stable.
+
+    On a parabola of curvature h, with its minimum at 0 and q = learning_rate*h, a step takes the
+    parameter p and the velocity to a new p by p'' = (1 + momentum - q)*p' - momentum*p. Both roots
+    of z^2 - (1 + momentum - q)*z + momentum are within the unit circle exactly if 0 < q and -1 is
+    not passed, which is at q = 2*(1 + momentum). With Nesterov's form the polynomial is
+    z^2 - (1 + momentum)*(1 - q)*z + momentum*(1 - q), which is 0 at z = -1 for
+    q = 2*(1 + momentum)/(1 + 2*momentum). Near a stationary point each eigenvector of the Hessian
+    is such a parabola (Cohen, Kaur, Li, Kolter & Talwalkar 2021, arXiv 2103.00065, appendix B).
+    The Hessian is that with weight decay, if there is any.
+
+    Parameters
+    ----------
+    learning_rate : array_like
+        At least 0. The hidden and the output layer must have the same one.
+    momentum : array_like
+        From 0 to below 1.
+    nesterov : bool
+        Whether momentum is Nesterov's.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+        2/learning_rate without momentum; inf at a rate of 0.
+
+    Raises
+    ------
+    InputError
+        If a rate is negative or a momentum not of this range.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.stability_limit(0.5, [0, 0.5]).tolist()
+    [4.0, 6.0]
+    >>> theory.stability_limit(0.5, 0.5, nesterov=True).tolist()
+    3.0
+    """
+    rate, momentum = number_arrays(learning_rate=learning_rate, momentum=momentum)
+    in_range("learning_rate", rate, np.inf)
+    in_range("momentum", momentum, 1)
+    instance_of("nesterov", nesterov, bool)
+    edge = 2 * (1 + momentum) / (1 + 2 * momentum * nesterov)
+    with np.errstate(divide="ignore", over="ignore"):
+        result: Float64Array = np.divide(edge, rate)
+    return result
+
+
+def adam_stability_limit(learning_rate: Any, beta1: Any = 0.9) -> Float64Array:
+    """Return the preconditioned sharpness above which Adam is not stable.
+
+    That is the largest eigenvalue of P^(-1/2) H P^(-1/2), with H the Hessian and P the diagonal of
+    sqrt(s)/sqrt(1 - power2) + epsilon, by which Adam divides. While P hardly changes, Adam is
+    descent with a momentum of beta1 and a rate that is smaller by 1 - beta1: its limit is
+    2*(1 + beta1)/((1 - beta1)*learning_rate), 38/learning_rate with the default beta1 (Cohen et al.
+    2022, arXiv 2207.14484).
+
+    Parameters
+    ----------
+    learning_rate : array_like
+        At least 0.
+    beta1 : array_like
+        From 0 to below 1.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+        inf at a rate of 0.
+
+    Raises
+    ------
+    InputError
+        If a rate is negative or a beta1 not of this range.
+
+    Examples
+    --------
+    >>> from relulab import theory
+    >>> theory.adam_stability_limit(0.5, [0.5, 0.75]).tolist()
+    [12.0, 28.0]
+    """
+    rate, beta1 = number_arrays(learning_rate=learning_rate, beta1=beta1)
+    in_range("learning_rate", rate, np.inf)
+    in_range("beta1", beta1, 1)
+    with np.errstate(divide="ignore", over="ignore"):
+        result: Float64Array = np.divide(2 * (1 + beta1) / (1 - beta1), rate)
+    return result
+
+
+def in_range(name: str, values: Float64Array, below: float) -> None:
+    """Refuse values that are not from 0 to below a number."""
+    wrong = values[~((values >= 0) & (values < below))]
+    if wrong.size:
+        limit = "finite values >= 0" if below == np.inf else f"values from 0 to below {below:g}"
+        raise InputError(f"{name}: expected {limit}, got {wrong[0]}")
+
+
 def balance(w: Any, b: Any, v: Any) -> Float64Array:
     """Return w^2 + b^2 - v^2, which gradient flow conserves, on any data.
 
@@ -97,7 +196,9 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     multiplied by a positive number and v divided by it. So w*g_w + b*g_b - v*g_v = 0 of the
     gradient g, and a step changes the balance by learning_rate^2 * (g_w^2 + g_b^2 - g_v^2) exactly.
     (Du, Hu & Lee 2018, arXiv 1806.00900, have it for deep networks.) On one sample w - x*b is
-    conserved as well, by any step.
+    conserved as well, by any step. Both are true with a negative slope, too. With one weight decay
+    of w, b and v a plain step multiplies the balance by (1 - learning_rate*decay)^2 before that
+    change, and w - x*b by 1 - learning_rate*decay.
 
     Parameters
     ----------
