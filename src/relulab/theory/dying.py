@@ -133,9 +133,9 @@ def wakes_under_gradient_flow(
 ) -> BoolArray:  # fmt: skip
     """Return whether an inactive leaky unit becomes active, in the limit of small learning rates.
 
-    That is ``dies_under_gradient_flow`` the other way round: while the unit is inactive, w and b
-    and v move at the negative slope times their speed in an active unit, so that (A, v) is turned by
-    the angle slope*q*d as c moves by d. A, not above 0 at first, passes through 0 exactly where
+    That is ``dies_under_gradient_flow`` the other way round. While the unit is inactive, w, b and v
+    move at the negative slope times their speed in an active unit, so that (A, v) is turned by the
+    angle slope*q*d as c moves by d. A, not above 0 at first, passes through 0 exactly where
     v*tanh(slope*q*(target - c)) > -A. With c frozen the turn has no end, and the condition is
     sign(target - c)*v > -A for every slope but 0. A unit that is awake stays so: A has one zero on
     its way. So no leaky unit is lost: each ends at zero loss, active or not.
@@ -298,7 +298,7 @@ def small_rate_wake_probability(
     >>> from relulab import theory
     >>> standard = {"std_w": 1, "std_b": 1, "std_v": 1}
     >>> round(theory.small_rate_wake_probability(1, 3, 0.1, **standard), 6)
-    0.061072
+    0.06063
     """
     slope = finite_number("negative_slope", negative_slope)
     _checked_range(np.array([slope]))
