@@ -11,8 +11,9 @@ from relulab.analysis.counting import EXPECTED, Runs
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import OUTCOMES
+from relulab.training.optimizers import SGD
 from relulab.training.options import TrainingOptions, checked_freeze
-from relulab.training.settings import RATES
+from relulab.training.settings import BOUNDS, RATES, within_bounds
 from relulab.training.trainer import rests
 from relulab.validation import (
     Float64Array,
@@ -76,6 +77,9 @@ def relabel(
       training with that tolerance might have stopped it on the way, on a plateau.
     - death_step and unit tell of the training as it was run, to its last state.
     - No run becomes unstable, though training would call it so if it stood still there.
+
+    Runs with a negative slope, weight decay or clipping are judged like others. With momentum or
+    Adam an unfinished run is refused, because its velocity is not stored.
 
     Parameters
     ----------
@@ -142,6 +146,7 @@ def _relabelled(
             " where to is not stored; train them again with that tolerance"
         )
     converged = within & np.isin(outcome, ("unfinished", "oscillating"))
+    _refuse_velocities(runs[converged])
     if converged.any() and not by_batches:
         if data is None:
             raise InputError(
@@ -157,19 +162,43 @@ def _relabelled(
     return relabelled
 
 
+def _refuse_velocities(runs: pd.DataFrame) -> None:
+    """Refuse runs of which more would be needed than is stored."""
+    for name in ("momentum", "beta1"):
+        if name in runs and (runs[name].fillna(0) != 0).any():
+            raise InputError(
+                f"runs: expected unfinished ones without velocity, got {name}, with which a run"
+                " within the tolerance may yet move; train them again with that tolerance"
+            )
+
+
 def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> npt.NDArray[np.bool_]:
     """Return at which last states of the runs gradient descent rests."""
     names = [*PARAMETERS, "loss"]
     if any(name not in runs for name in names) or not any(name in runs for name in RATES):
         raise InputError(f"runs: expected the columns {', '.join(names)} and those of the rates")
-    numbers_in("runs", runs, *names, *(name for name in RATES if name in runs))
+    numbers_in("runs", runs, *names, *(name for name in BOUNDS if name in runs))
     networks = Networks(*(runs[name] for name in PARAMETERS))
     loss = non_negative_array("loss", runs["loss"])
-    rates: dict[str, Any] = {name: _rates(runs, name) for name in RATES[1:]}
+    settings: dict[str, Any] = {name: _rates(runs, name) for name in RATES[1:]}
+    slope = _setting(runs, "negative_slope")
+    decay = {p: _setting(runs, f"weight_decay_{p}", "weight_decay") for p in PARAMETERS}
     dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
-    _refuse_other_data(networks, data, loss)
-    options = TrainingOptions(freeze=freeze, dtype=dtype, **rates)
-    return rests(networks, data, rates, options)
+    _refuse_other_data(networks, data, loss, slope)
+    optimizer = SGD(weight_decay=decay)
+    options = TrainingOptions(
+        freeze=freeze, dtype=dtype, negative_slope=slope, optimizer=optimizer, **settings
+    )
+    return rests(networks, data, {**settings, **options.settings}, options)
+
+
+def _setting(runs: pd.DataFrame, *names: str) -> Float64Array:
+    """Return a setting of the runs by the first of its names that there is; 0 where it is none."""
+    values = pd.Series(np.nan, runs.index)
+    for name in names:
+        values = values.fillna(runs.get(name, values))
+    filled: Float64Array = within_bounds(names[0], values.fillna(0).astype(np.float64))
+    return filled
 
 
 def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
@@ -181,10 +210,13 @@ def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
     return non_negative_array(layer, rates)
 
 
-def _refuse_other_data(networks: Networks, data: TrainingSet, loss: Float64Array) -> None:
+def _refuse_other_data(
+    networks: Networks, data: TrainingSet, loss: Float64Array, slope: Float64Array
+) -> None:
     """Refuse data on which the first network has not the loss that is stored."""
     first = Networks.from_stack(networks.stack()[:, :1])
-    [there] = np.mean(0.5 * (first.predict(data.x) - data.target) ** 2, axis=1)
+    prediction = first.predict(data.x, slope[:1])
+    [there] = np.mean(0.5 * (prediction - data.target) ** 2, axis=1)
     # In float32 a small loss is that of rounded parameters.
     room = 1e-3 * loss[0] + 1e-4 * np.mean(0.5 * data.target**2)
     if not abs(there - loss[0]) <= room:

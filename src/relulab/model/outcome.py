@@ -41,11 +41,20 @@ class Outcome(_Described):
 
 
 class Unit(_Described):
-    """What became of the ReLU unit. Exactly one holds; says nothing about the outcome."""
+    """What became of the ReLU unit. Exactly one holds; says nothing about the outcome.
 
-    ALIVE = 0, "In every state the unit was active on at least one training sample."
-    BORN_DEAD = 1, "At the initial parameters the unit is inactive on every training sample."
-    DIED = 2, "The unit was active at first and later inactive on every training sample, for good."
+    Under plain descent a unit that is inactive on every sample never becomes active again. With
+    momentum, weight decay or Adam it can, which ``n_revivals`` counts. With a negative slope these
+    words say the same of the pre-activations, but such a unit is inactive and not dead: it trains
+    on, and may fit well.
+    """
+
+    ALIVE = 0, "At the end the unit is active on at least one training sample."
+    BORN_DEAD = 1, "From the first state to the end the unit is inactive on every training sample."
+    DIED = (
+        2,
+        "Active at some step, and from a later one to the end inactive on every training sample.",
+    )
 
 
 OUTCOMES = pd.CategoricalDtype([o.label for o in Outcome])

@@ -20,7 +20,7 @@ from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
-from relulab.theory.optimum import smallest_loss
+from relulab.theory.optimum import smallest_loss, smallest_losses
 from relulab.training.engines import resolved_engine
 from relulab.training.optimizers import SGD, with_settings
 from relulab.training.options import TrainingOptions
@@ -171,14 +171,6 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         """The axes of the grid, in the order in which runs are numbered."""
         return {n: v for n, v in self._values.items() if isinstance(v, np.ndarray)}
 
-    def thinned_axes(self, stride: int) -> dict[str, Any]:
-        """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
-        thinned = {name: axis[::stride] for name, axis in self.axes.items()}
-        own = {name: axis for name, axis in thinned.items() if hasattr(self, name)}
-        if len(own) == len(thinned):
-            return own
-        return {**own, "optimizer": with_settings(self.optimizer, thinned)}
-
     @cached_property
     def drawn(self) -> tuple[str, ...]:
         """The names of what is drawn at random."""
@@ -254,23 +246,30 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             name: within_bounds(name, rows[name]) for name in self._values if name in BOUNDS
         }
         final = descend(networks, self.data, settings, self, engine).final()
-        if self.best_loss is not None:
+        if self.data.n_samples > 1:
             names = list(final)
+            best: Any = self.best_loss
+            if best is None:
+                slopes = rows["negative_slope"].astype(self.dtype)
+                best = smallest_losses(rounded(self.data, self.dtype), slopes).astype(self.dtype)
             with np.errstate(all="ignore"):  # of runs that diverged
-                final["excess_loss"] = final["loss"] - self.best_loss
+                final["excess_loss"] = final["loss"] - best
             names.insert(names.index("loss") + 1, "excess_loss")
             final = {name: final[name] for name in names}
         return pd.DataFrame({**rows, **final})
 
     @cached_property
     def best_loss(self) -> float | None:
-        """The smallest loss that any network has on the data; None on a single sample.
+        """The smallest loss that any network has on the data.
 
-        Shards find it made when it was asked for before they went to the workers.
+        None on a single sample, and where the runs have different slopes. Shards find it made when
+        it was asked for before they went to the workers.
         """
-        if self.data.n_samples == 1:
+        if self.data.n_samples == 1 or not isinstance(self.negative_slope, float):
             return None
-        return smallest_loss(rounded(self.data, self.dtype))  # as they are trained on
+        # As they are trained.
+        slope = float(np.dtype(self.dtype).type(self.negative_slope))
+        return smallest_loss(rounded(self.data, self.dtype), slope)
 
     def run(
         self,
@@ -341,8 +340,8 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
         described = {name: _described(value) for name, value in self._values.items()}
-        names = {f.name for f in fields(TrainingOptions)} - {*BOUNDS, "freeze", "optimizer"}
-        names -= {"summation"}
+        others = (*BOUNDS, "freeze", "optimizer", "summation")
+        names = [f.name for f in fields(TrainingOptions) if f.name not in others]
         rule = self.optimizer
         return {
             "data": self.data.specification(),
@@ -364,6 +363,15 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 _arguments = [p.replace(annotation=p.empty) for p in signature(Sweep).parameters.values()]
 _arguments.sort(key=lambda argument: hasattr(TrainingOptions, argument.name))
 Sweep.__signature__ = Signature(_arguments)  # type: ignore[attr-defined]
+
+
+def thinned_axes(sweep: Sweep, stride: int) -> dict[str, Any]:
+    """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
+    thinned = {name: axis[::stride] for name, axis in sweep.axes.items()}
+    own: dict[str, Any] = {n: axis for n, axis in thinned.items() if hasattr(sweep, n)}
+    if len(own) < len(thinned):
+        own["optimizer"] = with_settings(sweep.optimizer, thinned)
+    return own
 
 
 def shards(

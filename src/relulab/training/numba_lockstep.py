@@ -5,6 +5,7 @@ time; slopes and other optimizers than plain descent; and the following of unfin
 network that has ended occupies its lane until the ended ones are sorted out.
 """
 
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -87,8 +88,7 @@ def run(problem: Problem) -> FinalStates:
     final = FinalStates.unfilled(problem)
     batches, options = problem.batches, problem.options
     limits, constants = limits_of(problem), constants_of(problem)
-    every = np.arange(problem.n_nets)
-    active, here = every, problem.at(every, problem.parameters, problem.rule)
+    active, here = np.arange(problem.n_nets), _copy(problem)
     death, n_revivals = np.full(problem.n_nets, -1, np.int64), np.zeros(problem.n_nets, np.int64)
     steps_per_epoch = batches.steps_per_epoch if batches else 1
     # The number of samples of a batch, in the dtype of the arithmetic.
@@ -107,7 +107,8 @@ def run(problem: Problem) -> FinalStates:
             _train_epochs,
             here.parameters, here.rates, here.slope, _decay_of(here), *_lanes_of(here), steps,
             death, n_revivals, outcome, np.array(problem.trained), problem.x, problem.target,
-            tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants, counts,
+            tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants,
+            counts,
             np.empty((N_ROWS, LANES), problem.dtype),
         )  # fmt: skip
         step += n_epochs * steps_per_epoch
@@ -123,9 +124,10 @@ def run(problem: Problem) -> FinalStates:
         here = here.at(left, here.parameters, here.rule)
         if 2 * n_epochs * steps_per_epoch <= MOST_STEPS:
             n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
+    whole = _copy(problem)
     call(
         _tell,
-        final.parameters, problem.slope, _decay_of(problem), problem.x,
+        final.parameters, whole.slope, _decay_of(whole), problem.x,
         problem.target, tables_of(problem), np.array(problem.trained), constants, final.loss,
         final.gradient_norm,
     )  # fmt: skip
@@ -140,7 +142,7 @@ def periods(problem: Problem) -> Any:
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
     ends = np.cumsum([0, *map(len, samples)]) if batches else np.array([0, every.size])
     period = np.zeros(problem.n_nets, np.int64)
-    here = problem.at(np.arange(problem.n_nets), problem.parameters, problem.rule)
+    here = _copy(problem)
     call(
         _follow,
         here.parameters, here.rates, here.slope, *_lanes_of(here), np.array(problem.trained),
@@ -151,6 +153,20 @@ def periods(problem: Problem) -> Any:
         Orbits(number(orbits.RETURN_TOLERANCE[problem.dtype.name]), number(orbits.SEEN)), period,
     )  # fmt: skip
     return period
+
+
+def _copy(problem: Problem) -> Problem:
+    """Return the problem with arrays of its own to step in.
+
+    A slope without an optimizer gets an SGD that is plain, and an optimizer slopes of 0, to the
+    same bits: so there are fewer kernels to compile.
+    """
+    rule, slope, n_nets = problem.rule, problem.slope, problem.n_nets
+    if problem.is_general:
+        slope = np.zeros(n_nets, problem.dtype) if slope is None else slope
+        rule = SGDRule.plain(n_nets, problem.dtype) if rule is None else rule
+    every = np.arange(n_nets)
+    return replace(problem, slope=slope).at(every, problem.parameters, rule)
 
 
 def _decay_of(problem: Problem) -> Any:
@@ -174,13 +190,18 @@ def _lanes_of(problem: Problem) -> tuple[SGDLanes | None, AdamLanes | None]:
 
 
 _clipping = _kernel(update_rules.clipping)
-_decayed = _kernel(update_rules.decayed)
 _faster = _kernel(update_rules.faster)
 _moments = _kernel(update_rules.moments)
 _adam_size = _kernel(update_rules.adam_size)
 _coasting_factor = _kernel(update_rules.coasting_factor)
 _sgd_edge = _kernel(update_rules.sgd_edge)
 _adam_edge = _kernel(update_rules.adam_edge)
+
+
+@_kernel
+def _decayed(gradient, decay, parameter):
+    """``update_rules.decayed``, where NumPy's choice would be an array."""
+    return select(decay > 0, gradient + decay * parameter, gradient)
 
 
 @_kernel
@@ -333,7 +354,8 @@ def _fate_within(
         for j in range(4):
             here, g, rate = p[j, lane], rows[j, lane], (hidden if j < 2 else output)
             there, velocity = _sgd_next(here, g, rate, j, i, sgd, factor)
-            same = (there == here) & (velocity == sgd.velocity[j, i])
+            momentum = sgd.momentum[i]
+            same = (there == here) & (momentum * velocity == momentum * sgd.velocity[j, i])
             stands = stands and (same or not trained[j])
     elif adam is not None:
         edge = _adam_edge(np.float64(adam.beta1[i]))

@@ -27,7 +27,7 @@ k it is judged, in this order, where the gradient is that of the loss with its d
    units of the gradient (``update_rules.coasting``), and descent rests there, by the rule of
    ``stability``.
 3. unstable: both are within gradient_tolerance, no rest there, and yet the update changes no bit of
-   any parameter, velocity or moment.
+   any parameter, of ``momentum*velocity``, or of a moment of Adam.
 4. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
 
 The tolerance and divergence_loss are rounded to the dtype, as are all numbers of the optimizer. The

@@ -1,6 +1,6 @@
 """The public trainer: ``train`` for where networks end, ``trace`` for how they get there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, Unpack
 
@@ -343,12 +343,12 @@ def _rule(
         return AdamRule(
             decay, given["beta1"], given["beta2"], given["epsilon"], m, s, power1, power2
         )
-    return SGDRule(
-        decay,
+    return replace(
+        SGDRule.plain(n_nets, dtype),
+        decay=decay,
         momentum=given.get("momentum", zero),
         nesterov=options.optimizer.nesterov,
         max_norm=given.get("max_norm"),
-        velocity=np.zeros((4, n_nets), dtype),
     )
 
 

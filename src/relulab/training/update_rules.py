@@ -19,7 +19,8 @@ networks' dtype, with exactly rounded square roots and divisions::
             size = (rate/(1 - power1)) / (sqrt(s)/sqrt(1 - power2) + epsilon)
             p = p - size*m
 
-(PyTorch multiplies and divides in another order; the results agree to rounding.)
+Where weight_decay is 0, d is exactly g, whatever p is. (PyTorch multiplies and divides in another
+order; the results agree to rounding.)
 
 What the velocity would still move, in units of the gradient, is what all its steps would come to
 if d were 0 from now on: for SGD momentum/(1 - momentum)*|velocity|, with nesterov momentum times
@@ -43,6 +44,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from relulab.validation import FloatArray
 
@@ -57,8 +59,8 @@ def clipping(gw: Any, gb: Any, gv: Any, gc: Any, max_norm: Any, room: Any, one: 
 
 
 def decayed(gradient: Any, decay: Any, parameter: Any) -> Any:
-    """Return the gradient of the loss with its decay term."""
-    return gradient + decay * parameter
+    """Return the gradient of the loss with its decay term, exactly the gradient without decay."""
+    return np.where(decay > 0, gradient + decay * parameter, gradient)
 
 
 def faster(velocity: Any, momentum: Any, gradient: Any) -> Any:
@@ -136,10 +138,16 @@ class SGDRule(Rule):
     max_norm: FloatArray | None
     velocity: FloatArray
 
+    @classmethod
+    def plain(cls, n_nets: int, dtype: npt.DTypeLike) -> Self:
+        """Return what is plain descent."""
+        zero, zeros = np.zeros(n_nets, dtype), np.zeros((4, n_nets), dtype)
+        return cls(zeros, momentum=zero, nesterov=False, max_norm=None, velocity=zeros.copy())
+
     @property
     def state(self) -> tuple[FloatArray, ...]:
-        """The velocities."""
-        return (self.velocity,)
+        """What a step takes of the velocities, so that without momentum they decide nothing."""
+        return (self.momentum * self.velocity,)
 
     def advanced(self, p: FloatArray, g: FloatArray, rates: FloatArray) -> tuple[FloatArray, Self]:
         """Return the next parameters and the rule with its next state; all of shape (4, n_nets)."""
