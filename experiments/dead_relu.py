@@ -34,6 +34,7 @@ RATE = 0.1
 
 # The one where the hinge matters and one on which |x| is a line, both from he_normal.
 HELPED = ("[-1, 1]", "[0, 1]")
+HELPED_START: dict[str, Any] = {**SCHEMES["he_normal"]}
 HELPED_DRAWS = 500
 RATES = np.geomspace(0.001, 1, 16)
 COMMON_RATE = RATES[10]  # RATE
@@ -91,7 +92,7 @@ SWEEPS = {
 } | {
     remedies_name(remedy, domain): rl.Sweep(
         data=data(domain, remedy),
-        **SCHEMES["he_normal"] | how,
+        **HELPED_START | how,
         draws=HELPED_DRAWS,
         learning_rate=RATES,
         max_steps=20_000,
@@ -150,7 +151,7 @@ def remedies_table(results: rl.Results) -> pd.DataFrame:
     table = statistics.summary(remedies(results), by, TOLERANCE).set_index(by)
     count = table["n_runs"]
     parts = {"inactive": table["born_dead"] + table["died"], "best": table["global_optimum"]}
-    columns = {"n_runs": count}
+    columns: dict[str, Any] = {"n_runs": count}
     for name, fraction in parts.items():
         low, high = statistics.wilson_interval((fraction * count).round(), count)
         columns |= {name: fraction, f"{name}_low": low, f"{name}_high": high}
@@ -199,7 +200,8 @@ def remedies_figure(rows: pd.DataFrame, domain: str) -> Axes:
         if not log:
             ax.set(xlim=(-0.05, 1.05), xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"])
     figures.outer_labels(list(axes))
-    figure.suptitle(f"Which remedy helps a ReLU to fit |x| on {domain}? (he_normal)")
+    n = rows["n_runs"].iloc[0]
+    figure.suptitle(f"Which remedy helps a ReLU to fit |x| on {domain}? (he_normal, {n:,} starts)")
     first: Axes = axes[0]
     return first
 

@@ -92,14 +92,13 @@ def test_nothing_settles_where_momentum_lets_no_network_rest(tables_of):
     [row] = (
         tables["findings"]
         .query(
-            "claim == 'momentum, std 0.01, same rate' and model.str.startswith('a single')"
-            " and target == 'target |x|'"
+            "claim == 'momentum, std 0.01' and model == 'single ReLU' and target == 'target |x|'"
         )
         .itertuples()
     )
     died = {
         rule: results.load(
-            ["learning_rate", "unit"], f"a single ReLU, w and b, target |x|, std = 0.01, {rule}"
+            ["learning_rate", "unit"], f"single ReLU, target |x|, std = 0.01, {rule}"
         ).query("learning_rate < 0.02")["unit"].eq("died")
         for rule in ("plain", "momentum 0.9")
     }  # fmt: skip
