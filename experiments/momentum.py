@@ -200,7 +200,7 @@ def findings_figure(table: pd.DataFrame) -> Axes:
     for ax, model in zip(axes, MODELS, strict=True):
         figures.dots(table[table["model"] == model], "claim", "difference", "target", ax)
         figures.mark_position(ax, 0, "no difference")
-        ax.set(title=model, xlabel="fraction more that dies", xlim=(-0.35, 1))
+        ax.set(title=model, xlabel="more that die", xlim=(-0.35, 1))
     figures.outer_labels(list(axes))
     figure.suptitle("Do small targets and momentum kill ReLUs? (Arnekvist et al. 2020)")
     first: Axes = axes[0]
@@ -243,7 +243,7 @@ def report(results: rl.Results) -> rl.Report:
         ax.set(title=rule)
     figures.outer_labels(panels)
     panels[0].figure.suptitle(
-        f"From where does a single ReLU die, fitting {FIELD_STD:g}·|x|, standardized?"
+        f"From where does a single ReLU die? ({FIELD}, std {FIELD_STD:g}, η = {SLOW:g})"
     )
     yield "starts", panels[0]
 
