@@ -13,6 +13,8 @@ import relulab as rl
 from relulab.theory import curvature
 from relulab.theory.curvature import hessian, sharpness
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 
 def sample(n, seed=0):
     rng = np.random.default_rng(seed)

@@ -183,6 +183,7 @@ def test_auto_takes_numba():
     assert auto.stdout == "0.5949862276409392 True\n", auto.stderr
 
 
+@pytest.mark.slow
 @needs_numba
 def test_where_nothing_can_be_cached_it_compiles_anew(tmp_path):
     # An installation in which no cache folder can be made, neither beside the code nor at home.

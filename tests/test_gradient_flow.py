@@ -149,7 +149,10 @@ def start_of(f0, apart, dies):
 
 @settings(max_examples=150)
 @given(
-    st.sampled_from([1e-150, 1e-20, 1.0, 1e20, 1e150]), st.floats(-3, 0.999), st.floats(1e-12, 1),
+    st.sampled_from([1e-150, 1e-20, 1.0, 1e20, 1e150]),
+    # Of a smaller start the quotient of the two ends is beyond float64.
+    st.floats(-3, 0.999).filter(lambda start: start == 0 or abs(start) > 1e-300),
+    st.floats(1e-12, 1),
     st.one_of(st.just(0.0), st.floats(1e-8, 10)),
 )  # fmt: skip
 def test_times_keep_their_digits(unit, start, way, apart):

@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import relulab as rl
-from oracle import assert_same_bits, period_of, train_one
+from oracle import ENGINES, NUMBER, assert_same_bits, period_of, train_one
 from relulab.training.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, periods
 
 pytestmark = pytest.mark.slow  # kernels of our own, which ask nothing of the libraries
 
-ENGINES = ["numpy", "numba"]
 POINT = rl.TrainingSet.point(1.0, 3.0)
 
 
@@ -100,7 +99,7 @@ def test_the_table_of_fates(engine, x, target, rate, fates):
     ],
     ids=str,
 )
-def test_same_bits_as_the_oracle(engine, dtype, options):
+def test_same_bits_as_the_oracle(dtype, options):
     """At large rates on three samples, where a third to all of the runs are followed."""
     options = {"max_steps": 300, **options}
     rng = np.random.default_rng(1)
@@ -108,36 +107,35 @@ def test_same_bits_as_the_oracle(engine, dtype, options):
     networks = rl.Networks(*rng.standard_normal((4, 100)))
     rate = rng.choice([0.5, 1.0, 1.5, 2.0], 100)
     data = rl.TrainingSet(x, target)
-    trained = rl.train(networks, data, rate, dtype=dtype, engine=engine, **options)
-    if "shuffle_seed" in options:
-        seed = options.pop("shuffle_seed")
-        options["shuffled"] = seed
     finals = [
-        train_one(start, x, target, r, r, number=np.dtype(dtype).type, **order_of(options))
+        train_one(start, x, target, r, r, number=NUMBER[dtype], **order_of(options))
         for start, r in zip(networks.stack().T, rate, strict=True)
     ]
-    assert_same_bits(trained, finals)
-    if "shuffled" not in options:
-        assert (trained.period > 1).sum() >= 5
+    for engine in ENGINES:
+        trained = rl.train(networks, data, rate, dtype=dtype, engine=engine, **options)
+        assert_same_bits(trained, finals)
+        if "shuffle_seed" not in options:
+            assert (trained.period > 1).sum() >= 5
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_same_bits_as_the_oracle_with_c_frozen(engine, dtype):
+def test_same_bits_as_the_oracle_with_c_frozen(dtype):
     networks, rate = balanced(np.linspace(0.9, 1.6, 36))
     options = {"freeze": ("c",), "max_steps": 2000}
-    trained = rl.train(networks, POINT, rate, dtype=dtype, engine=engine, **options)
     finals = [
-        train_one(start, [1.0], [3.0], r, r, number=np.dtype(dtype).type, **options)
+        train_one(start, [1.0], [3.0], r, r, number=NUMBER[dtype], **options)
         for start, r in zip(networks.stack().T, rate, strict=True)
     ]
-    assert_same_bits(trained, finals)
-    assert {2, 4} <= set(trained.period)
+    for engine in ENGINES:
+        trained = rl.train(networks, POINT, rate, dtype=dtype, engine=engine, **options)
+        assert_same_bits(trained, finals)
+        assert {2, 4} <= set(trained.period)
 
 
 def order_of(options):
     """Return the options of the oracle, with an order of its own for each epoch."""
     options = dict(options)
-    if (seed := options.pop("shuffled", None)) is not None:
+    if (seed := options.pop("shuffle_seed", None)) is not None:
         epochs = iter(range(10**9))
 
         def order(n):

@@ -35,7 +35,7 @@ def peak(process):
 
 sweep = rl.Sweep(
     data=rl.TrainingSet.point(1, 3), w=rl.Normal(0, 1), b=rl.Normal(0, 1), v=rl.Normal(0, 1),
-    learning_rate=[0.05, 0.2, 0.4, 1.2], draws=int(sys.argv[2]) // 4, max_steps=1_000,
+    learning_rate=[0.05, 0.2, 0.4, 1.2], draws=int(sys.argv[2]) // 4, max_steps=100,
 )
 if __name__ == "__main__":
     experiment = rl.Experiment(file=__file__, question="?", sweeps={"a": sweep}, report=report)

@@ -18,9 +18,11 @@ from relulab.training.numpy_engine import Lanes
 from relulab.training.options import DIRECT_UP_TO, TrainingOptions
 from relulab.training.specification import Problem
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 EPS = 2.0**-52
 LETTERS = ("gw", "gb", "gv", "gc", "loss")
-few = settings(max_examples=60, derandomize=True)
+few = settings(max_examples=60)
 
 
 def noisy(n, seed=0, noise=0.1):
@@ -257,7 +259,6 @@ def million():
     return x, target, networks, totals(networks, x, target, "sorted")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("i", "which"), [(0, np.argmax), (1, np.argmin)])
 def test_one_of_a_million_samples_fires(million, i, which):
     x, target, networks, found = million
@@ -270,7 +271,6 @@ def test_one_of_a_million_samples_fires(million, i, which):
         assert value == pytest.approx(float(sum_of_one / 10**6), rel=4 * EPS, abs=0), letter
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     np.finfo(np.longdouble).nmant <= 52, reason="numpy.longdouble is no longer than float64 here"
 )
@@ -361,7 +361,6 @@ def test_splits_are_those_of_a_scan(drawn):
     assert found.tolist() == [brute_split(x, *network) for network in networks]
 
 
-@pytest.mark.slow
 @needs_numba
 @settings(few, max_examples=40)
 @given(hinges(), st.integers(0, 2**32 - 1))
@@ -376,7 +375,6 @@ def test_hinges_at_samples_in_both_engines(drawn, seed):
         both(start, data, 0.01, max_steps=max_steps, summation="sorted")
 
 
-@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 17, 1000])

@@ -5,7 +5,7 @@ from math import prod, sqrt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import relulab as rl
@@ -386,6 +386,7 @@ RUN = st.tuples(
 )
 
 
+@settings(max_examples=40)  # most of the time goes into pandas
 @given(st.lists(RUN, min_size=1, max_size=25), st.integers(0, 25))
 def test_survival_is_that_of_kaplan_and_meier(rows, cut):
     runs = pd.DataFrame(rows, columns=["group", "outcome", "steps_taken", "death_step"])
@@ -430,6 +431,7 @@ def test_survival_takes_death_steps_from_a_csv_file():
     pd.testing.assert_frame_equal(survival(as_floats), survival(runs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [survival, summary])
 def test_memory_does_not_grow_with_the_runs(table):
     def peak(n_parts):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import relulab as rl
 from relulab import theory
 
+pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
+
 N = 40_000
 STANDARD = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
 NORMAL, UNIFORM = rl.Normal(0, 1), rl.Uniform(-1, 1)

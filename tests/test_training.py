@@ -3,15 +3,16 @@
 import json
 import warnings
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 import relulab as rl
-from oracle import assert_same_bits, train_one
+from oracle import ENGINES, NUMBER, assert_same_bits, train_one
 
 DATA = Path(__file__).parent / "data"
 POINT = rl.TrainingSet.point(1.0, 3.0)
@@ -103,16 +104,16 @@ def test_cases_at_50_digits(case, engine):
 
 
 CONDITIONS = {
-    "one sample": (POINT, 3000, {}, 1.0),
-    "several samples": (SEVERAL, 2000, {}, 1.0),
-    "nine samples": (rl.TrainingSet(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9)), 300, {}, 1.0),
-    "overflow": (SEVERAL, 500, {"divergence_loss": 1e300}, 1e80),
+    "one sample": (POINT, 1000, {}, 1.0),
+    "several samples": (SEVERAL, 600, {}, 1.0),
+    "nine samples": (rl.TrainingSet(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9)), 150, {}, 1.0),
+    "overflow": (SEVERAL, 300, {"divergence_loss": 1e300}, 1e80),
     "overflow at x=0": (rl.TrainingSet.point(0.0, 1.0), 500, {"divergence_loss": 1e300}, 1e150),
     "c frozen": (POINT, 500, {"freeze": ("c",)}, 1.0),
-    "w and b frozen": (SEVERAL, 500, {"freeze": ("w", "b")}, 1.0),
+    "w and b frozen": (SEVERAL, 300, {"freeze": ("w", "b")}, 1.0),
     "all frozen": (SEVERAL, 50, {"freeze": PARAMETERS}, 1.0),
     "no step": (SEVERAL, 50, {"max_steps": 0}, 1.0),
-    "loose": (SEVERAL, 500, {"gradient_tolerance": 0.3, "divergence_loss": 10.0}, 1.0),
+    "loose": (SEVERAL, 300, {"gradient_tolerance": 0.3, "divergence_loss": 10.0}, 1.0),
 }
 
 
@@ -127,35 +128,34 @@ def test_bits_of_the_oracle(condition, dtype):
             options = {**options, "divergence_loss": 1e38}
     options = {"max_steps": 400, **options}
     networks, hidden = random_networks(n, scale=scale), rates(n, 1e-3, 5)
-    number = float if dtype == "float64" else np.float32
-    expected = oracle(networks, data, hidden, hidden, number=number, **options)
-    for engine in ("numpy", "numba") if find_spec("numba") else ("numpy",):
+    expected = oracle(networks, data, hidden, hidden, number=NUMBER[dtype], **options)
+    for engine in ENGINES:
         trained = rl.train(networks, data, hidden, dtype=dtype, **options, engine=engine)
         assert_same_bits(trained, expected)
 
 
-@both_engines
-def test_different_rates_for_hidden_and_output(engine):
+def test_different_rates_for_hidden_and_output():
     networks, hidden, output = random_networks(300), rates(300, 0.01, 1), rates(300, 0.01, 1, 2)
-    trained = rl.train(
-        networks,
-        SEVERAL,
-        hidden_learning_rate=hidden,
-        output_learning_rate=output,
-        max_steps=200,
-        engine=engine,
-    )
-    assert_same_bits(trained, oracle(networks, SEVERAL, hidden, output, max_steps=200))
-    only_hidden = rl.train(
-        networks, SEVERAL, output, hidden_learning_rate=hidden, max_steps=200, engine=engine
-    )
-    same_columns(trained, only_hidden)
+    expected = oracle(networks, SEVERAL, hidden, output, max_steps=200)
+    for engine in ENGINES:
+        trained = rl.train(
+            networks,
+            SEVERAL,
+            hidden_learning_rate=hidden,
+            output_learning_rate=output,
+            max_steps=200,
+            engine=engine,
+        )
+        assert_same_bits(trained, expected)
+        only_hidden = rl.train(
+            networks, SEVERAL, output, hidden_learning_rate=hidden, max_steps=200, engine=engine
+        )
+        same_columns(trained, only_hidden)
 
 
 number = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-3, 3)
 
 
-@both_engines
 @settings(max_examples=200)
 @given(
     start=st.tuples(number, number, number, number),
@@ -163,12 +163,24 @@ number = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-3, 3)
     rate=st.floats(0, 1e100) | st.floats(0, 3),
     max_steps=st.integers(0, 30),
 )
-def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps, engine):
+def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps):
     data = rl.TrainingSet(*zip(*samples, strict=True))
-    trained = rl.train(rl.Networks(*start), data, rate, max_steps=max_steps, engine=engine)
-    final = train_one([p + 0.0 for p in start], data.x.tolist(), data.target.tolist(), rate, rate,
-                      max_steps=max_steps)  # fmt: skip
-    assert_same_bits(trained, [final])
+    ours = [
+        rl.train(rl.Networks(*start), data, rate, max_steps=max_steps, engine=engine)
+        for engine in ENGINES
+    ]
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            final = train_one([p + 0.0 for p in start], data.x.tolist(), data.target.tolist(), rate,
+                              rate, max_steps=max_steps)  # fmt: skip
+    except FloatingPointError:
+        reject()  # the eigenvalues that tell whether it rests are of products beyond float64
+    outcomes = {final.outcome, *(trained.outcome[0] for trained in ours)}
+    # Of such products the engines say that it does not rest. Nothing of that is the oracle's.
+    largest = max(map(abs, (*start, *chain.from_iterable(samples), rate)))
+    assume(largest < 1e50 or not outcomes & {"converged", "unstable"})
+    for trained in ours:
+        assert_same_bits(trained, [final])
 
 
 @pytest.mark.slow
@@ -176,13 +188,13 @@ def test_bits_of_the_oracle_on_any_numbers(start, samples, rate, max_steps, engi
 def test_alone_or_among_many(engine):
     n = 300
     networks, rate = random_networks(n), rates(n, 0.003, 3)
-    together = rl.train(networks, SEVERAL, rate, max_steps=3000, engine=engine)
-    for i in range(0, n, 7):
+    together = rl.train(networks, SEVERAL, rate, max_steps=1000, engine=engine)
+    for i in range(0, n, 17):
         alone = rl.train(
             rl.Networks(*networks.stack()[:, i : i + 1]),
             SEVERAL,
             rate[i],
-            max_steps=3000,
+            max_steps=1000,
             engine=engine,
         )
         for name in PARAMETERS:
@@ -193,11 +205,12 @@ def test_alone_or_among_many(engine):
 
 @pytest.mark.slow
 def test_any_window_of_lanes_gives_the_same_bits(monkeypatch):
-    networks, rate = random_networks(200), rates(200, 0.003, 3)
-    whole = rl.train(networks, SEVERAL, rate, max_steps=500, engine="numpy")
+    networks, rate = random_networks(100), rates(100, 0.01, 3)
+    whole = rl.train(networks, SEVERAL, rate, max_steps=200, engine="numpy")
+    assert len(set(whole.steps_taken)) > 30  # lanes are taken over at many moments
     for window in (1, 3, 64):
         monkeypatch.setattr("relulab.training.numpy_engine.WINDOW", window)
-        same_columns(rl.train(networks, SEVERAL, rate, max_steps=500, engine="numpy"), whole)
+        same_columns(rl.train(networks, SEVERAL, rate, max_steps=200, engine="numpy"), whole)
 
 
 @both_engines

@@ -17,6 +17,8 @@ from relulab import statistics
 # A claim says why ours differs, where that is known.
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "differs, unexplained"
 CONFIDENCE = 0.999
+Optimizer = rl.SGD | rl.Adam
+PLAIN = rl.SGD()
 MOST_DIGITS = 15  # that two doubles of different ways can have in common
 
 
@@ -48,6 +50,8 @@ class Printed(Claim):
     numbers: Mapping[str, Mapping[int, str]]
     freeze: Collection[str] = ()
     batch_size: int | None = None
+    negative_slope: float = 0
+    optimizer: Optimizer = PLAIN
     rounding: float = 1e-12
 
     def items(self) -> dict[str, str]:
@@ -62,7 +66,14 @@ class Printed(Claim):
         """Return our numbers, by the same names."""
         steps = max(step for printed in self.numbers.values() for step in printed)
         trace = rl.trace(
-            self.start, self.data, self.rate, steps, freeze=self.freeze, batch_size=self.batch_size
+            self.start,
+            self.data,
+            self.rate,
+            steps,
+            freeze=self.freeze,
+            batch_size=self.batch_size,
+            negative_slope=self.negative_slope,
+            optimizer=self.optimizer,
         )
         columns = {formula: np.asarray(trace.eval(formula), float) for formula in self.numbers}
         return {
@@ -79,7 +90,7 @@ SLOPE = ("b", "v", "c")  # of a neuron without bias
 def linear(w: float, b: float, offset: float) -> rl.Networks:
     """Return the linear neuron w*x + b, a ReLU that fires as long as that is above -offset.
 
-    With v = 1 and c = -offset frozen, its bias is b + c.
+    With v = 1 and c = -offset frozen, its bias is b + c. (``negative_slope=1`` makes any unit one.)
     """
     return rl.Networks(w=w, b=b + offset, v=1, c=-offset)
 

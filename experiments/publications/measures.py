@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import relulab as rl
+from publications.claims import PLAIN, Optimizer
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -35,16 +36,32 @@ def balanced(relative: npt.ArrayLike) -> rl.Networks:
     return networks(size, size)
 
 
-def relative(trained: rl.Networks) -> Array:
+def relative(trained: rl.Networks, negative_slope: float = 0) -> Array:
     """Return predictions relative to the target."""
-    activation = np.maximum(trained.w * X + trained.b, 0)
+    activation = trained.w * X + trained.b
+    activation = np.where(activation > 0, activation, negative_slope * activation)
     return np.asarray((trained.v * activation + trained.c) / TARGET, float)
 
 
 # The name is quoted because --figures works without the trainer.
-def frozen(start: rl.Networks, rate: npt.ArrayLike, n_steps: int) -> "rl.Trained":
+def frozen(
+    start: rl.Networks,
+    rate: npt.ArrayLike,
+    n_steps: int,
+    negative_slope: float = 0,
+    optimizer: Optimizer = PLAIN,
+) -> "rl.Trained":
     """Train with c frozen for exactly so many steps."""
-    return rl.train(start, POINT, rate, max_steps=n_steps, gradient_tolerance=0, freeze=("c",))
+    return rl.train(
+        start,
+        POINT,
+        rate,
+        max_steps=n_steps,
+        gradient_tolerance=0,
+        freeze=("c",),
+        negative_slope=negative_slope,
+        optimizer=optimizer,
+    )
 
 
 def rate_of(k: npt.ArrayLike) -> Array:
@@ -75,14 +92,85 @@ def never_rises() -> float:
     return threshold(holds, 0.5, 1, 4)
 
 
-def settles() -> float:
-    """Return up to which k a balanced network comes nearer to zero loss in 1,000 steps."""
+def settles(optimizer: Optimizer = PLAIN, near: float = 1) -> float:
+    """Return up to which k a balanced network close to zero loss comes closer; about ``near``."""
 
     def holds(k: Array) -> Flags:
-        ended = frozen(balanced(np.full(k.size, 1 + 1e-6)), rate_of(k), 1000)
-        return np.abs(relative(ended.networks) - 1) < np.abs(relative(ended.initial) - 1)
+        start = balanced(np.full(k.size, 1 + 1e-6))
+        early, late = (
+            np.abs(relative(frozen(start, rate_of(k), n, optimizer=optimizer).networks) - 1)
+            for n in (500, 1000)
+        )
+        return np.asarray((late < early) | (late < 1e-9))  # at rest to rounding
 
-    return threshold(holds, 0.5, 1.15, 9)
+    return threshold(holds, near / 2, 1.15 * near, 9)
+
+
+def sharpness_limit(optimizer: Optimizer, near: float) -> float:
+    """Return up to which rate * sharpness zero loss is stable: the sharpness is 2*q*target."""
+    return 2 * settles(optimizer, near / 2)
+
+
+ORIGIN = rl.TrainingSet.point(X, 0)
+
+
+def parabola(size: float, n_nets: int = 1) -> rl.Networks:
+    """Return networks of a dead unit, of which c trains, with loss c^2/2 on a target of 0."""
+    return rl.Networks(w=-1, b=-1, v=0, c=np.full(n_nets, size))
+
+
+def falls_on_a_parabola(optimizer: Optimizer, near: float) -> float:
+    """Return up to which rate c falls, of a size at which its square is nothing; about ``near``."""
+
+    def holds(rate: Array) -> Flags:
+        early, late = (
+            np.abs(
+                rl.train(
+                    parabola(1e-100, rate.size),
+                    ORIGIN,
+                    rate,
+                    max_steps=n,
+                    gradient_tolerance=0,
+                    optimizer=optimizer,
+                ).networks.c
+            )
+            for n in (500, 1000)
+        )
+        return np.asarray((late < early) | (late == 0))
+
+    return threshold(holds, near / 2, 1.15 * near, 9)
+
+
+def hovering(beta2: float) -> float:
+    """Return rate * preconditioned curvature of Adam on a parabola, the median of 2,000 steps."""
+    rate, n_steps = 0.1, 4000
+    optimizer = rl.Adam(beta2=beta2, epsilon=1e-12)
+    c = rl.trace(parabola(1), ORIGIN, rate, n_steps, optimizer=optimizer)["c"]
+    mean_square = (c**2).ewm(alpha=1 - beta2, adjust=True).mean()
+    return float(np.median(rate / np.sqrt(mean_square.iloc[n_steps // 2 :])))
+
+
+GOH_RATE = 0.25
+
+
+def critical_momentum() -> float:
+    """Return up to which momentum c never changes its sign on its way to 0, in 850 steps."""
+
+    def holds(momentum: Array) -> Flags:
+        start, optimizer = parabola(1, momentum.size), rl.SGD(momentum=momentum)
+        trace = rl.trace(start, ORIGIN, GOH_RATE, 850, optimizer=optimizer)
+        return np.asarray(trace.groupby("run")["c"].min() > 0)
+
+    return threshold(holds, 0.2, 0.3, 4)
+
+
+def rate_of_convergence(momentum: float) -> float:
+    """Return by which factor c swings less in each step, of the 850 first."""
+    trace = rl.trace(parabola(1), ORIGIN, GOH_RATE, 850, optimizer=rl.SGD(momentum=momentum))
+    c = trace["c"].to_numpy()
+    # Of a swing r^n*sin(a*n + b) this is r^(2n)*sin(a)^2.
+    swing = c[1:-1] ** 2 - c[2:] * c[:-2]
+    return float((swing[-1] / swing[0]) ** (0.5 / (swing.size - 1)))
 
 
 def two_cycle(k: float) -> float:
@@ -144,11 +232,18 @@ SAXE_TIME = math.log(SAXE_TO * (TARGET - SAXE_FROM) / (SAXE_FROM * (TARGET - SAX
 )
 
 
-def reached_by_flow() -> float:
-    """Return the prediction at the published time, extrapolated to steps of no length."""
+def reached_by_flow(linear: bool = False) -> float:
+    """Return the prediction at the published time, extrapolated to steps of no length.
+
+    A linear unit starts from A < 0.
+    """
     start = balanced([SAXE_FROM / TARGET])
+    if linear:
+        start = networks(-start.v, -start.v)
+    slope = float(linear)
     one, two, four = (
-        TARGET * relative(frozen(start, SAXE_TIME / n, n).networks)[0] for n in (1000, 2000, 4000)
+        TARGET * relative(frozen(start, SAXE_TIME / n, n, slope).networks, slope)[0]
+        for n in (1000, 2000, 4000)
     )
     return float((8 * four - 6 * two + one) / 3)
 
@@ -160,15 +255,107 @@ def critical_rate(big_a: float, v: float) -> float:
     return min(1 / y, beyond) / Q**2
 
 
-def converges_up_to(big_a: float, v: float) -> float:
-    """Return up to which rate the network converges alive from a start."""
+def converges_up_to(big_a: float, v: float, negative_slope: float = 0) -> float:
+    """Return up to which rate the network converges, without the unit's death, from a start."""
 
     def holds(rate: Array) -> Flags:
         start = networks(np.full(rate.size, big_a), np.full(rate.size, v))
-        ended = rl.train(start, POINT, rate, max_steps=20_000, freeze=("c",))
-        return np.asarray((ended.outcome == "converged") & (ended.unit == "alive"))
+        ended = rl.train(
+            start,
+            POINT,
+            rate,
+            max_steps=20_000,
+            freeze=("c",),
+            negative_slope=negative_slope,
+        )
+        goes_on = (ended.unit == "alive") | (negative_slope > 0)
+        return np.asarray((ended.outcome == "converged") & goes_on)
 
     return threshold(holds, 0.02, 0.3, 6)
+
+
+FACTOR_TARGET = 0.5
+FACTORS = rl.TrainingSet.point(1, FACTOR_TARGET)
+
+
+def factorized(
+    w: npt.ArrayLike, v: npt.ArrayLike, rate: float, n_steps: int, decay: npt.ArrayLike
+) -> "rl.Trained":
+    """Train the linear w*v, both with decay."""
+    return rl.train(
+        rl.Networks(w=w, b=0, v=v, c=0),
+        FACTORS,
+        rate,
+        max_steps=n_steps,
+        freeze=("b", "c"),
+        negative_slope=1,
+        optimizer=rl.SGD(weight_decay={"w": decay, "v": decay}),
+    )
+
+
+def decayed_product(decay: float) -> float:
+    """Return w*v where training with decay ends."""
+    ended = factorized([1.0], 1.2, 0.5, 20_000, decay).networks
+    return float(ended.w[0] * ended.v[0])
+
+
+def collapses_from() -> float:
+    """Return from which decay on w*v ends at 0, in 20,000 steps."""
+
+    def holds(decay: Array) -> Flags:
+        ended = factorized(np.ones(decay.size), 1.2, 0.5, 20_000, decay).networks
+        return np.asarray(ended.w * ended.v > 1e-4)
+
+    return threshold(holds, 0.1, 1, 4)
+
+
+def boundary_dimension(decay: float) -> float:
+    """Return the dimension of the border of the starts that diverge at rate 1.
+
+    By pairs of starts at a distance, of which the share that differ falls with its power
+    2 - dimension (Grebogi, McDonald, Ott & Yorke 1983).
+    """
+    rng = np.random.default_rng(0)
+    distances, n_pairs = 2.0 ** -np.array([4, 6, 8, 10]), 200_000
+
+    def diverges(w: Array, v: Array) -> Flags:
+        return np.asarray(factorized(w, v, 1, 1000, decay).outcome == "diverged")
+
+    differing = []
+    for distance in distances:
+        w, v = rng.uniform(-4.5, 4.5, (2, n_pairs))
+        angle = rng.uniform(0, 2 * np.pi, n_pairs)
+        beside = diverges(w + distance * np.cos(angle), v + distance * np.sin(angle))
+        differing.append(np.sum(diverges(w, v) != beside))
+    power = np.polyfit(np.log(distances), np.log(differing), 1, w=np.sqrt(differing))[0]
+    return float(2 - power)
+
+
+TEACHER = rl.TrainingSet.teacher(w=1, b=0.2, v=1, c=0, n_samples=9)
+
+
+def steps_of(rate: Array, n_steps: int, optimizer: Optimizer) -> Array:
+    """Return the steps of w, b, v, c from random starts, shape (n_nets, n_steps, 4)."""
+    start = rl.Networks(*np.random.default_rng(0).normal(size=(4, rate.size)))
+    trace = rl.trace(start, TEACHER, rate, n_steps, optimizer=optimizer)
+    states = [trace.pivot(index="run", columns="step", values=p).to_numpy() for p in "wbvc"]
+    return np.diff(np.stack(states, axis=2), axis=1)
+
+
+def longest_adam_step(beta1: float, beta2: float, n_steps: int = 60) -> float:
+    """Return the largest step of a parameter relative to the rate, of 2,000 random runs."""
+    rate = np.geomspace(1e-3, 10, 2000)
+    steps = steps_of(rate, n_steps, rl.Adam(beta1=beta1, beta2=beta2))
+    return float(np.nanmax(np.abs(steps) / rate[:, np.newaxis, np.newaxis]))
+
+
+def longest_clipped_step() -> float:
+    """Return the longest step relative to rate * max_norm, of 2,000 random runs."""
+    rate = np.geomspace(1e-3, 10, 2000)
+    max_norm = np.random.default_rng(1).uniform(0.1, 2, rate.size)
+    steps = steps_of(rate, 60, rl.SGD(max_norm=max_norm))
+    length = np.sqrt(np.sum(steps**2, axis=2))
+    return float(np.nanmax(length / (rate * max_norm)[:, np.newaxis]))
 
 
 def flow_sharpness_ratio() -> float:
@@ -197,21 +384,20 @@ def sharpness_over_bound() -> float:
 
     g is the smaller of its two sides, P^2*E|x - hinge|*sqrt(1 + E(x)^2) of the samples on a side.
     """
-    data = rl.TrainingSet.teacher(w=1, b=0.2, v=1, c=0, n_samples=9)
     rates = np.geomspace(0.02, 2, 12)
     sweep = rl.Sweep(
-        data=data, **rl.standard_normal(), draws=500, learning_rate=rates, max_steps=20_000
+        data=TEACHER, **rl.standard_normal(), draws=500, learning_rate=rates, max_steps=20_000
     )
     runs = sweep.run().query("outcome == 'converged' and unit == 'alive'")
     hinge = (-runs["b"] / runs["w"]).to_numpy()[:, np.newaxis]
     sides = []
-    for inside in (data.x > hinge, data.x < hinge):
+    for inside in (TEACHER.x > hinge, TEACHER.x < hinge):
         count = np.maximum(inside.sum(axis=1), 1)
-        mean = (inside * data.x).sum(axis=1) / count
-        distance = (inside * np.abs(data.x - hinge)).sum(axis=1) / count
+        mean = (inside * TEACHER.x).sum(axis=1) / count
+        distance = (inside * np.abs(TEACHER.x - hinge)).sum(axis=1) / count
         sides.append(inside.mean(axis=1) ** 2 * distance * np.sqrt(1 + mean**2))
     bound = 1 + 2 * np.abs(runs["v"] * runs["w"]) * np.minimum(*sides)
-    return float(np.min(rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), data) / bound))
+    return float(np.min(rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), TEACHER) / bound))
 
 
 def dead_loss() -> float:

@@ -1,10 +1,13 @@
 """Worked examples with printed digits that are one-node networks: what is trained and printed.
 
-A linear neuron is a ReLU that always fires (``linear``). Rates are ours, of the mean of
-residual^2/2: a text without the 1/2 takes steps twice as large at its rate, and one that adds up n
-samples steps n times as large.
+A linear neuron is a ReLU that always fires (``linear``), or a unit with negative slope 1. With that
+a parabola in one variable is a neuron w x at one sample; one in two variables is w x + b at -s and
+s, of which the curvatures are s^2 and 1. Rates are ours, of the mean of residual^2/2: a text
+without the 1/2 takes steps twice as large at its rate, and one that adds up n samples steps n times
+as large.
 """
 
+import math
 from dataclasses import replace
 
 import relulab as rl
@@ -34,6 +37,22 @@ BUTLER = Printed(
     },
 )
 TRASK = "Trask, Grokking Deep Learning, chapter 4 (notebook in iamtrask/Grokking-Deep-Learning)"
+EXPLODING = Printed(
+    name="Trask 2019, x = 2",
+    source=TRASK,
+    setting="x = 2, w = 0.5, no rate: the error explodes",
+    data=rl.TrainingSet([2], [0.8]),
+    start=rl.Networks(w=0.5, b=0, v=1, c=0),
+    rate=1,
+    freeze=SLOPE,
+    numbers={
+        "prediction": after(
+            0,
+            "1.0 0.20000000000000018 2.5999999999999996 -4.599999999999999 16.999999999999996",
+        ),
+    },
+    why="Trask's neuron is linear; the ReLU dies in the third step, where w x becomes -4.6",
+)
 NG = "Ng, Machine Learning Specialization, course 1, lab on gradient descent"
 LOEBER = Printed(
     name="Loeber",
@@ -62,6 +81,54 @@ TENSORFLOW = Printed(
         "w": {1000: "-0.9999969"},
         "b + c": {1000: "0.99999082"},
         "8 * loss": {0: "23.66"},
+    },
+)
+D2L = Printed(
+    name="d2l, rate 0.6",
+    source="Zhang et al., Dive into Deep Learning, section on momentum",
+    setting="0.1 x1^2 + 2 x2^2 from -5, -2, rate 0.6, 20 updates: it diverges",
+    # 4 times (0.05 w^2 + b^2)/2
+    data=rl.TrainingSet([-math.sqrt(0.05), math.sqrt(0.05)], [0, 0]),
+    start=rl.Networks(w=-5, b=-2, v=1, c=0),
+    rate=4 * 0.6,
+    freeze=LINEAR,
+    negative_slope=1,
+    numbers={"w": {20: "-0.387814"}, "b": {20: "-1673.365109"}},
+)
+KERAS = Printed(
+    name="Keras, momentum",
+    source="TensorFlow, documentation of tf.keras.optimizers.SGD",
+    setting="w^2/2 from 1, rate 0.1, momentum 0.9: the first two steps",
+    data=rl.TrainingSet([1], [0]),
+    start=rl.Networks(w=1, b=0, v=1, c=0),
+    rate=0.1,
+    freeze=SLOPE,
+    negative_slope=1,
+    optimizer=rl.SGD(momentum=0.9),
+    numbers={"1 - w": {1: "0.1"}, "w.shift() - w": {2: "0.18"}},
+)
+BROWNLEE = Printed(
+    name="Brownlee 2021, momentum",
+    source="Brownlee, Gradient Descent With Momentum from Scratch (machinelearningmastery.com)",
+    setting="w^2 from NumPy's first number of seed 4, rate 0.1, momentum 0.3, 30 updates",
+    data=rl.TrainingSet([1], [0]),
+    start=rl.Networks(w=0.9340596780273533, b=0, v=1, c=0),
+    rate=2 * 0.1,
+    freeze=SLOPE,
+    negative_slope=1,
+    optimizer=rl.SGD(momentum=0.3),
+    numbers={
+        "w": after(
+            1,
+            "0.74724774 0.54175461 0.37175575 0.24640494 0.15951871 0.1015491 0.0638484 "
+            "0.03976851 0.02459084 0.01511937 0.00925406 0.00564365 0.0034318 0.00208188 "
+            "0.00126053 0.00076202 0.00046006 0.00027746 0.00016719 0.00010067 6.05804744e-05 "
+            "3.64373635e-05 2.19069576e-05 1.31664443e-05 7.91100141e-06 4.75216828e-06 "
+            "2.85408468e-06 1.71384267e-06 1.02900153e-06 6.17748881e-07",
+        ),
+        "2 * loss": after(
+            1, "0.55838 0.29350 0.13820 0.06072 0.02545 0.01031 0.00408 0.00158 0.00060 0.00023"
+        ),
     },
 )
 
@@ -120,21 +187,13 @@ PRINTED = [
             ),
         },
     ),
-    Printed(
-        name="Trask 2019, x = 2",
-        source=TRASK,
-        setting="x = 2, w = 0.5, no rate: the error explodes",
-        data=rl.TrainingSet([2], [0.8]),
-        start=rl.Networks(w=0.5, b=0, v=1, c=0),
-        rate=1,
-        freeze=SLOPE,
-        numbers={
-            "prediction": after(
-                0,
-                "1.0 0.20000000000000018 2.5999999999999996 -4.599999999999999 16.999999999999996",
-            ),
-        },
-        why="Trask's neuron is linear; the ReLU dies in the third step, where w x becomes -4.6",
+    EXPLODING,
+    replace(
+        EXPLODING,
+        name="Trask 2019, x = 2, linear",
+        setting="the same with slope 1",
+        negative_slope=1,
+        why="",
     ),
     Printed(
         name="Trask 2019, rate 0.1",
@@ -343,5 +402,167 @@ PRINTED = [
         freeze=SLOPE,
         numbers={"w": {1: "0.56", 5: "1.85", 10: "1.98"}, "8 * loss": {0: "120.00", 4: "4.00"}},
         why="the page calls its table conceptual; its own program gives w = 0.30 after one update",
+    ),
+    D2L,
+    replace(
+        D2L,
+        name="d2l, momentum 0.5",
+        setting="the same with momentum 0.5: it converges",
+        optimizer=rl.SGD(momentum=0.5),
+        numbers={"w": {20: "0.007188"}, "b": {20: "0.002553"}},
+    ),
+    replace(
+        D2L,
+        name="d2l, momentum 0.25",
+        setting="the same with momentum 0.25",
+        optimizer=rl.SGD(momentum=0.25),
+        numbers={"w": {20: "-0.126340"}, "b": {20: "-0.186632"}},
+    ),
+    Printed(
+        name="Saida, momentum",
+        source="University of Saida, Momentum Gradient Descent (e-learning.univ-saida.dz)",
+        setting="(w - 4)^2 from 10, rate 0.2, momentum 0.9, by hand: it overshoots",
+        data=rl.TrainingSet([1], [4]),
+        start=rl.Networks(w=10, b=0, v=1, c=0),
+        rate=2 * 0.2,
+        freeze=SLOPE,
+        negative_slope=1,
+        optimizer=rl.SGD(momentum=0.9),
+        numbers={"w": after(0, "10.00 7.60 4.00 0.76 -0.86"), "2 * loss": after(0, "36.00 12.96")},
+    ),
+    Printed(
+        name="mrzResearchArena",
+        source="mrzResearchArena/Intro-Deep, gradient descent with momentum",
+        setting="w^2 - 6w + 1971 from 10, rate 0.01, velocity 0.9 V + 0.1 gradient",
+        data=rl.TrainingSet([1], [3]),
+        start=rl.Networks(w=10, b=0, v=1, c=0),
+        rate=2 * 0.1 * 0.01,
+        freeze=SLOPE,
+        negative_slope=1,
+        optimizer=rl.SGD(momentum=0.9),
+        numbers={
+            "w": after(
+                0,
+                "10.0000 9.9860 9.9594 9.9216 9.8737 9.8168 9.7520 9.6802 9.6022 9.5188 9.4307 "
+                "9.3386",
+            ),
+            "2 * loss + 1962": after(
+                0,
+                "2011.0000 2010.8042 2010.4336 2009.9085 2009.2478 2008.4694 2007.5902 2006.6254 "
+                "2005.5893 2004.4950 2003.3541 2002.1773",
+            ),
+        },
+    ),
+    KERAS,
+    BROWNLEE,
+    replace(
+        BROWNLEE,
+        name="Brownlee 2021, Nesterov",
+        source="Brownlee, Gradient Descent With Nesterov Momentum from Scratch, in translation",
+        # Ours are where its gradients are taken; what it prints is a plain step from there.
+        setting="x^2 + y^2 from NumPy's first two of seed 1, rate 0.1, Nesterov momentum 0.3",
+        data=rl.TrainingSet([-1, 1], [0, 0]),
+        start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
+        freeze=LINEAR,
+        optimizer=rl.SGD(momentum=0.3, nesterov=True),
+        numbers={
+            "(1 - 0.2) * w": after(
+                0,
+                "-0.13276479 -0.09824595 -0.07031223 -0.0495457 -0.03465259 -0.02414772 "
+                "-0.01679701 -0.01167344 -0.00810909 -0.00563183",
+            )
+            | {29: "-3.82285090e-06"},
+            "(1 - 0.2) * b": after(
+                0,
+                "0.35251919 0.2608642 0.18669416 0.13155452 0.0920101 0.06411742 0.04459969 "
+                "0.0309955 0.02153139 0.01495373",
+            )
+            | {29: "1.01504945e-05"},
+        },
+    ),
+    replace(
+        BROWNLEE,
+        name="Brownlee 2021, Adam",
+        source="Brownlee, Code Adam Optimization Algorithm from Scratch, in translation",
+        setting="the same from there, Adam at rate 0.02, beta 0.8, 0.999, 60 updates",
+        data=rl.TrainingSet([-1, 1], [0, 0]),
+        start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
+        rate=0.02,
+        freeze=LINEAR,
+        # Of half the gradients.
+        optimizer=rl.Adam(beta1=0.8, epsilon=1e-8 / 2),
+        numbers={
+            "w": after(
+                51,
+                "-0.00056912 -0.00052452 -0.00043908 -0.0003283 -0.00020731 -8.95352320e-05 "
+                "1.43050285e-05 9.67123406e-05 0.00015359 0.00018407",
+            ),
+            "b": after(
+                51,
+                "-0.00321961 -0.00286514 -0.00251304 -0.00217044 -0.00184302 -1.53514076e-03 "
+                "-1.25002847e-03 -9.89850279e-04 -0.00075587 -0.00054858",
+            ),
+        },
+    ),
+    replace(
+        D2L,
+        name="tienhyu, Adam",
+        source="tienhyu/AIO-Exercise-Module-05, Week_04/4d_Adam.ipynb",
+        setting="0.1 x1^2 + 2 x2^2 from -5, -2, Adam at rate 0.2, epsilon 1e-6, 30 updates",
+        rate=0.2,
+        # Of a quarter of the gradients.
+        optimizer=rl.Adam(epsilon=1e-6 / 4),
+        numbers={
+            "w": after(
+                1,
+                "-4.8000002 -4.60025478 -4.40094848 -4.20227764 -4.00445033 -3.80768638 "
+                "-3.61221732 -3.41828623 -3.22614739 -3.03606592 -2.84831706 -2.66318543 -2.480964 "
+                "-2.30195279 -2.12645742 -1.95478732 -1.7872537 -1.62416726 -1.46583566 "
+                "-1.31256067 -1.16463526 -1.02234036 -0.88594163 -0.75568617 -0.63179919 "
+                "-0.51448089 -0.40390346 -0.30020842 -0.20350426 -0.11386457",
+            ),
+            "b": after(
+                1,
+                "-1.80000002 -1.60082451 -1.40317262 -1.20787822 -1.01592745 -0.82847307 "
+                "-0.64684159 -0.47252765 -0.30716934 -0.15249855 -0.01026326 0.11787552 0.23046161 "
+                "0.3263587 0.40484195 0.46564961 0.50898799 0.53549442 0.54617144 0.54230812 "
+                "0.52540206 0.4970906 0.4590951 0.41317781 0.3611089 0.30464048 0.24548409 "
+                "0.18528918 0.12562074 0.06793529",
+            ),
+        },
+    ),
+    replace(
+        KERAS,
+        name="Keras, Adam",
+        source="TensorFlow, documentation of tf.keras.optimizers.Adam",
+        setting="w^2/2 from 10, rate 0.1, epsilon 1e-7: the first step",
+        start=rl.Networks(w=10, b=0, v=1, c=0),
+        optimizer=rl.Adam(epsilon=1e-7),
+        numbers={"w": {1: "9.9"}},
+    ),
+    Printed(
+        name="scikit-learn, Ridge",
+        source="scikit-learn, User Guide, section on ridge regression",
+        setting="two equal features 0, 0, 1, targets 0, 0.1, 1, alpha 0.5: coefficient, intercept",
+        # One feature sqrt(2) times as large; alpha goes with the sum of squares, not with the mean.
+        data=rl.TrainingSet([0, 0, math.sqrt(2)], [0, 0.1, 1]),
+        start=rl.Networks(w=0, b=0, v=1, c=0),
+        rate=0.5,
+        freeze=LINEAR,
+        negative_slope=1,
+        optimizer=rl.SGD(weight_decay={"w": 0.5 / 3}),
+        numbers={"w / sqrt(2)": {1000: "0.34545455"}, "b": {1000: "0.13636"}},
+    ),
+    Printed(
+        name="Aman AI Lab, clipping",
+        source="amanailab.com, Code Lab, Gradient Clipping",
+        setting="the gradient (3, 4) clipped to norm 2",
+        data=rl.TrainingSet([0.75], [-2.25]),
+        start=rl.Networks(w=1, b=1, v=1, c=0),
+        rate=1,
+        freeze=LINEAR,
+        optimizer=rl.SGD(max_norm=2),
+        rounding=1e-6,  # what PyTorch adds to the norm
+        numbers={"1 - w": {1: "1.2"}, "1 - b": {1: "1.6"}},
     ),
 ]

@@ -1,8 +1,4 @@
-"""What papers say of this network: thresholds, orbits, rates, probabilities and bounds.
-
-Left out, because they need momentum or weight decay: Arnekvist et al. 2020 (arXiv 2005.06195), and
-Theorem 4 of Liang & Montufar 2025.
-"""
+"""What papers say of this network: thresholds, orbits, rates, probabilities and bounds."""
 
 import math
 from functools import partial
@@ -18,9 +14,16 @@ STACK_EXCHANGE = "Stack Exchange (stats) 379884, Why can't a single ReLU learn a
 CHEN_BRUNA = "Chen & Bruna 2022, arXiv 2206.04172"
 QUADRATIC = "Chen, Balasubramanian, Ghosal & Agrawalla 2023, arXiv 2310.01687"
 LIANG = "Liang & Montufar 2025, arXiv 2509.25351, Theorem 1"
+LIANG_4 = "Liang & Montufar 2025, arXiv 2509.25351, Theorem 4"
+GOH = "Goh 2017, Why Momentum Really Works, Distill"
+KINGMA = "Kingma & Ba 2014, arXiv 1412.6980, Section 2.1"
+SREBRO = "Srebro, Rennie & Jaakkola 2004, Maximum-Margin Matrix Factorization, of one number"
 SHIN = "Shin & Karniadakis 2019, arXiv 1907.09696, at d = 1"
 CHERIDITO = "Cheridito, Jentzen & Rossmannek 2022, arXiv 2103.10922"
 FROZEN = "c frozen at 0, balanced"
+PARABOLA = "a dead unit's c, loss c^2/2"
+FACTORS = f"linear w v, target y = {measures.FACTOR_TARGET:g}"
+MOMENTUM = 0.9
 SIGN = "the theorem is of linear networks, which go on where A changes sign; there a ReLU dies"
 
 
@@ -114,14 +117,20 @@ THEOREMS: list[Claim] = [
         digits=2,
         measure=measures.power_at_the_edge,
     ),
-    Exact(
-        name="Saxe et al. 2013",
-        source="Saxe, McClelland & Ganguli 2013, arXiv 1312.6120",
-        setting=f"{FROZEN}: the prediction at the published time from {measures.SAXE_FROM}",
-        published="prediction at ln(f1(t - f0)/(f0(t - f1)))/(2qt)",
-        value=measures.SAXE_TO,
-        digits=8,
-        measure=measures.reached_by_flow,
+    *(
+        Exact(
+            name=f"Saxe et al. 2013{name}",
+            source="Saxe, McClelland & Ganguli 2013, arXiv 1312.6120",
+            setting=f"{setting}: the prediction at the published time from {measures.SAXE_FROM}",
+            published="prediction at ln(f1(t - f0)/(f0(t - f1)))/(2qt)",
+            value=measures.SAXE_TO,
+            digits=8,
+            measure=partial(measures.reached_by_flow, linear=linear),
+        )
+        for name, setting, linear in (
+            ("", FROZEN, False),
+            (", A < 0", f"linear, {FROZEN}, A < 0 (where a ReLU is dead)", True),
+        )
     ),
     *(
         Exact(
@@ -139,6 +148,147 @@ THEOREMS: list[Claim] = [
             (3.0, 0.2, SIGN),
             (0.5, 4.0, SIGN),
         )
+    ),
+    *(
+        Exact(
+            name=f"Liang & Montufar 2025, ({a}, {v}), linear",
+            source=LIANG,
+            setting=f"linear, c frozen at 0, A = {a}, v = {v}: the critical rate",
+            published="min(1/|y|, 8/(R + sqrt(R^2 - 16y(Av - y))))/s",
+            value=measures.critical_rate(a, v),
+            digits=8,
+            measure=partial(measures.converges_up_to, a, v, negative_slope=1),
+        )
+        for a, v in ((3.0, 0.2), (0.5, 4.0), (-1.0, 2.0))
+    ),
+    Exact(
+        name="Liang & Montufar 2025, smooth",
+        source=LIANG,
+        setting=f"{FACTORS}, rate 1: dimension of the border of divergence, 1/16 to 1/1024",
+        published="an ellipse",
+        value=1,
+        digits=1,
+        measure=partial(measures.boundary_dimension, 0),
+    ),
+    Exact(
+        name="Liang & Montufar 2025, fractal",
+        source=LIANG_4,
+        setting="the same with decay 0.2",
+        published="box dimension",
+        value=1.249,
+        digits=1,
+        measure=partial(measures.boundary_dimension, 0.2),
+    ),
+    Exact(
+        name="Srebro et al. 2004, shrinks",
+        source=SREBRO,
+        setting=f"{FACTORS}, decay 0.2: where w v ends",
+        published="y - decay",
+        value=measures.FACTOR_TARGET - 0.2,
+        digits=6,
+        measure=partial(measures.decayed_product, 0.2),
+    ),
+    Exact(
+        name="Srebro et al. 2004, collapses",
+        source=SREBRO,
+        setting=f"{FACTORS}: the decay from which on w v ends at 0",
+        published="y",
+        value=measures.FACTOR_TARGET,
+        digits=5,
+        measure=measures.collapses_from,
+    ),
+    *(
+        Exact(
+            name=f"Cohen et al. 2021, {name}",
+            source="Cohen et al. 2021, arXiv 2103.00065, on momentum",
+            setting=f"{FROZEN}, momentum {MOMENTUM}: rate * sharpness to which zero loss is stable",
+            published=published,
+            value=limit,
+            digits=8,
+            measure=partial(measures.sharpness_limit, optimizer, limit),
+        )
+        for name, published, limit, optimizer in (
+            ("heavy ball", "2 + 2b", 2 + 2 * MOMENTUM, rl.SGD(momentum=MOMENTUM)),
+            (
+                "Nesterov",
+                "(2 + 2b)/(1 + 2b)",
+                (2 + 2 * MOMENTUM) / (1 + 2 * MOMENTUM),
+                rl.SGD(momentum=MOMENTUM, nesterov=True),
+            ),
+        )
+    ),
+    Exact(
+        name="Cohen et al. 2022, Adam",
+        source="Cohen et al. 2022, arXiv 2207.14484",
+        setting=f"{PARABOLA}, Adam, epsilon 1: rate * curvature up to which c falls",
+        published="(2 + 2b)/(1 - b), b = 0.9",
+        value=38,
+        digits=9,
+        measure=partial(measures.falls_on_a_parabola, rl.Adam(epsilon=1), 38),
+    ),
+    Exact(
+        name="Cohen et al. 2022, hovers",
+        source="Cohen et al. 2022, arXiv 2207.14484",
+        setting=f"{PARABOLA}, Adam, beta2 0.99: rate * preconditioned curvature, the median",
+        published="typically equilibrates at",
+        value=38,
+        digits=1,
+        measure=partial(measures.hovering, 0.99),
+    ),
+    Exact(
+        name="Goh 2017, critical",
+        source=GOH,
+        setting=f"{PARABOLA}, rate {measures.GOH_RATE}: the momentum from which on c swings",
+        published="(1 - sqrt(rate))^2",
+        value=(1 - math.sqrt(measures.GOH_RATE)) ** 2,
+        digits=4,
+        measure=measures.critical_momentum,
+    ),
+    Exact(
+        name="Goh 2017, rate",
+        source=GOH,
+        setting=f"{PARABOLA}, rate {measures.GOH_RATE}, momentum 0.5: factor by which swings fall",
+        published="sqrt(momentum)",
+        value=math.sqrt(0.5),
+        digits=12,
+        measure=partial(measures.rate_of_convergence, 0.5),
+    ),
+    Exact(
+        name="Kingma & Ba 2014, first step",
+        source=KINGMA,
+        setting="2,000 random starts on a teacher's nine samples: largest first step / rate",
+        published="sign of the gradient",
+        value=1,
+        digits=8,
+        measure=partial(measures.longest_adam_step, 0.9, 0.999, 1),
+    ),
+    Bound(
+        name="Kingma & Ba 2014, bound",
+        source=KINGMA,
+        setting="the same, 60 steps, beta 0.9, 0.999: largest step / rate",
+        published="(1 - b1)/sqrt(1 - b2): step / rate",
+        value=0.1 / math.sqrt(0.001),
+        measure=partial(measures.longest_adam_step, 0.9, 0.999),
+        upper=True,
+    ),
+    Bound(
+        name="Kingma & Ba 2014, other bound",
+        source=KINGMA,
+        setting="the same, beta 0.9, 0.98, where 1 - b1 <= sqrt(1 - b2)",
+        published="step / rate",
+        value=1,
+        measure=partial(measures.longest_adam_step, 0.9, 0.98),
+        upper=True,
+        why="gradients that grow fill the mean sooner than the mean square",
+    ),
+    Bound(
+        name="Pascanu et al. 2013",
+        source="Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063",
+        setting="the same starts, descent with clipped gradients, 60 steps",
+        published="step / (rate * threshold)",
+        value=1,
+        measure=measures.longest_clipped_step,
+        upper=True,
     ),
     Bound(
         name="Kreisler et al. 2023",
@@ -215,5 +365,22 @@ THEOREMS: list[Claim] = [
             max_steps=2_000,
         ),
         event=lambda runs: (runs["w"] - 1).abs() > 0.01,
+    ),
+    Chance(
+        name="Maas et al. 2013",
+        source="Maas, Hannun & Ng 2013, Rectifier Nonlinearities Improve Acoustic Models",
+        setting="slope 0.01, x = 1, target 1, c frozen at 0, w, b, v ~ N(0, 1): does not learn it",
+        published="never without a gradient",
+        value=0,
+        sweep=rl.Sweep(
+            data=rl.TrainingSet.point(1, 1),
+            **(rl.standard_normal() | {"c": 0.0}),
+            freeze=("c",),
+            negative_slope=0.01,
+            draws=5_000,
+            learning_rate=0.1,
+            max_steps=20_000,
+        ),
+        event=lambda runs: (runs["outcome"] != "converged") | (runs["excess_loss"] > 1e-6),
     ),
 ]

@@ -5,7 +5,6 @@ time; slopes and other optimizers than plain descent; and the following of unfin
 network that has ended occupies its lane until the ended ones are sorted out.
 """
 
-from dataclasses import replace
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -36,39 +35,37 @@ from relulab.training.numba_kernels import (
 )
 from relulab.training.specification import FinalStates, Problem
 from relulab.training.update_rules import AdamRule, SGDRule
+from relulab.validation import FloatArray
 
 # The most steps before the ended networks are sorted out.
 MOST_STEPS = 4096
 UNDECIDED = -1  # of a period
-# Rows of scratch: gradients of w, b, v, c; loss; the factor of clipping.
-LOSS, FACTOR, N_ROWS = 4, 5, 6
+
+# The rows of a table of networks: parameters and rates; of slopes and optimizers also these, of
+# which SGD takes momentum, max_norm and four velocities, Adam beta1, beta2, epsilon, four m, four s
+# and the two powers.
+W, B, V, C, HIDDEN, OUTPUT, SLOPE, DECAY, NUMBERS, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 11, 14
+M, S, POWER1, POWER2, N_STORED = 14, 18, 22, 23, 24
+# Of the networks that step, also what they step by. One array with rows at known places, and one of
+# integers, are what LLVM knows not to overlap, so that loops over lanes become vectors.
+GRADIENT, LOSS, FACTOR, N_ROWS = 24, 28, 29, 30
+TAKEN, DIED, REVIVED, ENDS, ASKED, N_NOTES = range(6)
 
 _kernel = compiled(stability, update_rules, numba_kernels)
 
 
-class SGDLanes(NamedTuple):
-    """``SGDRule``, with arrays for all networks; and ``room`` of the dtype."""
+class SGDKind(NamedTuple):
+    """What an ``SGDRule`` has for all networks, in the dtype of the arithmetic."""
 
-    decay: Any
-    momentum: Any
     nesterov: bool
-    max_norm: Any  # of no network where nothing is clipped
-    velocity: Any
+    clips: bool
     room: Any
     one: Any
 
 
-class AdamLanes(NamedTuple):
-    """``AdamRule``, with arrays for all networks."""
+class AdamKind(NamedTuple):
+    """What an ``AdamRule`` has for all networks."""
 
-    decay: Any
-    beta1: Any
-    beta2: Any
-    epsilon: Any
-    m: Any
-    s: Any
-    power1: Any
-    power2: Any
     one: Any
 
 
@@ -87,49 +84,45 @@ def run(problem: Problem) -> FinalStates:
     """
     final = FinalStates.unfilled(problem)
     batches, options = problem.batches, problem.options
-    limits, constants = limits_of(problem), constants_of(problem)
-    active, here = np.arange(problem.n_nets), _copy(problem)
-    death, n_revivals = np.full(problem.n_nets, -1, np.int64), np.zeros(problem.n_nets, np.int64)
+    limits, constants, kind = limits_of(problem), constants_of(problem), _kind(problem)
+    active, nets = np.arange(problem.n_nets), _table(problem)
+    notes = np.zeros((N_NOTES, problem.n_nets), np.int64)
+    notes[DIED], notes[ENDS] = -1, TRAINING
     steps_per_epoch = batches.steps_per_epoch if batches else 1
     # The number of samples of a batch, in the dtype of the arithmetic.
     counts = np.arange((batches.size if batches else 0) + 1).astype(problem.dtype)
     step, n_epochs = 0, 1
     while active.size:
         first = step // steps_per_epoch
-        orders = (
-            np.stack([batches.order(first + k) for k in range(n_epochs)])
-            if batches
-            else np.empty((n_epochs, 0), np.int64)
-        )
-        outcome = np.full(active.size, TRAINING, np.int64)
-        steps = np.full(active.size, step, np.int64)
+        orders = np.empty((n_epochs, 0), np.int64)
+        if batches:
+            orders = np.stack([batches.order(first + k) for k in range(n_epochs)])
         call(
             _train_epochs,
-            here.parameters, here.rates, here.slope, _decay_of(here), *_lanes_of(here), steps,
-            death, n_revivals, outcome, np.array(problem.trained), problem.x, problem.target,
+            nets, notes, *kind, np.array(problem.trained), problem.x, problem.target,
             tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants,
-            counts,
-            np.empty((N_ROWS, LANES), problem.dtype),
+            counts, np.empty((N_ROWS, LANES), problem.dtype), np.zeros((N_NOTES, LANES), np.int64),
         )  # fmt: skip
         step += n_epochs * steps_per_epoch
-        ended = outcome != TRAINING
-        runs, left = active[ended], np.flatnonzero(~ended)
-        final.parameters[:, runs] = here.parameters[:, ended]
-        final.steps_taken[runs], final.death_step[runs] = steps[ended], death[ended]
-        final.n_revivals[runs], final.outcome[runs] = n_revivals[ended], outcome[ended]
-        if final.rule is not None and here.rule is not None:
-            for there, values in zip(final.rule.arrays, here.rule.arrays, strict=True):
-                there[..., runs] = values[..., ended]
-        active, death, n_revivals = active[left], death[left], n_revivals[left]
-        here = here.at(left, here.parameters, here.rule)
+        ended = notes[ENDS] != TRAINING
+        runs = active[ended]
+        final.parameters[:, runs] = nets[:4, ended]
+        final.steps_taken[runs], final.death_step[runs] = notes[TAKEN, ended], notes[DIED, ended]
+        final.n_revivals[runs], final.outcome[runs] = notes[REVIVED, ended], notes[ENDS, ended]
+        if final.rule is not None:
+            for there, here in zip(
+                final.rule.arrays, _rows(final.rule, nets[:, ended]), strict=True
+            ):
+                there[..., runs] = here
+        active, nets, notes = active[~ended], nets[:, ~ended], notes[:, ~ended]
         if 2 * n_epochs * steps_per_epoch <= MOST_STEPS:
             n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
-    whole = _copy(problem)
+    nets = _table(problem)
+    nets[:4] = final.parameters
     call(
         _tell,
-        final.parameters, whole.slope, _decay_of(whole), problem.x,
-        problem.target, tables_of(problem), np.array(problem.trained), constants, final.loss,
-        final.gradient_norm,
+        nets, kind[0], problem.x, problem.target, tables_of(problem), np.array(problem.trained),
+        constants, final.loss, final.gradient_norm,
     )  # fmt: skip
     return final
 
@@ -140,53 +133,63 @@ def periods(problem: Problem) -> Any:
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
-    ends = np.cumsum([0, *map(len, samples)]) if batches else np.array([0, every.size])
+    parts = np.cumsum([0, *map(len, samples)]) if batches else np.array([0, every.size])
     period = np.zeros(problem.n_nets, np.int64)
-    here = _copy(problem)
     call(
         _follow,
-        here.parameters, here.rates, here.slope, *_lanes_of(here), np.array(problem.trained),
-        problem.x, problem.target, tables_of(problem),
-        np.concatenate(samples) if batches else every, ends, constants_of(problem),
-        np.arange(problem.x.size + 1).astype(number), np.empty((N_ROWS, LANES), number),
+        _table(problem), *_kind(problem), np.array(problem.trained), problem.x, problem.target,
+        tables_of(problem), np.concatenate(samples) if batches else every, parts,
+        constants_of(problem), np.arange(problem.x.size + 1).astype(number),
+        np.empty((N_ROWS, LANES), number), np.full((N_NOTES, LANES), TRAINING, np.int64),
         np.empty((orbits.FOLLOWED + 1, 4, LANES), number), np.empty((4, LANES), number),
         Orbits(number(orbits.RETURN_TOLERANCE[problem.dtype.name]), number(orbits.SEEN)), period,
     )  # fmt: skip
     return period
 
 
-def _copy(problem: Problem) -> Problem:
-    """Return the problem with arrays of its own to step in.
+def _table(problem: Problem) -> FloatArray:
+    """Return a table of the networks at their beginning.
 
     A slope without an optimizer gets an SGD that is plain, and an optimizer slopes of 0, to the
     same bits: so there are fewer kernels to compile.
     """
-    rule, slope, n_nets = problem.rule, problem.slope, problem.n_nets
-    if problem.is_general:
-        slope = np.zeros(n_nets, problem.dtype) if slope is None else slope
-        rule = SGDRule.plain(n_nets, problem.dtype) if rule is None else rule
-    every = np.arange(n_nets)
-    return replace(problem, slope=slope).at(every, problem.parameters, rule)
+    plain = [*problem.parameters, *problem.rates]
+    if not problem.is_general:
+        return np.stack(plain)
+    table = np.zeros((N_STORED, problem.n_nets), problem.dtype)
+    table[: len(plain)] = plain
+    if problem.slope is not None:
+        table[SLOPE] = problem.slope
+    if problem.rule is not None:
+        for row, values in zip(_rows(problem.rule, table), problem.rule.arrays, strict=True):
+            row[:] = values
+    return table
 
 
-def _decay_of(problem: Problem) -> Any:
-    return None if problem.rule is None else problem.rule.decay
-
-
-def _lanes_of(problem: Problem) -> tuple[SGDLanes | None, AdamLanes | None]:
-    """Return the optimizer as a kernel takes it: one of two, or none for plain descent."""
-    rule, one = problem.rule, problem.dtype.type(1)
-    if isinstance(rule, SGDRule):
-        room = problem.dtype.type(update_rules.ROOM)
-        max_norm = np.empty(0, problem.dtype) if rule.max_norm is None else rule.max_norm
-        lanes = SGDLanes(
-            rule.decay, rule.momentum, rule.nesterov, max_norm, rule.velocity, room, one
-        )
-        return lanes, None
+def _rows(rule: SGDRule | AdamRule, table: FloatArray) -> list[FloatArray]:
+    """Return the parts of a table that are the arrays of a rule."""
+    parts = [table[DECAY:NUMBERS]]
     if isinstance(rule, AdamRule):
-        numbers = rule.decay, rule.beta1, rule.beta2, rule.epsilon
-        return None, AdamLanes(*numbers, rule.m, rule.s, rule.power1, rule.power2, one)
-    return None, None
+        parts += [*table[NUMBERS:STATE], table[M:S], table[S:POWER1], table[POWER1], table[POWER2]]
+    elif rule.max_norm is None:
+        parts += [table[NUMBERS], table[STATE : STATE + 4]]
+    else:
+        parts += [table[NUMBERS], table[NUMBERS + 1], table[STATE : STATE + 4]]
+    return parts
+
+
+def _kind(problem: Problem) -> tuple[bool | None, SGDKind | None, AdamKind | None]:
+    """Return what a kernel is compiled for, as None or something.
+
+    These are: a slope, SGD, Adam; nothing for plain descent.
+    """
+    rule, number = problem.rule, problem.dtype.type
+    if isinstance(rule, AdamRule):
+        return True, None, AdamKind(number(1))
+    if not problem.is_general:
+        return None, None, None
+    nesterov, clips = (False, False) if rule is None else (rule.nesterov, rule.max_norm is not None)
+    return True, SGDKind(nesterov, clips, number(update_rules.ROOM), number(1)), None
 
 
 _clipping = _kernel(update_rules.clipping)
@@ -205,341 +208,328 @@ def _decayed(gradient, decay, parameter):
 
 
 @_kernel
-def _sgd_next(p, g, rate, j, i, sgd, factor):
-    """Return the next value and velocity of parameter j of network i."""
-    gradient = _decayed(g * factor, sgd.decay[j, i], p)
-    momentum = sgd.momentum[i]
-    velocity = _faster(sgd.velocity[j, i], momentum, gradient)
-    step = select(sgd.nesterov, _faster(velocity, momentum, gradient), velocity)
-    return p - rate * step, velocity
+def _next(f, j, rate, i, sgd, adam, power1, power2):
+    """Return the next value of parameter j in lane i, its velocity, its s, and the rate of m."""
+    here, g, state = f[j, i], f[GRADIENT + j, i], f[STATE + j, i]
+    if sgd is not None:
+        gradient, momentum = _decayed(g * f[FACTOR, i], f[DECAY + j, i], here), f[NUMBERS, i]
+        velocity = _faster(state, momentum, gradient)
+        step = select(sgd.nesterov, _faster(velocity, momentum, gradient), velocity)
+        return here - rate * step, velocity, rate, rate
+    if adam is not None:
+        gradient, epsilon = _decayed(g, f[DECAY + j, i], here), f[NUMBERS + 2, i]
+        beta1, beta2 = f[NUMBERS, i], f[NUMBERS + 1, i]
+        m, s = _moments(state, f[S + j, i], gradient, beta1, beta2, adam.one)
+        size = _adam_size(s, rate, power1, power2, epsilon, adam.one)
+        return here - size * m, m, s, size
+    return here - rate * g, state, rate, rate
 
 
 @_kernel
-def _adam_next(p, g, rate, j, i, adam, power1, power2):
-    """Return the next value and moments of parameter j of network i, and the rate of its step."""
-    gradient = _decayed(g, adam.decay[j, i], p)
-    m, s = _moments(adam.m[j, i], adam.s[j, i], gradient, adam.beta1[i], adam.beta2[i], adam.one)
-    size = _adam_size(s, rate, power1, power2, adam.epsilon[i], adam.one)
-    return p - size * m, m, s, size
-
-
-@_kernel
-def _factor(rows, i, lane, sgd):
-    """Return the factor that clips the gradients of network i, in a lane."""
-    if sgd.max_norm.size == 0:
+def _factor(f, i, sgd):
+    """Return the factor that clips the gradients in a lane."""
+    if not sgd.clips:
         return sgd.one
-    gw, gb, gv, gc = rows[0, lane], rows[1, lane], rows[2, lane], rows[3, lane]
-    return _clipping(gw, gb, gv, gc, sgd.max_norm[i], sgd.room, sgd.one)
+    gw, gb, gv, gc = f[GRADIENT, i], f[GRADIENT + 1, i], f[GRADIENT + 2, i], f[GRADIENT + 3, i]
+    return _clipping(gw, gb, gv, gc, f[NUMBERS + 1, i], sgd.room, sgd.one)
 
 
 @_kernel
-def _means(p, slope, x, target, samples, tables, trained, count, rows, scratch, n, constants):
+def _means(f, leaks, x, target, samples, tables, trained, count, scratch, n, constants):
     """Write the mean gradients and loss over some samples of the first lanes."""
     zero, half = constants.zero, constants.half
-    w, b, v, c = p[0], p[1], p[2], p[3]
-    by_w, by_b, by_v, by_c, loss = rows[0], rows[1], rows[2], rows[3], rows[LOSS]
     if tables is not None:
         moved, todo, touched = scratch
-        refresh_sides(w, b, tables, moved, todo, touched, n, zero)
+        refresh_sides(f[W], f[B], tables, moved, todo, touched, n, zero)
         for i in range(n):
-            if slope is None:
-                leak = None
+            if leaks is None:
+                slope = None
             else:
-                leak = slope[i]
-            by_w[i], by_b[i], by_v[i], by_c[i], loss[i] = sums_by_tables(
-                w[i], b[i], v[i], c[i], leak, tables.sides, i, constants
+                slope = f[SLOPE, i]
+            gw, gb, gv, gc, loss = sums_by_tables(
+                f[W, i], f[B, i], f[V, i], f[C, i], slope, tables.sides, i, constants
             )
+            f[GRADIENT, i], f[GRADIENT + 1, i], f[GRADIENT + 2, i] = gw, gb, gv
+            f[GRADIENT + 3, i], f[LOSS, i] = gc, loss
     else:
         for i in range(n):
-            by_w[i] = by_b[i] = by_v[i] = by_c[i] = loss[i] = -zero
+            f[GRADIENT, i] = f[GRADIENT + 1, i] = f[GRADIENT + 2, i] = -zero
+            f[GRADIENT + 3, i] = f[LOSS, i] = -zero
         for k in samples:
             for i in range(n):
-                if slope is None:
-                    leak = None
+                if leaks is None:
+                    slope = None
                 else:
-                    leak = slope[i]
+                    slope = f[SLOPE, i]
                 _, residual, gw, gb, gv = sample(
-                    w[i], b[i], v[i], c[i], leak, x[k], target[k], zero
+                    f[W, i], f[B, i], f[V, i], f[C, i], slope, x[k], target[k], zero
                 )
-                by_w[i] += gw
-                by_b[i] += gb
-                by_v[i] += gv
-                by_c[i] += residual
-                loss[i] += half * (residual * residual)
-    for j in range(5):
-        row, trains = rows[j], j == LOSS or trained[j]
-        for i in range(n):
-            row[i] = row[i] / count if trains else zero
+                f[GRADIENT, i] += gw
+                f[GRADIENT + 1, i] += gb
+                f[GRADIENT + 2, i] += gv
+                f[GRADIENT + 3, i] += residual
+                f[LOSS, i] += half * (residual * residual)
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    for i in range(n):
+        f[GRADIENT, i] = select(trains_w, f[GRADIENT, i] / count, zero)
+        f[GRADIENT + 1, i] = select(trains_b, f[GRADIENT + 1, i] / count, zero)
+        f[GRADIENT + 2, i] = select(trains_v, f[GRADIENT + 2, i] / count, zero)
+        f[GRADIENT + 3, i] = select(trains_c, f[GRADIENT + 3, i] / count, zero)
+        f[LOSS, i] /= count
 
 
 @_kernel
-def _advance(p, r, first, ends, sgd, adam, trained, rows, n):
-    """Take the step of the gradients in the first lanes, of networks from ``first`` on.
-
-    Not in those that have ended.
-    """
+def _advance(f, notes, sgd, adam, trained, n):
+    """Take the step of the gradients in the first lanes that have not ended."""
     if sgd is not None:
         for i in range(n):
-            rows[FACTOR, i] = _factor(rows, first + i, i, sgd)
+            f[FACTOR, i] = _factor(f, i, sgd)
     if adam is not None:
         for i in range(n):
-            k, goes_on = first + i, ends[i] == TRAINING
-            adam.power1[k] = select(goes_on, adam.power1[k] * adam.beta1[k], adam.power1[k])
-            adam.power2[k] = select(goes_on, adam.power2[k] * adam.beta2[k], adam.power2[k])
-    for j in range(4):
-        here, rate, gradient = p[j], r[0 if j < 2 else 1], rows[j]
-        if not trained[j]:
-            continue
-        for i in range(n):
-            k, goes_on = first + i, ends[i] == TRAINING
-            if sgd is not None:
-                there, velocity = _sgd_next(
-                    here[i], gradient[i], rate[i], j, k, sgd, rows[FACTOR, i]
-                )
-                sgd.velocity[j, k] = select(goes_on, velocity, sgd.velocity[j, k])
-            elif adam is not None:
-                there, m, s, _ = _adam_next(
-                    here[i], gradient[i], rate[i], j, k, adam, adam.power1[k], adam.power2[k]
-                )
-                adam.m[j, k] = select(goes_on, m, adam.m[j, k])
-                adam.s[j, k] = select(goes_on, s, adam.s[j, k])
-            else:
-                there = here[i] - rate[i] * gradient[i]
-            here[i] = select(goes_on, there, here[i])
+            goes_on = notes[ENDS, i] == TRAINING
+            f[POWER1, i] = select(goes_on, f[POWER1, i] * f[NUMBERS, i], f[POWER1, i])
+            f[POWER2, i] = select(goes_on, f[POWER2, i] * f[NUMBERS + 1, i], f[POWER2, i])
+    # Each with its rows at places that LLVM knows.
+    if trained[0]:
+        _advance_one(f, notes, W, HIDDEN, sgd, adam, n)
+    if trained[1]:
+        _advance_one(f, notes, B, HIDDEN, sgd, adam, n)
+    if trained[2]:
+        _advance_one(f, notes, V, OUTPUT, sgd, adam, n)
+    if trained[3]:
+        _advance_one(f, notes, C, OUTPUT, sgd, adam, n)
 
 
 @_kernel
-def _objective(p, lane, i, decay, rows):
-    """Return the gradients of network i, in a lane, of the loss with its decay term."""
-    gw, gb, gv, gc = rows[0, lane], rows[1, lane], rows[2, lane], rows[3, lane]
-    if decay is not None:
-        gw, gb = _decayed(gw, decay[0, i], p[0, lane]), _decayed(gb, decay[1, i], p[1, lane])
-        gv, gc = _decayed(gv, decay[2, i], p[2, lane]), _decayed(gc, decay[3, i], p[3, lane])
+def _advance_one(f, notes, j, rate, sgd, adam, n):
+    """Take the step of parameter j, whose rate is in another row."""
+    for i in range(n):
+        goes_on = notes[ENDS, i] == TRAINING
+        there, velocity, s, _ = _next(f, j, f[rate, i], i, sgd, adam, f[POWER1, i], f[POWER2, i])
+        f[j, i] = select(goes_on, there, f[j, i])
+        if sgd is not None:
+            f[STATE + j, i] = select(goes_on, velocity, f[STATE + j, i])
+        if adam is not None:
+            f[STATE + j, i] = select(goes_on, velocity, f[STATE + j, i])
+            f[S + j, i] = select(goes_on, s, f[S + j, i])
+
+
+@_kernel
+def _objective(f, i, leaks):
+    """Return the gradients in a lane of the loss with its decay term."""
+    gw, gb, gv, gc = f[GRADIENT, i], f[GRADIENT + 1, i], f[GRADIENT + 2, i], f[GRADIENT + 3, i]
+    if leaks is not None:
+        gw, gb = _decayed(gw, f[DECAY, i], f[W, i]), _decayed(gb, f[DECAY + 1, i], f[B, i])
+        gv, gc = _decayed(gv, f[DECAY + 2, i], f[V, i]), _decayed(gc, f[DECAY + 3, i], f[C, i])
     return gw, gb, gv, gc
 
 
 @_kernel
-def _coasts_within(i, sgd, adam, tolerance):
+def _coasts_within(f, i, sgd, adam, tolerance):
     """Return whether what the velocity would still move is within the tolerance."""
     if sgd is not None:
-        factor = _coasting_factor(sgd.momentum[i], sgd.nesterov, sgd.one)
-        return _all_within(factor, sgd.velocity, i, tolerance)
+        factor = _coasting_factor(f[NUMBERS, i], sgd.nesterov, sgd.one)
+        return _velocity_within(f, i, factor, tolerance)
     if adam is not None:
-        factor = _coasting_factor(adam.beta1[i], False, adam.one)
-        return _all_within(factor, adam.m, i, tolerance)
+        return _velocity_within(f, i, _coasting_factor(f[NUMBERS, i], False, adam.one), tolerance)
     return True
 
 
 @_kernel
-def _all_within(factor, velocity, i, tolerance):
+def _velocity_within(f, i, factor, tolerance):
     return (
-        (abs(factor * velocity[0, i]) <= tolerance)
-        & (abs(factor * velocity[1, i]) <= tolerance)
-        & (abs(factor * velocity[2, i]) <= tolerance)
-        & (abs(factor * velocity[3, i]) <= tolerance)
+        (abs(factor * f[STATE, i]) <= tolerance)
+        & (abs(factor * f[STATE + 1, i]) <= tolerance)
+        & (abs(factor * f[STATE + 2, i]) <= tolerance)
+        & (abs(factor * f[STATE + 3, i]) <= tolerance)
     )
 
 
 @_kernel
-def _fate_within(
-    p, r, lane, i, slope, decay, sgd, adam, x, target, tables, trained, rows, constants
-):
-    """Return how network i, in a lane, ends where all is within the tolerance; TRAINING if not."""
-    hidden, output = r[0, lane], r[1, lane]
+def _fate_within(f, i, leaks, sgd, adam, x, target, tables, trained, constants):
+    """Return how a network ends where all is within the tolerance; TRAINING if not."""
+    hidden, output = f[HIDDEN, i], f[OUTPUT, i]
     rates, edge = rates_of(hidden, hidden, output, output, trained), stability.EDGE
-    stands = True
+    power1 = power2 = constants.zero
     if sgd is not None:
-        edge = _sgd_edge(np.float64(sgd.momentum[i]), sgd.nesterov)
-        factor = _factor(rows, i, lane, sgd)
-        for j in range(4):
-            here, g, rate = p[j, lane], rows[j, lane], (hidden if j < 2 else output)
-            there, velocity = _sgd_next(here, g, rate, j, i, sgd, factor)
-            momentum = sgd.momentum[i]
-            same = (there == here) & (momentum * velocity == momentum * sgd.velocity[j, i])
-            stands = stands and (same or not trained[j])
-    elif adam is not None:
-        edge = _adam_edge(np.float64(adam.beta1[i]))
-        power1, power2 = adam.power1[i] * adam.beta1[i], adam.power2[i] * adam.beta2[i]
-        sizes = np.zeros(4)
-        for j in range(4):
-            here, g, rate = p[j, lane], rows[j, lane], (hidden if j < 2 else output)
-            there, m, s, size = _adam_next(here, g, rate, j, i, adam, power1, power2)
-            same = (there == here) & (m == adam.m[j, i]) & (s == adam.s[j, i])
-            stands = stands and (same or not trained[j])
-            sizes[j] = np.float64(size)
+        f[FACTOR, i] = _factor(f, i, sgd)
+        edge = _sgd_edge(np.float64(f[NUMBERS, i]), sgd.nesterov)
+    if adam is not None:
+        edge = _adam_edge(np.float64(f[NUMBERS, i]))
+        power1, power2 = f[POWER1, i] * f[NUMBERS, i], f[POWER2, i] * f[NUMBERS + 1, i]
+    stands, sizes = True, np.zeros(4)
+    for j in range(4):
+        rate = hidden if j < 2 else output
+        there, velocity, s, size = _next(f, j, rate, i, sgd, adam, power1, power2)
+        same, sizes[j] = there == f[j, i], np.float64(size)
+        if sgd is not None:
+            momentum = f[NUMBERS, i]
+            same &= momentum * velocity == momentum * f[STATE + j, i]
+        if adam is not None:
+            same &= (velocity == f[STATE + j, i]) & (s == f[S + j, i])
+        stands = stands and (same or not trained[j])
+    decay, slope = (0.0, 0.0, 0.0, 0.0), 0.0
+    if adam is not None:
         rates = rates_of(sizes[0], sizes[1], sizes[2], sizes[3], trained)
-    else:
-        for j in range(4):
-            here, rate = p[j, lane], (hidden if j < 2 else output)
-            stands = stands and here - rate * rows[j, lane] == here
-    decays, leak = (0.0, 0.0, 0.0, 0.0), 0.0
-    if decay is not None:
-        decays = (
-            np.float64(decay[0, i]),
-            np.float64(decay[1, i]),
-            np.float64(decay[2, i]),
-            np.float64(decay[3, i]),
+    if leaks is not None:
+        slope = np.float64(f[SLOPE, i])
+        decay = (
+            np.float64(f[DECAY, i]),
+            np.float64(f[DECAY + 1, i]),
+            np.float64(f[DECAY + 2, i]),
+            np.float64(f[DECAY + 3, i]),
         )
-    if slope is not None:
-        leak = np.float64(slope[lane])
-    gw, gb, gv, gc = _objective(p, lane, i, decay, rows)
-    norm, loss = largest(gw, gb, gv, gc), rows[LOSS, lane]
+    gw, gb, gv, gc = _objective(f, i, leaks)
     if rests(
-        p, lane, rates, decays, edge, leak, x, target, tables, loss, rows[0, lane], rows[1, lane],
-        norm, constants,
+        f, i, rates, decay, edge, slope, x, target, tables, f[LOSS, i], f[GRADIENT, i],
+        f[GRADIENT + 1, i], largest(gw, gb, gv, gc), constants,
     ):  # fmt: skip
         return CONVERGED
     return UNSTABLE if stands else TRAINING
 
 
 @_kernel
-def _train_epochs(
-    parameters, rates, slopes, decay, sgd, adam, steps, death, revivals, outcome, trained, x,
-    target, tables, orders, steps_per_epoch, max_steps, limits, constants, counts, rows,
-):  # fmt: skip
-    """Train all networks through some epochs, or to their end, judging every state."""
+def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, zero, max_steps):
+    """Note deaths, revivals and ends of the states at step k, of the loss in the rows.
+
+    ``ends`` are the least and the largest x. Return how many are to be asked whether they rest.
+    """
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
-    zero, n_samples = constants.zero, constants.n_samples
-    x_min, x_max, everything = x.min(), x.max(), np.arange(x.size)
-    size, by_batches = counts.size - 1, orders.shape[1] > 0
-    asked = np.empty(LANES, np.bool_)
-    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
-    for start in range(0, parameters.shape[1], LANES):
-        stop = min(start + LANES, parameters.shape[1])
-        n = stop - start
-        p, r = parameters[:, start:stop], rates[:, start:stop]
-        if slopes is None:
-            slope = None
-        else:
-            slope = slopes[start:stop]
-        if tables is not None:
-            tables.rising[:] = -1
-        w, b, v = p[0], p[1], p[2]
-        taken, died, revived = steps[start:stop], death[start:stop], revivals[start:stop]
-        ends = outcome[start:stop]
-        n_training = n
-        first_step = taken[0]
-        for number_of_step in range(orders.shape[0] * steps_per_epoch):
-            if n_training == 0:
-                break
-            k = first_step + number_of_step
-            epoch, number = divmod(number_of_step, steps_per_epoch)
-            judged = number == 0 or k == max_steps
-            batch = orders[epoch, number * size : (number + 1) * size] if by_batches else everything
-            samples = everything if judged else batch
-            count = n_samples if judged else counts[batch.size]
-            _means(
-                p, slope, x, target, samples, tables, trained, count, rows, scratch, n, constants
-            )
-            loss = rows[LOSS]
-            n_training = n_asked = 0
-            for i in range(n):
-                low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
-                is_finite = (abs(low) <= most) & (abs(high) <= most) & (loss[i] <= most)
-                if tables is not None:
-                    is_finite &= abs(v[i]) <= most
-                fires = (low > zero) | (high > zero)
-                goes_on = ends[i] == TRAINING
-                wakes = goes_on & fires & (died[i] >= 0)
-                dies = goes_on & is_finite & (not fires) & (died[i] < 0)
-                revived[i] += wakes
-                died[i] = k if dies else (-1 if wakes else died[i])
-                gw, gb, gv, gc = _objective(p, i, start + i, decay, rows)
-                within = (
-                    (abs(gw) <= tolerance)
-                    & (abs(gb) <= tolerance)
-                    & (abs(gv) <= tolerance)
-                    & (abs(gc) <= tolerance)
-                    & _coasts_within(start + i, sgd, adam, tolerance)
-                    & judged
-                )
-                bounded = is_finite & (loss[i] <= divergence_loss)
-                state = UNFINISHED if k == max_steps else TRAINING
-                state = CONVERGED if within & by_batches else state
-                state = state if bounded else DIVERGED
-                asked[i] = goes_on & bounded & within & (not by_batches)
-                n_asked += asked[i]
-                ends[i] = state if goes_on else ends[i]
-                n_training += ends[i] == TRAINING
-            if n_asked > 0:
-                n_training = 0
-                for i in range(n):
-                    if asked[i]:
-                        fate = _fate_within(
-                            p, r, i, start + i, slope, decay, sgd, adam, x, target, tables,
-                            trained, rows, constants,
-                        )  # fmt: skip
-                        ends[i] = fate if fate != TRAINING else ends[i]
-                    n_training += ends[i] == TRAINING
-            if by_batches and judged:
-                count = counts[batch.size]
-                _means(
-                    p, slope, x, target, batch, tables, trained, count, rows, scratch, n, constants
-                )
-            _advance(p, r, start, ends, sgd, adam, trained, rows, n)
-            for i in range(n):
-                taken[i] += ends[i] == TRAINING
+    x_min, x_max = ends
+    n_asked = 0
+    for i in range(n):
+        w, b = f[W, i], f[B, i]
+        low, high = w * x_min + b, w * x_max + b
+        # Of v, what the loss of direct sums tells anyhow, where it is finite.
+        is_finite = (abs(low) <= most) & (abs(high) <= most) & (f[LOSS, i] <= most)
+        is_finite &= abs(f[V, i]) <= most
+        fires = (low > zero) | (high > zero)
+        goes_on, died = notes[ENDS, i] == TRAINING, notes[DIED, i]
+        wakes = goes_on & fires & (died >= 0)
+        dies = goes_on & is_finite & (not fires) & (died < 0)
+        notes[REVIVED, i] += wakes
+        notes[DIED, i] = select(dies, k, select(wakes, -1, died))
+        gw, gb, gv, gc = _objective(f, i, leaks)
+        within = (
+            (abs(gw) <= tolerance)
+            & (abs(gb) <= tolerance)
+            & (abs(gv) <= tolerance)
+            & (abs(gc) <= tolerance)
+            & _coasts_within(f, i, sgd, adam, tolerance)
+            & judged
+        )
+        bounded = is_finite & (f[LOSS, i] <= divergence_loss)
+        fate = select(within & by_batches, CONVERGED, select(k == max_steps, UNFINISHED, TRAINING))
+        fate = select(bounded, fate, DIVERGED)
+        asked = goes_on & bounded & within & (not by_batches)
+        notes[ASKED, i] = asked
+        n_asked += asked
+        notes[ENDS, i] = select(goes_on, fate, notes[ENDS, i])
+    return n_asked
 
 
 @_kernel
-def _tell(p, slopes, decay, x, target, tables, trained, constants, loss, norm):
+def _train_epochs(
+    nets, all_notes, leaks, sgd, adam, trained, x, target, tables, orders, steps_per_epoch,
+    max_steps, limits, constants, counts, f, notes,
+):  # fmt: skip
+    """Train all networks through some epochs, or to their end, judging every state."""
+    ends, everything = (x.min(), x.max()), np.arange(x.size)
+    size, by_batches = counts.size - 1, orders.shape[1] > 0
+    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
+    for start in range(0, nets.shape[1], LANES):
+        stop = min(start + LANES, nets.shape[1])
+        n = stop - start
+        f[: nets.shape[0], :n] = nets[:, start:stop]
+        notes[:, :n] = all_notes[:, start:stop]
+        if tables is not None:
+            tables.rising[:] = -1
+        n_training, first = n, notes[TAKEN, 0]
+        for step in range(orders.shape[0] * steps_per_epoch):
+            if n_training == 0:
+                break
+            k = first + step
+            epoch, number = divmod(step, steps_per_epoch)
+            judged = number == 0 or k == max_steps
+            batch = orders[epoch, number * size : (number + 1) * size] if by_batches else everything
+            seen = everything if judged else batch
+            count = constants.n_samples if judged else counts[batch.size]
+            _means(f, leaks, x, target, seen, tables, trained, count, scratch, n, constants)
+            n_asked = _judge(
+                f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, constants.zero,
+                max_steps,
+            )  # fmt: skip
+            if n_asked > 0:
+                for i in range(n):
+                    if notes[ASKED, i]:
+                        fate = _fate_within(
+                            f, i, leaks, sgd, adam, x, target, tables, trained, constants
+                        )
+                        notes[ENDS, i] = fate if fate != TRAINING else notes[ENDS, i]
+            if by_batches and judged:
+                count = counts[batch.size]
+                _means(f, leaks, x, target, batch, tables, trained, count, scratch, n, constants)
+            _advance(f, notes, sgd, adam, trained, n)
+            n_training = 0
+            for i in range(n):
+                n_training += notes[ENDS, i] == TRAINING
+                notes[TAKEN, i] += notes[ENDS, i] == TRAINING
+        nets[:, start:stop] = f[: nets.shape[0], :n]
+        all_notes[:, start:stop] = notes[:, :n]
+
+
+@_kernel
+def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
     """Write loss and gradient norm of final states."""
-    for start in range(0, p.shape[1], LANES):
-        here = p[:, start : start + LANES]
-        if slopes is None:
-            slope = None
-        else:
-            slope = slopes[start : start + LANES]
-        for lane in range(here.shape[1]):
+    for start in range(0, nets.shape[1], LANES):
+        f = nets[:, start : start + LANES]
+        for lane in range(f.shape[1]):
             i = start + lane
+            if leaks is None:
+                slope = None
+            else:
+                slope = f[SLOPE]
             gw, gb, gv, gc, loss[i], norm[i], _, _ = evaluate(
-                here, lane, x, target, tables, slope, trained, constants
+                f, lane, x, target, tables, slope, trained, constants
             )
-            if decay is not None:
+            if leaks is not None:
                 norm[i] = largest(
-                    _decayed(gw, decay[0, i], p[0, i]),
-                    _decayed(gb, decay[1, i], p[1, i]),
-                    _decayed(gv, decay[2, i], p[2, i]),
-                    _decayed(gc, decay[3, i], p[3, i]),
+                    _decayed(gw, f[DECAY, lane], f[W, lane]),
+                    _decayed(gb, f[DECAY + 1, lane], f[B, lane]),
+                    _decayed(gv, f[DECAY + 2, lane], f[V, lane]),
+                    _decayed(gc, f[DECAY + 3, lane], f[C, lane]),
                 )
 
 
 @_kernel
 def _follow(
-    parameters, rates, slopes, sgd, adam, trained, x, target, tables, samples, parts, constants,
-    counts, rows, states, moved, limits, period,
+    nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, f, notes,
+    states, moved, limits, period,
 ):  # fmt: skip
     """Step all networks, without judging, and find their periods from the states.
 
     ``samples[parts[k]:parts[k+1]]`` are what step k takes; with a single such part, every step.
     """
-    zero = constants.zero
-    ends = np.full(LANES, TRAINING, np.int64)
     scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
-    for start in range(0, parameters.shape[1], LANES):
-        stop = min(start + LANES, parameters.shape[1])
+    for start in range(0, nets.shape[1], LANES):
+        stop = min(start + LANES, nets.shape[1])
         n = stop - start
-        p, r = parameters[:, start:stop], rates[:, start:stop]
-        if slopes is None:
-            slope = None
-        else:
-            slope = slopes[start:stop]
+        f[: nets.shape[0], :n] = nets[:, start:stop]
         if tables is not None:
             tables.rising[:] = -1
-        states[0, :, :n] = p
-        moved[:] = zero
+        states[0, :, :n] = f[:4, :n]
+        moved[:] = constants.zero
         for k in range(states.shape[0] - 1):
             part = k if parts.size > 2 else 0
             taken = samples[parts[part] : parts[part + 1]]
             count = counts[taken.size]
-            _means(p, slope, x, target, taken, tables, trained, count, rows, scratch, n, constants)
-            _advance(p, r, start, ends, sgd, adam, trained, rows, n)
+            _means(f, leaks, x, target, taken, tables, trained, count, scratch, n, constants)
+            _advance(f, notes, sgd, adam, trained, n)
             for j in range(4):
-                here, state, then, most = p[j], states[k + 1, j], states[0, j], moved[j]
                 for i in range(n):
-                    state[i] = here[i]
-                    most[i] = larger(most[i], abs(here[i] - then[i]))
-        _find_periods(states, moved, n, limits, rows, zero, period[start:stop])
+                    states[k + 1, j, i] = f[j, i]
+                    moved[j, i] = larger(moved[j, i], abs(f[j, i] - states[0, j, i]))
+        _find_periods(states, moved, n, limits, f[GRADIENT:], constants.zero, period[start:stop])
 
 
 @_kernel
