@@ -240,12 +240,13 @@ SCRIPTS = sorted(
 )
 SMALL = {
     "throughput": ("--networks", 4_000, "--repeats", 1),
-    "dead_relu": ("--draws", 100),
+    "dead_relu": ("--draws", 60),
     "teacher_student": ("--draws", 40),
     "data_order": ("--draws", 100),
     "death_by_learning_rate": ("--draws", 100),
     "hinge_regression": ("--draws", 40),
     "learning_rate": ("--draws", 100),
+    "momentum": ("--draws", 50),
     "summation_order": ("--draws", 500),
     "published": ("--draws", 500),
 }

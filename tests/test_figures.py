@@ -237,6 +237,30 @@ def test_bars_have_their_values_at_their_ends():
     assert ax.get_xscale() == "log"
 
 
+def test_dots_share_the_row_of_their_name():
+    table = pd.DataFrame(
+        {
+            "of": ["a", "b", "a", "b"],
+            "rate": ["own", "own", "common", "common"],
+            "steps": [10.0, 100.0, 0.0, 1000.0],
+            "low": [5.0, 90.0, 0.0, 1100.0],
+            "high": [20.0, 110.0, 1.0, 1200.0],
+        }
+    )
+    ax = figures.dots(table, "of", "steps", "rate", log=True)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    own, common = ax.containers
+    assert list(own.lines[0].get_xdata()) == [10, 100]
+    assert list(common.lines[0].get_xdata()) == [1000]  # 0 has no place
+    np.testing.assert_allclose(own.lines[0].get_ydata().astype(float), [-0.175, 0.825])
+    np.testing.assert_allclose(common.lines[0].get_ydata().astype(float), [1.175])
+    reach = [segment[:, 0] for d in (own, common) for segment in d.lines[2][0].get_segments()]
+    np.testing.assert_allclose(reach, [[5, 20], [90, 110], [1000, 1200]])
+    assert ax.get_xscale() == "log"
+    assert legend(ax) == ["own", "common"]
+    assert figures.legend_of(figures.dots(table, "of", "steps")) is None
+
+
 RATED = pd.DataFrame(
     {
         "scheme": ["he", "he", "torch"],
@@ -445,6 +469,7 @@ def tables(name, runs, grid):
             [statistics.cumulative(student_runs(), "excess_loss", ["learning_rate"])],
             {"value": "excess_loss", "by": "learning_rate"},
         ),
+        "dots": ([rates], {"label": "learning_rate", "value": "fraction", "by": "fate"}),
         "fate_bars": ([rates], {"label": "learning_rate"}),
         "fits": ([samples, curve()], {"best": "a"}),
         "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),
@@ -715,6 +740,10 @@ ANY = {
     "cumulative": (
         rows(value=NUMBERS, fraction=FRACTION, of=LABEL), {"value": "value", "by": "of"},
     ),
+    "dots": (
+        rows(label=LABEL, value=NUMBERS, low=NUMBERS, high=NUMBERS, of=LABEL),
+        {"label": "label", "value": "value", "by": "of", "log": st.booleans()},
+    ),
     "fate_bars": (
         rows(label=LABEL, fraction=FRACTION, **FATE, one_each=("label", "outcome", "unit")),
         {"label": "label"},
@@ -828,6 +857,7 @@ def test_names_of_any_length_stay_inside_the_picture(label):
         "title": figures.lines(table, "y", "fraction", label),
         "bars": figures.fate_bars(table, "of"),
         "values": figures.bars(table, "of", "y"),
+        "dots": figures.dots(table, "of", label, "of"),
         "maps": figures.outcome_map(table, label, "y"),
         "transitions": figures.transitions(
             pd.DataFrame({"before": two, "after": two[::-1], "count": 1})

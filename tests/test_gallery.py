@@ -39,17 +39,84 @@ def assert_within(fraction, expected, n):
 
 
 def test_schemes_are_born_dead_as_often_as_the_closed_form_says(tables_of):
-    tables, _ = tables_of("dead_relu", "--max-steps", "200")
+    tables, results = tables_of("dead_relu", "--max-steps", "200")
     table = tables["schemes"]
     assert len(table) == 15
     assert_within(table["born_dead"], table["born_dead_theory"], table["n_runs"])
     # he_normal is there twice, from the same draws.
-    remedies = tables["remedies"]
-    twice = remedies[np.isclose(remedies["learning_rate"], 0.1) & (remedies["b0"] == 0)]
-    scheme = table[table["scheme"] == "he_normal"].set_index("domain")
-    for row in twice.itertuples():
-        assert row.died == scheme.loc[row.domain, "died"]
-        assert row.born_dead == scheme.loc[row.domain, "born_dead"]
+    for domain in ("[-1, 1]", "[0, 1]"):
+        helped = results.load(["learning_rate", "draw", "unit"], f"nothing on {domain}")
+        twice = helped[np.isclose(helped["learning_rate"], 0.1)].set_index("draw")["unit"]
+        scheme = results.load(["draw", "unit"], f"he_normal on {domain}").set_index("draw")["unit"]
+        assert len(twice) > 90
+        assert (twice == scheme.loc[twice.index]).all()
+
+
+def test_a_remedy_is_measured_by_the_best_fit_of_its_own_network(tables_of):
+    tables, results = tables_of("dead_relu", "--max-steps", "3000", "--draws", "60")
+    keys = ["domain", "remedy"]
+    by_rate = tables["remedies_by_rate"].set_index(keys)
+    x = np.linspace(-1, 1, 9)
+    plain = rl.TrainingSet(x, abs(x))
+    standardized = rl.TrainingSet(x / x.std(), (abs(x) - abs(x).mean()) / abs(x).std())
+    for remedy, data, slope, unit in (
+        ("nothing", plain, 0, 1),
+        ("slope 0.3", plain, 0.3, 1),
+        ("both standardized", standardized, 0, abs(x).var()),
+    ):
+        runs = results.load(["learning_rate", "loss", "unit"], f"{remedy} on [-1, 1]")
+        excess = (runs["loss"] - rl.best_fit(data, slope).loss) * unit
+        rows = by_rate.loc[("[-1, 1]", remedy)].set_index("learning_rate")
+        for column, expected in (("best", excess <= 1e-4), ("inactive", runs["unit"] != "alive")):
+            fraction = expected.groupby(runs["learning_rate"]).mean()
+            np.testing.assert_allclose(rows[column], fraction)
+            assert 0 < fraction.max() < 1
+    # At its best rate no remedy does worse than at the common one, but for what counts as equal.
+    rows = tables["remedies"].pivot(index=keys, columns="at", values="best")
+    assert rows.shape == (28, 2)
+    assert (rows["its own best rate"] >= rows["η = 0.1"] - 0.011).all()
+
+
+def test_nothing_settles_where_momentum_lets_no_network_rest(tables_of):
+    tables, results = tables_of("momentum", "--draws", "50", "--max-steps", "5000")
+    table = tables["map"]
+    np.testing.assert_allclose(table["limit"], 2 * (1 + table["momentum"]))
+    assert (table["largest_rate"] < table["limit"]).all()
+    assert not (table["largest_rate_alive"] > table["largest_rate"]).any()
+    runs = results.load(["learning_rate", "momentum", "outcome"], "map of one sample")
+    beyond = runs[runs["learning_rate"] > 2 * (1 + runs["momentum"])]
+    assert len(beyond) > 5
+    assert not (beyond["outcome"] == "converged").any()
+
+    # A finding is the difference of two fractions of the same starts.
+    [row] = (
+        tables["findings"]
+        .query(
+            "claim == 'momentum, std 0.01' and model == 'single ReLU' and target == 'target |x|'"
+        )
+        .itertuples()
+    )
+    died = {
+        rule: results.load(
+            ["learning_rate", "unit"], f"single ReLU, target |x|, std = 0.01, {rule}"
+        ).query("learning_rate < 0.02")["unit"].eq("died")
+        for rule in ("plain", "momentum 0.9")
+    }  # fmt: skip
+    assert (row.died_without, row.died_with) == (died["plain"].mean(), died["momentum 0.9"].mean())
+    assert row.n_runs == 50
+    assert row.low < row.difference == row.died_with - row.died_without < row.high
+
+
+def test_small_targets_are_large_starts_of_a_single_unit():
+    """What the text of ``momentum.py`` says; exactly, as all is scaled by a power of 2."""
+    x = np.linspace(-2, 2, 9)
+    w, how = np.linspace(-2, 2, 41), {"freeze": ("v", "c"), "gradient_tolerance": 0}
+    how |= {"optimizer": rl.SGD(momentum=0.9), "max_steps": 2_000}
+    small = rl.train(rl.Networks(w, 0, 1, 0), rl.TrainingSet(x, abs(x) / 16), 0.02, **how)
+    large = rl.train(rl.Networks(16 * w, 0, 1, 0), rl.TrainingSet(x, abs(x)), 0.02, **how)
+    np.testing.assert_array_equal(small.death_step, large.death_step)
+    np.testing.assert_array_equal(16 * small.networks.w, large.networks.w)
+    assert 0 < (small.death_step > 0).sum() < w.size
 
 
 def test_the_first_step_kills_as_many_as_the_quadrature_says(tables_of):

@@ -8,6 +8,7 @@ import relulab.figures.backend  # noqa: F401 (the first to import Matplotlib)
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
 from relulab.figures.fractions import (
     bars,
+    dots,
     fate_bars,
     optimum_bars,
     optimum_fractions,
@@ -42,6 +43,7 @@ __all__ = [
     "SYMBOLS",
     "bars",
     "cumulative",
+    "dots",
     "fate_bars",
     "fate_label",
     "fits",

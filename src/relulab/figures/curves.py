@@ -46,7 +46,7 @@ def lines(
         ax.plot(rows[x].mask(beside), rows[y].mask(beside), **how)
         entries.append(line_entry(label, **how))
     _finish(ax, table, x, y, log)
-    add_to_legend(ax, entries, _title(table, by))
+    add_to_legend(ax, entries, legend_title(table, by))
     return ax
 
 
@@ -90,7 +90,7 @@ def intervals(
         entries.append(line_entry(label, linestyle="none", **how))
     _finish(ax, table, x, y, log)
     if by is not None:
-        add_to_legend(ax, entries, _title(table, by))
+        add_to_legend(ax, entries, legend_title(table, by))
     return ax
 
 
@@ -145,7 +145,7 @@ def points(
         ax.scatter(table[x], table[y], c=list(colors), **how)
         if by is not None:
             entries = [line_entry(g[0], g[1], linestyle="none", marker="o") for g in groups]
-            add_to_legend(ax, entries, _title(table, by))
+            add_to_legend(ax, entries, legend_title(table, by))
     _finish(ax, table, x, y, log)
     return ax
 
@@ -184,7 +184,7 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
         entries.append(line_entry(label, color, marker=marker))
     if logarithmic:
         ax.set(xscale="log")
-    add_to_legend(ax, entries, _title(table, by))
+    add_to_legend(ax, entries, legend_title(table, by))
     ax.set(xlabel=symbol(value), ylabel="fraction of runs with at most this", ylim=(0, 1.02))
     return ax
 
@@ -230,7 +230,7 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
         ax.set_xlim(0, max(last, 1))
     ax.set(xlabel="step", ylabel="fraction of units alive", ylim=(0, 1.02))
     if by is not None:
-        add_to_legend(ax, entries, _title(table, by))
+        add_to_legend(ax, entries, legend_title(table, by))
     return ax
 
 
@@ -256,7 +256,7 @@ def _is_scale(table: pd.DataFrame, by: str) -> bool:
     return numbers and table[by].nunique() > MOST_GROUPS
 
 
-def _title(table: pd.DataFrame, by: str) -> str | None:
+def legend_title(table: pd.DataFrame, by: str) -> str | None:
     """Return the legend's title: what numbers are numbers of; names speak for themselves."""
     numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
     return symbol(by) if numbers else None

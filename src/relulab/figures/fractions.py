@@ -1,6 +1,6 @@
-"""Fractions of runs: what became of them, stacked against a number or as one bar for each name."""
+"""Rows and stacks: fractions of runs against a number, or one bar or row of dots for each name."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import matplotlib as mpl
@@ -9,13 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from relulab.figures.legends import add_to_legend, patches
+from relulab.figures.curves import MARKERS, legend_title
+from relulab.figures.legends import add_to_legend, line_entry, patches
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
     OPTIMUM_COLORS,
     OPTIMUM_LABELS,
+    columns_of,
     fate_label,
+    groups_of,
     name_of,
     symbol,
     text_color,
@@ -24,6 +27,7 @@ from relulab.figures.palette import (
 from relulab.figures.style import (
     drawn_in_style,
     new_axes,
+    placed,
     require,
     require_finite,
     require_fractions,
@@ -40,6 +44,8 @@ FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 ROOM = 0.09
 
 MOST_BARS = 1000  # no picture can be higher
+
+SPREAD = 0.7  # of a row's height: what its dots share
 
 LABEL_WIDTH = 28  # characters in a line
 MOST_WIDTH = 0.6  # of the figure's, should they be wide ones
@@ -116,6 +122,56 @@ def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) ->
     if log:
         ax.set_xscale("log")
         ax.set_xlim(right=6 * float(table[value].max()))  # the text has room
+    return ax
+
+
+@drawn_in_style
+def dots(
+    table: pd.DataFrame,
+    label: str,
+    value: str,
+    by: str | None = None,
+    ax: Axes | None = None,
+    *,
+    log: bool = False,
+    low: str = "low",
+    high: str = "high",
+) -> Axes:
+    """Draw a row for each name, with a dot at its value and a bar from the column low to high.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns label, value, low and high. Rows come in the order in which names are met.
+    by : str, optional
+        A column; each of its values has a color, a marker and a line of its own within the row.
+    log : bool
+        Whether the axis is logarithmic. What is not above 0 has no place on it, and no dot.
+    low, high : str
+        The columns of the ends of the bars.
+    """
+    require("table", table, *columns_of(by), label=label, value=value, low=low, high=high)
+    table = placed("table", table, value, low, high)
+    places, names = pd.factorize(table[label], use_na_sentinel=False)
+    place = pd.Series(places, table.index, float)
+    ax = ax or new_axes(_height(names))
+    entries = []
+    groups = groups_of(table, by)
+    for i, (name, color, rows) in enumerate(groups):
+        how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
+        rows = rows[rows[value] > 0] if log else rows[rows[value].notna()]
+        reach = np.maximum([rows[value] - rows[low], rows[high] - rows[value]], 0)
+        at = place[rows.index] + (i - (len(groups) - 1) / 2) * SPREAD / len(groups)
+        ax.errorbar(rows[value], at, xerr=reach, linestyle="none", elinewidth=1.2, **how)
+        entries.append(line_entry(name, linestyle="none", **how))
+    if log and (table[value] > 0).any():
+        ax.set_xscale("log")
+    _name_rows(ax, names)
+    ax.grid(axis="y", color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.set_xlabel(symbol(value))
+    if by is not None:
+        add_to_legend(ax, entries, legend_title(table, by))
     return ax
 
 
@@ -229,7 +285,7 @@ def _beside_a_bar(ax: Axes, name: str) -> str:
     return label.get_text()
 
 
-def _height(table: pd.DataFrame, legend: float = 0.9) -> float:
+def _height(table: Sized, legend: float = 0.9) -> float:
     if len(table) > MOST_BARS:
         raise InputError(f"label: expected at most {MOST_BARS:,} bars, got {len(table):,}")
     return 1 + legend + 0.35 * len(table)
