@@ -22,32 +22,136 @@ class Final:
     gradient_norm: float
     steps_taken: int
     death_step: int
+    n_revivals: int
     period: int
     outcome: str
     unit: str
 
 
-def evaluate(w, b, v, c, samples, number):
+def evaluate(w, b, v, c, samples, number, slope=0):
     """Return the mean gradients and loss over samples, whether any fires, whether all is finite."""
-    zero, half, n = number(0), number(0.5), number(len(samples))
+    half, n = number(0.5), number(len(samples))
     sums = None
     fires, finite = False, True
+
+    def passed(value, active):
+        return value if active else slope * value if slope else number(0)
+
     for x, target in samples:
         pre = w * x + b
-        h = pre if pre > 0 else zero
+        active = pre > 0
+        h = passed(pre, active)
         residual = (v * h + c) - target
-        gv = residual * h
-        gc = residual
-        gh = residual * v
-        gw = x * gh if pre > 0 else zero
-        gb = gh if pre > 0 else zero
-        terms = [gw, gb, gv, gc, half * (residual * residual)]
+        gh = passed(residual * v, active)
+        terms = [x * gh, gh, residual * h, residual, half * (residual * residual)]
         sums = terms if sums is None else [s + t for s, t in zip(sums, terms, strict=True)]
-        fires = fires or pre > 0
+        fires = fires or active
         finite = finite and math.isfinite(pre)
     *gradients, loss = (s / n for s in sums)
     finite = finite and all(math.isfinite(p) for p in (w, b, v, c, loss))
     return gradients, loss, fires, finite
+
+
+def quotient(a, b):
+    """Return a/b where b is not negative, also where it is 0, as IEEE does."""
+    if b != 0:
+        return a / b
+    return a * type(a)(math.inf) if a > 0 or a < 0 else type(a)(math.nan)
+
+
+def root(a, number):
+    """Return the square root, exactly rounded also in float32: float64 has digits enough."""
+    return number(math.sqrt(float(a)))
+
+
+# An optimizer's memory is what a step leaves for the next: velocities or moments, and powers.
+
+
+@dataclass
+class SGD:
+    """Descent with velocities; the defaults are plain descent."""
+
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float | dict = 0.0
+    max_norm: float | None = None
+
+    def begin(self, number):
+        return [number(0)] * 4, ()
+
+    def update(self, memory, parameters, gradients, decays, rates, trains, number):
+        """Return parameters and memory after a step, and the rates that it had."""
+        velocities, momentum = memory[0], number(self.momentum)
+        if self.max_norm is not None:
+            gw, gb, gv, gc = gradients
+            norm = root(((gw * gw + gb * gb) + gv * gv) + gc * gc, number)
+            clip = number(self.max_norm) / (norm + number(1e-6))
+            if clip > 1:  # which NaN is not
+                clip = number(1)
+            gradients = [g * clip for g in gradients]
+        after, velocities_after, sizes = list(parameters), list(velocities), [number(0)] * 4
+        for i in range(4):
+            if trains[i]:
+                d = gradients[i] + decays[i] * parameters[i]
+                velocity = momentum * velocities[i] + d
+                step = d + momentum * velocity if self.nesterov else velocity
+                sizes[i] = rates[i]
+                after[i] = parameters[i] - rates[i] * step
+                if momentum:  # else there is nothing to remember
+                    velocities_after[i] = velocity
+        return after, (velocities_after, ()), sizes
+
+    def coasting(self, memory, number):
+        """Return what the velocities would still move, for each parameter."""
+        momentum = number(self.momentum)
+        share = momentum / (number(1) - momentum)
+        if self.nesterov:
+            share = momentum * share
+        return [share * abs(velocity) for velocity in memory[0]]
+
+    def edge(self, number):
+        """Return the largest eigenvalue at which this rests."""
+        momentum = float(number(self.momentum))
+        return 2 * (1 + momentum) / (1 + 2 * momentum if self.nesterov else 1)
+
+
+@dataclass
+class Adam:
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float | dict = 0.0
+
+    def begin(self, number):
+        return [number(0)] * 8, (number(1), number(1))
+
+    def update(self, memory, parameters, gradients, decays, rates, trains, number):
+        """Return parameters and memory after a step, and the rates that it had."""
+        moments, (power1, power2) = memory
+        one, beta1, beta2 = number(1), number(self.beta1), number(self.beta2)
+        power1, power2 = power1 * beta1, power2 * beta2
+        after, moments, sizes = list(parameters), list(moments), [number(0)] * 4
+        for i in range(4):
+            if trains[i]:
+                d = gradients[i] + decays[i] * parameters[i]
+                m = beta1 * moments[i] + (one - beta1) * d
+                s = beta2 * moments[4 + i] + (one - beta2) * (d * d)
+                scale = root(s, number) / root(one - power2, number)
+                sizes[i] = quotient(rates[i] / (one - power1), scale + number(self.epsilon))
+                after[i] = parameters[i] - sizes[i] * m
+                moments[i], moments[4 + i] = m, s
+        return after, (moments, (power1, power2)), sizes
+
+    def coasting(self, memory, number):
+        """Return what the first moments would still move, for each parameter."""
+        beta1 = number(self.beta1)
+        share = beta1 / (number(1) - beta1)
+        return [share * abs(m) for m in memory[0][:4]]
+
+    def edge(self, number):
+        """Return the largest eigenvalue at which this rests."""
+        beta1 = float(number(self.beta1))
+        return 2 * (1 + beta1) / (1 - beta1)
 
 
 def train_one(
@@ -63,13 +167,20 @@ def train_one(
     batch_size=None,
     order=range,
     number=float,
+    negative_slope=0.0,
+    optimizer=None,
 ):
     """Train one network; ``number`` is float or numpy.float32, ``order(n)`` of the next epoch."""
-    w, b, v, c = (number(p) for p in start)
+    state = [number(p) for p in start]
     samples = [(number(s), number(t)) for s, t in zip(x, target, strict=True)]
     hidden_rate, output_rate = number(hidden_rate), number(output_rate)
+    rates = [hidden_rate, hidden_rate, output_rate, output_rate]
     gradient_tolerance, divergence_loss = number(gradient_tolerance), number(divergence_loss)
-    death_step, period, waiting = -1, 0, []
+    slope, optimizer = number(negative_slope), optimizer or SGD()
+    memory = optimizer.begin(number)
+    trains = [p not in freeze for p in "wbvc"]
+    decays = decays_of(optimizer, trains, number)
+    death_step, n_revivals, period, waiting = -1, 0, 0, []
 
     def next_batch():
         if not waiting:
@@ -78,111 +189,128 @@ def train_one(
             waiting.extend(ordered[i : i + size] for i in range(0, len(samples), size))
         return waiting[0]
 
-    def updated(w, b, v, c, gradients):
-        gw, gb, gv, gc = gradients
-        if "w" not in freeze:
-            w = w - hidden_rate * gw
-        if "b" not in freeze:
-            b = b - hidden_rate * gb
-        if "v" not in freeze:
-            v = v - output_rate * gv
-        if "c" not in freeze:
-            c = c - output_rate * gc
-        return w, b, v, c
+    def gradients_of(state, batch):
+        gradients, loss, fires, finite = evaluate(*state, batch, number, slope)
+        gradients = [g if t else number(0) for g, t in zip(gradients, trains, strict=True)]
+        return gradients, loss, fires, finite
+
+    def updated(memory, state, gradients):
+        return optimizer.update(memory, state, gradients, decays, rates, trains, number)
 
     for k in range(max_steps + 1):
         new_epoch = not waiting
         batch = next_batch()
-        full_gradients, full_loss, fires, finite = evaluate(w, b, v, c, samples, number)
-        full_gradients = [
-            number(0) if p in freeze else g for p, g in zip("wbvc", full_gradients, strict=True)
+        full_gradients, full_loss, fires, finite = gradients_of(state, samples)
+        # What does not decay has no such term, also where it is not finite.
+        decayed = [
+            g + d * p if d else g for g, d, p in zip(full_gradients, decays, state, strict=True)
         ]
-        absolute = [abs(g) for g in full_gradients]
-        norm = math.nan if any(math.isnan(g) for g in absolute) else max(absolute)
+        absolute = [abs(d) for d in decayed]
+        norm = math.nan if any(math.isnan(d) for d in absolute) else max(absolute)
+        coasting = optimizer.coasting(memory, number)
+        slow = all(d <= gradient_tolerance for d in [*absolute, *coasting])
         judged = new_epoch or k == max_steps
-        if batch == samples:  # the same sums again, which would take as long again
-            gradients, batch_loss, batch_finite = full_gradients, full_loss, finite
-        else:
-            gradients, batch_loss, _, batch_finite = evaluate(w, b, v, c, batch, number)
-        if not judged:
-            # The pre-activations of all samples, but the loss of the coming batch.
-            finite = all(math.isfinite(w * s + b) for s, _ in samples) and batch_finite
-        loss = full_loss if judged else batch_loss
-        if finite and not fires and death_step < 0:
+        gradients, loss = full_gradients, full_loss
+        if batch != samples:  # else the same sums again, which would take as long again
+            gradients, batch_loss, _, batch_finite = gradients_of(state, batch)
+            if not judged:
+                # The pre-activations of all samples, but the loss of the coming batch.
+                w, b, *_ = state
+                loss = batch_loss
+                finite = all(math.isfinite(w * s + b) for s, _ in samples) and batch_finite
+        if death_step >= 0 and fires:
+            death_step = -1
+            n_revivals += 1
+        elif death_step < 0 and finite and not fires:
             death_step = k
+        after, memory_after, sizes = updated(memory, state, gradients)
         if not finite or loss > divergence_loss:
             outcome = "diverged"
         elif (
             judged
-            and norm <= gradient_tolerance
+            and slow
             and (
                 batch_size
-                or rests(
-                    (w, b, v, c), samples, hidden_rate, output_rate, freeze, full_loss, norm, number
+                or rests_at(
+                    state, samples, sizes, full_loss, norm, number,
+                    slope=slope, decays=decays, edge=optimizer.edge(number),
                 )
             )
-        ):
+        ):  # fmt: skip
             outcome = "converged"
-        elif (
-            not batch_size
-            and norm <= gradient_tolerance
-            and (updated(w, b, v, c, full_gradients) == (w, b, v, c))
-        ):
+        elif not batch_size and slow and (after, memory_after[0]) == (state, memory[0]):
             outcome = "unstable"
         elif k == max_steps:
-            states = [(w, b, v, c)]
+            states = [state]
             while len(states) <= 128:
-                gradients, *_ = evaluate(*states[-1], next_batch(), number)
-                states.append(updated(*states[-1], gradients))
+                gradients, *_ = gradients_of(states[-1], next_batch())
+                following, memory, _ = updated(memory, states[-1], gradients)
+                states.append(following)
                 del waiting[0]
             period = period_of(states, number)
             outcome = "oscillating" if period else "unfinished"
         else:
             del waiting[0]
-            w, b, v, c = updated(w, b, v, c, gradients)
+            state, memory = after, memory_after
             continue
         unit = "alive" if death_step < 0 else "died" if death_step else "born_dead"
-        return Final(w, b, v, c, full_loss, norm, k, death_step, period, outcome, unit)
+        return Final(*state, full_loss, norm, k, death_step, n_revivals, period, outcome, unit)
     raise AssertionError("unreachable")
 
 
-def rests(state, samples, hidden_rate, output_rate, freeze, loss, norm, number=float):
-    """Return whether descent rests at a state, by eigenvalues and a solver of linear systems."""
-    active = [state[0] * x + state[1] > 0 for x, _ in samples]
+def decays_of(optimizer, trains, number):
+    """Return the weight decay of w, b, v, c; 0 for what is frozen."""
+    decay = optimizer.weight_decay
+    by_name = decay if isinstance(decay, dict) else dict.fromkeys("wbvc", decay)
+    return [number(by_name.get(p, 0) if t else 0) for p, t in zip("wbvc", trains, strict=True)]
+
+
+def rests(state, samples, hidden_rate, output_rate, freeze, loss, norm, number=float, **others):
+    """Return whether descent with the rates of layers rests at a state, see ``rests_at``."""
+    of_layers = zip("wbvc", [hidden_rate] * 2 + [output_rate] * 2, strict=True)
+    rates = [0.0 if p in freeze else rate for p, rate in of_layers]
+    return rests_at(state, samples, rates, loss, norm, number, **others)
+
+
+@np.errstate(all="ignore")
+def rests_at(state, samples, rates, loss, norm, number=float, slope=0, decays=(0,) * 4, edge=2):
+    """Return whether descent rests at a state, by eigenvalues and a solver of linear systems.
+
+    ``rates`` are those of w, b, v, c, 0 for what is frozen; ``decays`` their weight decay.
+    """
     w, b, v, c = (float(p) for p in state)
-    rates = [hidden_rate, hidden_rate, output_rate, output_rate]
-    scale = np.sqrt([0.0 if p in freeze else float(r) for p, r in zip("wbvc", rates, strict=True)])
-    # The Jacobian of the outputs, the residuals, and the samples that are active, in rows.
-    jacobian, residual = np.zeros((len(samples), 4)), np.zeros(len(samples))
-    for i, (x, target) in enumerate(samples):
-        x, target = float(x), float(target)
-        a = w * x + b if active[i] else 0.0
-        jacobian[i] = [v * x, v, a, 1] if active[i] else [0, 0, 0, 1]
-        residual[i] = v * a + c - target
-    jacobian *= scale
+    scale = np.sqrt([float(r) for r in rates])
+    decays = np.array([float(d) for d in decays])
+    trains = scale > 0
+    # The derivatives of the activation, the Jacobian of the outputs, and the residuals.
+    by_pre = np.array([1.0 if state[0] * x + state[1] > 0 else float(slope) for x, _ in samples])
+    x, target = np.array(samples, float).T
+    a = np.where(by_pre != 0, by_pre * (w * x + b), 0)
+    ones = np.ones(len(samples))
+    jacobian = np.stack([v * by_pre * x, v * by_pre, a, ones], axis=1) * scale
+    residual = v * a + c - target
     # (ex, e) in the coordinates of the scaled Hessian, as functions of the residuals.
-    residual_part = np.array([active, active], float) * scale[2]
-    residual_part *= np.array(
-        [[scale[0] * float(x) for x, _ in samples], [scale[1]] * len(samples)]
-    )
+    residual_part = scale[2] * np.stack([scale[0] * by_pre * x, scale[1] * by_pre])
     part = residual_part @ residual / len(samples)
     gauss_newton = jacobian.T @ jacobian / len(samples)
-    hessian = gauss_newton.copy()
+    hessian = gauss_newton + np.diag(scale * scale * decays)
     hessian[:2, 2] += part
     hessian[2, :2] += part
-    if np.linalg.eigvalsh(hessian)[-1] > 2 + 2.0**-40:
+    if not np.isfinite(hessian).all():
+        return False
+    if np.linalg.eigvalsh(hessian)[-1] > edge + 2.0**-40:
         return False
     growth = np.linalg.norm(part)
     largest = np.linalg.norm(residual_part) * np.sqrt(2 * float(loss) / len(samples))
     if growth <= 256 * float(np.finfo(number).eps) * largest:
         return True
-    damped = gauss_newton + (growth + 2.0**-48 * np.trace(gauss_newton)) * np.eye(4)
-    step = np.linalg.solve(damped, jacobian.T @ residual / len(samples))
-    left = part - residual_part @ (jacobian @ step) / len(samples)
-    if np.linalg.norm(left) <= growth / 2:
-        return True
+    if not decays.any():
+        damped = gauss_newton + (growth + 2.0**-48 * np.trace(gauss_newton)) * np.eye(4)
+        step = np.linalg.solve(damped, jacobian.T @ residual / len(samples))
+        left = part - residual_part @ (jacobian @ step) / len(samples)
+        if np.linalg.norm(left) <= growth / 2:
+            return True
     size = max(w * w + b * b + v * v, np.sqrt(2 * float(loss))) ** 0.5
-    trains = scale > 0
     plain = (hessian / np.where(trains, scale, 1) / np.where(trains, scale, 1)[:, None])[trains]
     return np.linalg.eigvalsh(plain[:, trains])[0] > -2 * float(norm) / size
 
@@ -222,5 +350,8 @@ def assert_same_bits(trained, finals):
             ours[different[:5]],
             theirs[different[:5]],
         )
-    for name in ("steps_taken", "death_step", "period", "outcome", "unit"):
+    for name in ("steps_taken", "death_step", "n_revivals", "period", "outcome", "unit"):
+        if getattr(trained, name, None) is None:  # revivals, where there can be none
+            assert not any(getattr(f, name) for f in finals), name
+            continue
         assert list(getattr(trained, name)) == [getattr(f, name) for f in finals], name
