@@ -23,6 +23,8 @@ from relulab.training.numba_kernels import (
     TRAINING,
     UNFINISHED,
     UNSTABLE,
+    X_AFTER,
+    X_BEFORE,
     call,
     compiled,
     constants_of,
@@ -30,8 +32,8 @@ from relulab.training.numba_kernels import (
     integer_of,
     limits_of,
     maximum,
+    move_splits,
     rates_of,
-    refresh_sides,
     rests,
     sample,
     select,
@@ -211,17 +213,28 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
 
 @_kernel
 def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
-    """Step all lanes BURST times by sorted sums; as above."""
+    """Step all lanes BURST times by sorted sums; as above.
+
+    What ``refresh_sides`` does stands here in full: calling it cost 6 %.
+    """
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
     zero, n_samples = constants.zero, constants.n_samples
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    x, sides = tables.x, tables.sides
-    x_min, x_max, n_firing = x[0], x[-1], sides[N_FIRING]
+    x, sides, splits, rising = tables.x, tables.sides, tables.splits, tables.rising
+    x_min, x_max, n = x[0], x[-1], x.size
+    before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     moved, todo = np.empty(LANES, counts.dtype), np.empty(LANES + 1, np.int64)
     touched = np.zeros(1, x.dtype)
     for _ in range(BURST):
-        refresh_sides(w, b, tables, moved, todo, touched, n_lanes, zero)
+        for i in range(n_lanes):
+            rises = w[i] >= zero
+            # The split is the first sample beyond it: still so if the two around it say so.
+            first_is = (splits[i] == 0) | ((w[i] * before[i] + b[i] > zero) != rises)
+            last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
+            same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
+            moved[i] = not same
+        move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
         for i in range(n_lanes):
             gw, gb, gv, gc, loss = sums_by_tables(w[i], b[i], v[i], c[i], None, sides, i, constants)
             gw = gw / n_samples if trains_w else zero

@@ -81,6 +81,7 @@ class Tables(NamedTuple):
     moments: Any
     guesses: Any
     inverse_width: Any
+    leaks: bool  # whether the moments of the silent side matter
     sides: Any
     splits: Any
     rising: Any  # whether w >= 0; -1 before the first look
@@ -184,7 +185,8 @@ def tables_of(problem: Problem) -> Tables | None:
     sides = np.zeros((N_SIDES, LANES), problem.dtype)
     integer = integer_of(problem)
     splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
-    return Tables(sums.x, sums.moments, sums.guesses, inverse_width, sides, splits, rising)
+    leaks = problem.slope is not None
+    return Tables(sums.x, sums.moments, sums.guesses, inverse_width, leaks, sides, splits, rising)
 
 
 def _emit_select(typing_context, condition, a, b):
@@ -411,7 +413,12 @@ def _load_sides(tables, lane):
     firing, silent = tables.moments[split, side], tables.moments[split, 1 - side]
     for column in range(N_COLUMNS):
         sides[column, lane] = firing[column]
-        sides[SILENT + column, lane] = silent[column]
+    if tables.leaks:
+        for column in range(N_COLUMNS):
+            sides[SILENT + column, lane] = silent[column]
+    else:
+        sides[SILENT + MEAN_TARGET, lane] = silent[MEAN_TARGET]
+        sides[SILENT + MEAN_TARGET_LOW, lane] = silent[MEAN_TARGET_LOW]
     sides[SILENT_STT, lane] = silent[RESIDUAL_SUM] + silent[SLOPE] * (silent[SLOPE] * silent[SXX])
     sides[N_FIRING, lane] = n - split if side else split
     sides[N_SILENT, lane] = split if side else n - split
@@ -420,7 +427,7 @@ def _load_sides(tables, lane):
 
 
 @_kernel
-def _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
+def move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
     """Find the split of the lanes that moved beyond it, and load its sides."""
     x, moments, splits, rising = tables.x, tables.moments, tables.splits, tables.rising
     n_moved = 0
@@ -459,7 +466,7 @@ def refresh_sides(w, b, tables, moved, todo, touched, n_lanes, zero):
         last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
         same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
         moved[i] = not same
-    _move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
+    move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
 
 
 _add_sample = _kernel(stability.add_sample)

@@ -118,7 +118,7 @@ class Lanes:
         if self.problem.sums is None:
             self._evaluate_samples(self.samples)
         else:
-            sorted_sums.evaluate(self.problem.sums, self.parameters, self.slope, out=self._totals)
+            sorted_sums.evaluate(self.problem.sums, self.parameters, self._totals, self.slope)
             self._look_at_ends()
         self._finish_evaluation()
 

@@ -167,7 +167,7 @@ def sides(sums: SortedSums, w: FloatArray, b: FloatArray) -> tuple[FloatArray, .
 
 
 def evaluate(
-    sums: SortedSums, parameters: FloatArray, slope: FloatArray | None, out: FloatArray
+    sums: SortedSums, parameters: FloatArray, out: FloatArray, slope: FloatArray | None = None
 ) -> None:
     """Write gw, gb, gv, gc, loss to the rows of ``out``; ``slope`` is None where all are 0."""
     w, b, v, c = parameters

@@ -95,8 +95,8 @@ class Problem:
     sums: SortedSums | None
     batches: Batches | None
     options: TrainingOptions
-    slope: FloatArray | None
-    rule: SGDRule | AdamRule | None
+    slope: FloatArray | None = None
+    rule: SGDRule | AdamRule | None = None
 
     def at(
         self, runs: npt.NDArray[np.intp], parameters: FloatArray, rule: SGDRule | AdamRule | None
@@ -184,7 +184,7 @@ class FinalStates:
     death_step: npt.NDArray[np.int64]
     n_revivals: npt.NDArray[np.int64]
     outcome: npt.NDArray[np.int8]
-    rule: SGDRule | AdamRule | None
+    rule: SGDRule | AdamRule | None = None
 
     @classmethod
     def unfilled(cls, problem: Problem) -> Self:
