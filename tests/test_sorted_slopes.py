@@ -14,6 +14,9 @@ from relulab.training.numpy_engine import Lanes
 from relulab.training.options import TrainingOptions
 from relulab.training.specification import Problem
 
+# Asks nothing of the libraries that bounds are given for.
+pytestmark = pytest.mark.slow
+
 SLOPES = (0.0, 0.01, 0.3, 1.0)
 
 
