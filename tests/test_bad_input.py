@@ -366,6 +366,9 @@ TRAINING = {
 STOPPING = {"max_steps": 30, "gradient_tolerance": 1e-6, "divergence_loss": 1e30}
 HOW = {"max_steps": FEW_STEPS, "freeze": FREEZE, "summation": SUMMATION, "dtype": DTYPE}
 IN_SORTED = {"data": "summation"}  # many samples are summed from tables
+# An optimizer's numbers are named as in its own call.
+SETTINGS = "momentum|weight_decay|weight_decay_w|nesterov|max_norm|beta1|beta2|epsilon"
+ELSE_NAMED = {**IN_SORTED, "optimizer": SETTINGS}
 
 
 def swept(**arguments):
@@ -417,7 +420,7 @@ CALLS = {
             "dtype": "float64",
         },
         {"draws": without_much_work(1000, 2**63), **HOW},
-        named={"data": "summation|data", "c": "draws"},
+        named={"data": "summation|data", "c": "draws", "optimizer": f"draws|{SETTINGS}"},
     ),
     "Sweep.parameters": Call(SWEEP.parameters, {"start": 0, "stop": 3}),
     "Sweep.run": Call(
@@ -481,8 +484,8 @@ CALLS = {
          "negative_slope": 0.1, "weight_decay": {"w": 0.1}},
         {"freeze": FREEZE, "side": words("smaller", "active", "inactive")},
     ),
-    "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=IN_SORTED),
-    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=IN_SORTED),
+    "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=ELSE_NAMED),
+    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=ELSE_NAMED),
 }  # fmt: skip
 
 # A folder with the runs of a sweep and a record, to be read.
@@ -686,6 +689,10 @@ CALLS |= {
         "cumulative": drawing(
             "cumulative",
             {"table": statistics.cumulative(RUNS, "loss", "unit"), "value": "loss", "by": "unit"},
+        ),
+        "dots": drawing(
+            "dots",
+            {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high"},
         ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),

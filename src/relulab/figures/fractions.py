@@ -36,7 +36,7 @@ from relulab.figures.style import (
     with_numbers,
 )
 from relulab.model.outcome import OUTCOMES, UNITS
-from relulab.validation import Float64Array, InputError, words_in
+from relulab.validation import Float64Array, InputError, instance_of, words_in
 
 FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 
@@ -151,6 +151,7 @@ def dots(
         The columns of the ends of the bars.
     """
     require("table", table, *columns_of(by), label=label, value=value, low=low, high=high)
+    instance_of("log", log, bool)
     table = placed("table", table, value, low, high)
     places, names = pd.factorize(table[label], use_na_sentinel=False)
     place = pd.Series(places, table.index, float)

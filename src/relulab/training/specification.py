@@ -17,7 +17,8 @@ the updates of ``update_rules``, for the parameters that train.
 
 State k is the parameters after k updates, with the optimizer's velocities or moments. Before update
 k it is judged, in this order, where the gradient is that of the loss with its decay term,
-``g + weight_decay*p``, and gradient_norm is the largest of the four in absolute value:
+``g + weight_decay*p`` (exactly g where the decay is 0), and gradient_norm is the largest of the
+four in absolute value:
 
 1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
    (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
