@@ -130,7 +130,7 @@ def jobs(draw):
     }
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(jobs())
 def test_bits_of_the_oracle_whatever_is_asked(job):
     hold(**job)
@@ -169,8 +169,7 @@ def drawn(kind, n, seed=0, *, slopes=(0.0, 0.01, 0.3, 1.0)):
     return networks, rates, rng.choice(slopes, n), numbers
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("tolerance", [1e-6, 1e-2])
+@pytest.mark.parametrize(("tolerance", "dtype"), [(1e-6, "float64"), (1e-2, "float32")])
 @pytest.mark.parametrize("kind", KINDS)
 def test_bits_of_the_oracle_by_kind(kind, tolerance, dtype):
     name, _, flags = KINDS[kind]
@@ -185,8 +184,7 @@ def test_bits_of_the_oracle_by_kind(kind, tolerance, dtype):
     assert len(set(trained.unit)) == 3
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize(("batch_size", "seed"), [(1, 3), (2, None), (5, None)])
 @pytest.mark.parametrize("kind", ["all of SGD", "all of Adam"])
 def test_bits_of_the_oracle_with_batches(kind, batch_size, seed):
     name, _, flags = KINDS[kind]
@@ -206,7 +204,7 @@ def optimizer_of(kind, numbers):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("n", "dtype", "batch_size"),
-    [(1, "float64", None), (129, "float32", 2), (9000, "float64", None), (9000, "float32", None)],
+    [(1, "float64", None), (129, "float32", 2), (9000, "float64", None)],
 )
 def test_engines_agree_on_any_number_of_networks(n, kind, dtype, batch_size):
     """More than lanes and windows hold, so that networks wait, move and are replaced."""
