@@ -429,6 +429,7 @@ CALLS = {
         {"engine": ENGINE},
     ),
     "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "numpy"}, {"engine": ENGINE}),
+    "Sweep.zoom": Call(SWEEP.zoom, {"n": 3, "w": (0, 1)}),
     "Trained": Call(
         rl.Trained,
         {f.name: vars(rl.train(NETWORK, DATA, 0.1, max_steps=3))[f.name] for f in fields(rl.Trained)},
@@ -801,7 +802,7 @@ def takes_arguments(method: Any) -> bool:
 
 
 def arguments_of(function: Callable[..., Any]) -> set[str]:
-    names = {"files": "file"}  # of which there may be several
+    names = {"files": "file", "ranges": "w"}  # of which there may be several
     parameters = inspect.signature(function).parameters
     return {names.get(name, name) for name in parameters} - {"self"}
 

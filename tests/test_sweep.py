@@ -254,3 +254,67 @@ def test_excess_loss_of_what_diverges_warns_of_nothing():
     data = rl.TrainingSet([-1.0, 0.0, 1.0, 2.0], [1e30, 3e30, 0.0, 2e30])
     sweep = rl.Sweep(data=data, w=1.0, v=[1.0, 2.0], learning_rate=3.0, dtype="float32")
     assert not (sweep.run()["outcome"] == "converged").any()
+
+
+def plane(**changes):
+    axes = {"w": np.linspace(-1, 5, 30), "v": np.linspace(-4, 4, 20), "learning_rate": 0.3}
+    return rl.Sweep(**({"data": POINT} | axes | changes))
+
+
+def test_a_zoom_is_the_sweep_of_a_box():
+    zoomed = plane().zoom(w=(2, 3), v=(0.5, 0.75), n=11)
+    assert zoomed.specification() == plane(
+        w=np.linspace(2, 3, 11), v=np.linspace(0.5, 0.75, 11)
+    ).specification()  # fmt: skip
+    # What is not named stays, and a number becomes an axis.
+    other = plane().zoom(learning_rate=(0.1, 0.2), momentum=(0, 0.5), n=3)
+    assert other.axes["w"].size == 30
+    np.testing.assert_array_equal(other.axes["learning_rate"], np.linspace(0.1, 0.2, 3))
+    np.testing.assert_array_equal(other.axes["momentum"], [0, 0.25, 0.5])
+
+
+def test_a_zoom_keeps_equal_ratios():
+    rates = plane(learning_rate=np.geomspace(1e-3, 10, 9))
+    zoomed = rates.zoom(learning_rate=(0.01, 1), n=5).axes["learning_rate"]
+    np.testing.assert_array_equal(zoomed, np.geomspace(0.01, 1, 5))
+    with pytest.raises(rl.InputError, match="learning_rate: expected a finite number > 0, got 0"):
+        rates.zoom(learning_rate=(0, 1))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_zoom_goes_down_to_the_spacing_of_floats(dtype):
+    one = np.dtype(dtype).type(1)
+    spacing = float(np.spacing(one))
+    axis = plane(dtype=dtype).zoom(w=(1, 1 + 7 * spacing), n=500).axes["w"]
+    np.testing.assert_array_equal(axis, 1 + spacing * np.arange(8))
+
+
+def test_a_zoom_into_what_was_drawn_draws_the_rest():
+    drawn = small_sweep()
+    assert drawn.zoom(w=(0, 1), n=2).drawn == ("v",)
+    assert drawn.zoom(w=(0, 1), v=(0, 1), n=2).draws is None
+
+
+def test_a_zoom_into_the_decay_of_one_parameter():
+    sweep = plane(optimizer=rl.SGD(weight_decay={"w": 0.1, "v": 0.2}))
+    zoomed = sweep.zoom(weight_decay_v=(0, 1), n=3)
+    assert zoomed.optimizer.weight_decay["w"] == 0.1
+    np.testing.assert_array_equal(zoomed.axes["weight_decay_v"], [0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({}, "zoom: expected ranges, such as w=\\(0, 1\\), got none"),
+        ({"w": 3}, "w: expected two ends"),
+        ({"w": (1, 1)}, "w: expected the smaller end first"),
+        ({"w": (0, np.inf)}, "w: expected finite values"),
+        ({"w0": (0, 1)}, "zoom: expected one of w, b, v, c, learning_rate, negative_slope, mom"),
+        ({"beta1": (0, 1)}, "zoom: expected one of"),  # of Adam
+        ({"momentum": (0, 1)}, "momentum: expected values in"),
+        ({"w": (0, 1), "n": 1}, "n: expected a whole number >= 2"),
+    ],
+)
+def test_zooms_that_cannot_be(ranges, message):
+    with pytest.raises(rl.InputError, match=message):
+        plane().zoom(**ranges)

@@ -13,7 +13,8 @@ from relulab import figures
 from relulab.analysis import tables
 from relulab.experiment.definition import Experiment
 from relulab.model.data import MISSING, TrainingSet
-from relulab.sweeps.sweep import Sweep, thinned_axes
+from relulab.sweeps.axes import thinned
+from relulab.sweeps.sweep import Sweep
 from relulab.training.engines import ENGINES
 from relulab.validation import InputError, named_as_options
 
@@ -155,7 +156,7 @@ def adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[st
     for label, sweep in sweeps.items():
         changes: dict[str, object] = {}
         if options.quick:
-            changes |= thinned_axes(sweep, QUICK)
+            sweep = thinned(sweep, QUICK)
             if sweep.draws:
                 changes["draws"] = max(sweep.draws // QUICK, 1)
         for name in ("draws", "seed", "max_steps"):

@@ -18,11 +18,12 @@ from relulab.model.data import TrainingSet, rounded
 from relulab.model.initialization import Distribution, Value
 from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
+from relulab.sweeps.axes import zoomed
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.theory.optimum import smallest_loss, smallest_losses
 from relulab.training.engines import resolved_engine
-from relulab.training.optimizers import SGD, with_settings
+from relulab.training.optimizers import SGD
 from relulab.training.options import TrainingOptions
 from relulab.training.settings import BOUNDS, is_distribution, within_bounds
 from relulab.validation import (
@@ -183,6 +184,35 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 
     def __len__(self) -> int:
         return self.n_points * (self.draws or 1)
+
+    def zoom(self, *, n: int = 500, **ranges: tuple[float, float]) -> "Sweep":
+        """Return the sweep of a box: ``n`` values of each of ``ranges``, from one to another.
+
+        Parameters
+        ----------
+        n : int
+            How many values of each; where the dtype of the arithmetic has fewer numbers in a range,
+            all of these.
+        **ranges : tuple of float
+            Of any initial values and settings, such as ``w=(0, 1), learning_rate=(0.1, 0.2)``. They
+            are spaced as the axis was that they replace: in equal ratios where it was, else evenly.
+            What is not named stays as it is.
+
+        Raises
+        ------
+        InputError
+            In one line that names the argument.
+
+        Examples
+        --------
+        >>> import numpy as np, relulab as rl
+        >>> plane = {"w": np.linspace(-1, 5, 500), "v": np.linspace(-4, 4, 500)}
+        >>> sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), **plane, learning_rate=0.3)
+        >>> sweep.zoom(w=(2.4, 2.5), v=(0.5, 0.6), n=100)
+        Sweep(10,000 runs: w=100 values, 2.4 ... 2.5, b=0.0, v=100 values, 0.5 ... 0.6, c=0.0, \
+learning_rate=0.3; 1 sample)
+        """
+        return zoomed(self, n, ranges)
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
         """Return run, draw (if drawn), w0, b0, v0, c0, settings of runs start ... stop-1."""
@@ -363,15 +393,6 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 _arguments = [p.replace(annotation=p.empty) for p in signature(Sweep).parameters.values()]
 _arguments.sort(key=lambda argument: hasattr(TrainingOptions, argument.name))
 Sweep.__signature__ = Signature(_arguments)  # type: ignore[attr-defined]
-
-
-def thinned_axes(sweep: Sweep, stride: int) -> dict[str, Any]:
-    """Return the changes, for ``replace``, that keep every stride-th value of each axis."""
-    thinned = {name: axis[::stride] for name, axis in sweep.axes.items()}
-    own: dict[str, Any] = {n: axis for n, axis in thinned.items() if hasattr(sweep, n)}
-    if len(own) < len(thinned):
-        own["optimizer"] = with_settings(sweep.optimizer, thinned)
-    return own
 
 
 def shards(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from relulab.model.network import PARAMETERS
-from relulab.training.settings import checked_setting, is_plain
+from relulab.training.settings import BOUNDS, checked_setting, is_plain
 from relulab.validation import InputError, instance_of, one_of, set_fields, shown
 
 
@@ -142,6 +142,15 @@ def with_settings(optimizer: Optimizer, settings: Mapping[str, Any]) -> Optimize
         decay = settings.get("weight_decay", decay)
     own = {f.name: settings[f.name] for f in fields(optimizer) if f.name in settings}
     return replace(optimizer, **{**own, "weight_decay": decay})
+
+
+def setting_names(optimizer: Optimizer) -> list[str]:
+    """Return the numbers that the optimizer can have, by the names of their columns."""
+    own = [f.name for f in fields(optimizer) if f.name in BOUNDS]
+    if isinstance(decay := optimizer.weight_decay, dict):
+        own.remove("weight_decay")
+        own += [f"weight_decay_{p}" for p in decay]
+    return own
 
 
 def checked_optimizer(value: object) -> Optimizer:

@@ -1,0 +1,1 @@
+"""How ragged the borders between fates are, and how large their basins."""

@@ -1,0 +1,1 @@
+"""A map of fates to walk in: it trains while one looks."""

@@ -1,0 +1,91 @@
+"""Axes of sweeps: other values, thinner ones, those of a smaller box."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relulab.model.network import PARAMETERS
+from relulab.training.optimizers import setting_names, with_settings
+from relulab.training.settings import BOUNDS
+from relulab.validation import (
+    LARGEST_SHARD,
+    Float64Array,
+    InputError,
+    finite_array,
+    finite_number,
+    one_of,
+    shown,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from relulab.sweeps.sweep import Sweep
+
+
+def with_values(sweep: "Sweep", values: Mapping[str, Any]) -> "Sweep":
+    """Return the sweep with other initial values or settings: numbers, axes or distributions.
+
+    Nothing is drawn any more if these replace all distributions.
+    """
+    own: dict[str, Any] = {name: value for name, value in values.items() if hasattr(sweep, name)}
+    if len(own) < len(values):
+        others = {name: value for name, value in values.items() if name not in own}
+        own["optimizer"] = with_settings(sweep.optimizer, others)
+    if not set(sweep.drawn) - set(values):
+        own["draws"] = None
+    return replace(sweep, **own)
+
+
+def thinned(sweep: "Sweep", stride: int) -> "Sweep":
+    """Return the sweep with every stride-th value of each axis."""
+    return with_values(sweep, {name: axis[::stride] for name, axis in sweep.axes.items()})
+
+
+def zoomed(sweep: "Sweep", n: int, ranges: Mapping[str, Any]) -> "Sweep":
+    """Return the sweep of a box; see ``Sweep.zoom``."""
+    n = whole_number("n", n, at_least=2, at_most=LARGEST_SHARD)
+    if not ranges:
+        raise InputError("zoom: expected ranges, such as w=(0, 1), got none")
+    values = {}
+    for name, ends in ranges.items():
+        one_of("zoom", name, choices(sweep))
+        log = is_geometric(sweep.axes.get(name))
+        low, high = _range(name, ends, log)
+        values[name] = spaced(low, high, n, log=log, dtype=sweep.dtype)
+    return with_values(sweep, values)
+
+
+def choices(sweep: "Sweep") -> list[str]:
+    """Return what an axis can be of: initial values, and the settings that this sweep can have."""
+    possible = {*sweep.rate_names, "negative_slope", *setting_names(sweep.optimizer)}
+    return [*PARAMETERS, *(name for name in BOUNDS if name in possible)]
+
+
+def spaced(low: float, high: float, n: int, *, log: bool, dtype: str = "float64") -> Float64Array:
+    """Return n values from one to another, evenly spaced or in equal ratios.
+
+    Where there are fewer floating-point numbers between them in the dtype of the arithmetic, these.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # sweeps refuse what is not finite
+        values = np.geomspace(low, high, n) if log else np.linspace(low, high, n)
+    return np.unique(values.astype(dtype)).astype(float)
+
+
+def is_geometric(axis: Float64Array | None) -> bool:
+    """Return whether an axis is of equal ratios, such as ``np.geomspace`` makes."""
+    if axis is None or axis.size < 3 or axis.min() <= 0:
+        return False
+    steps, ratios = np.diff(axis), np.diff(np.log(axis))
+    return bool(np.ptp(ratios) < 1e-6 * abs(ratios).max() < np.ptp(steps / abs(steps).max()))
+
+
+def _range(name: str, ends: Any, log: bool) -> tuple[float, float]:
+    if (array := finite_array(name, ends)).shape != (2,):
+        raise InputError(f"{name}: expected two ends, such as (0, 1), got {shown(ends)}")
+    low, high = array
+    if not low < high:
+        raise InputError(f"{name}: expected the smaller end first, got {low}, {high}")
+    finite_number(name, low, above=0 if log else -np.inf)
+    return float(low), float(high)
