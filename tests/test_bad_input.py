@@ -707,7 +707,11 @@ CALLS |= {
             "lines", {"table": RUNS, "x": "learning_rate", "y": "loss", "by": "draw", "log": "xy"},
             log=LOG,
         ),
-        "loss_curves": drawing("loss_curves", {"trace": TRACE, "labels": None}, labels=LABELS),
+        "loss_curves": drawing(
+            "loss_curves",
+            {"trace": TRACE, "labels": None, "colors": None, "legend": True},
+            labels=LABELS, colors=LABELS,
+        ),
         "mark_curve": drawing(
             "mark_curve", {**MARKED, "x": [1, 2], "y": [1, 2], "text": "a"}, text=odd()
         ),
@@ -751,7 +755,9 @@ CALLS |= {
         "style": Call(figures.style),
         "survival": drawing("survival", {"table": SURVIVAL, "by": "learning_rate"}),
         "trajectories": drawing(
-            "trajectories", {"trace": TRACE, "x": "w", "y": "loss", "labels": None}, labels=LABELS
+            "trajectories",
+            {"trace": TRACE, "x": "w", "y": "loss", "labels": None, "colors": None, "legend": True},
+            labels=LABELS, colors=LABELS
         ),
         "transitions": drawing("transitions", {"counts": COUNTS}),
     }.items()

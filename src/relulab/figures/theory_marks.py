@@ -13,6 +13,7 @@ from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.palette import name_of
 from relulab.figures.style import LARGEST, drawn_in_style, row_names
 from relulab.validation import (
+    Float64Array,
     InputError,
     finite_array,
     finite_number,
@@ -23,6 +24,7 @@ from relulab.validation import (
 
 # One for each name that the legend tells.
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
+LINEWIDTH = 1.2
 
 
 @drawn_in_style
@@ -82,13 +84,20 @@ def mark_region(
             f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {fractions.shape}"
         )
     how = _black_dashes(ax, text)
-    across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
-    xs, ys, fractions = xs[across], ys[up], fractions[np.ix_(up, across)]
-    if min(fractions.shape) > 1 and 0 < fractions.mean() < 1:
-        style = {"linestyles": [how["linestyle"]], "linewidths": how["linewidth"]}
-        ax.contour(xs, ys, fractions, levels=[0.5], colors="black", **style)
+    draw_region(ax, xs, ys, fractions, how["linestyle"])
     ax.plot([], [], **how)  # its dashes are taken
     add_to_legend(ax, [line_entry(**how)])
+
+
+def draw_region(
+    ax: Axes, xs: Float64Array, ys: Float64Array, inside: Float64Array, dashes: Any
+) -> None:
+    """Draw the boundary of a region, where the axes have a place for it."""
+    across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
+    xs, ys, inside = xs[across], ys[up], inside[np.ix_(up, across)]
+    if min(inside.shape) > 1 and 0 < inside.mean() < 1:
+        style: dict[str, Any] = {"linestyles": [dashes], "linewidths": LINEWIDTH}
+        ax.contour(xs, ys, inside, levels=[0.5], colors="black", **style)
 
 
 @drawn_in_style
@@ -146,4 +155,4 @@ def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
     known = [label for label in labels if not label.startswith("_child")]
     which = known.index(text) if text in known else len(known)
     dashes = DASHES[which % len(DASHES)]
-    return {"color": "black", "linestyle": dashes, "linewidth": 1.2, "label": text}
+    return {"color": "black", "linestyle": dashes, "linewidth": LINEWIDTH, "label": text}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
 
 from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.palette import SYMBOLS, literal, name_of, sequence_colors, symbol
@@ -14,24 +15,32 @@ from relulab.validation import InputError, instance_of, shown
 
 @drawn_in_style
 def loss_curves(
-    trace: pd.DataFrame, labels: Sequence[str] | None = None, ax: Axes | None = None
+    trace: pd.DataFrame,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    *,
+    colors: Sequence[str] | None = None,
+    legend: bool = True,
 ) -> Axes:
     """Draw the loss of every run of a trace against the step, on a logarithmic axis.
 
-    ``labels`` names the runs, in the order of their numbers.
+    ``labels`` names the runs, in the order of their numbers, and ``colors`` are theirs.
     """
     require("trace", trace, "run", "step", "loss")
     trace = placed("trace", with_numbers("trace", trace, "run"), "step", "loss")
     groups = _labelled_runs(trace, labels)
+    shades = _colors_of_runs(colors, len(groups))
+    instance_of("legend", legend, bool)
     ax = ax or new_axes()
     entries = []
-    for color, (label, history) in zip(sequence_colors(len(groups)), groups, strict=True):
+    for color, (label, history) in zip(shades, groups, strict=True):
         positive = history["loss"].where(history["loss"] > 0)
         entries += ax.plot(history["step"], positive, color=color, label=label)
     if len(groups):
         ax.set_yscale("log")
     ax.set(xlabel="step", ylabel="loss")
-    add_to_legend(ax, entries)
+    if legend:
+        add_to_legend(ax, entries)
     return ax
 
 
@@ -63,18 +72,27 @@ def trajectories(
     y: str,
     labels: Sequence[str] | None = None,
     ax: Axes | None = None,
+    *,
+    colors: Sequence[str] | None = None,
+    legend: bool = True,
 ) -> Axes:
-    """Draw the path of every run of a trace in the plane of two columns, from circle to square."""
+    """Draw the path of every run of a trace in the plane of two columns, from circle to square.
+
+    ``labels`` names the runs, in the order of their numbers, and ``colors`` are theirs.
+    """
     require("trace", trace, "run", x=x, y=y)
     trace = placed("trace", trace, x, y)
     groups = _labelled_runs(trace, labels)
+    shades = _colors_of_runs(colors, len(groups))
+    instance_of("legend", legend, bool)
     ax = ax or new_axes()
-    for color, (label, path) in zip(sequence_colors(len(groups)), groups, strict=True):
+    for color, (label, path) in zip(shades, groups, strict=True):
         finite = path.dropna(subset=[x, y])
         ax.plot(finite[x], finite[y], "-", color=color, linewidth=1)
         ax.plot(finite[x].iloc[:1], finite[y].iloc[:1], "o", color=color, fillstyle="none")
         ax.plot(finite[x].iloc[-1:], finite[y].iloc[-1:], "s", color=color)
-        add_to_legend(ax, [line_entry(label, color)])
+        if legend:
+            add_to_legend(ax, [line_entry(label, color)])
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
     return ax
 
@@ -130,3 +148,17 @@ def _labelled_runs(
     if len(labels) != len(groups):
         raise InputError(f"labels: expected {len(groups)}, one for each run, got {len(labels)}")
     return [(label, history) for label, (_, history) in zip(labels, groups, strict=True)]
+
+
+def _colors_of_runs(colors: Sequence[str] | None, n: int) -> Sequence[Any]:
+    """Return a color for each run."""
+    if colors is None:
+        return sequence_colors(n)
+    if isinstance(colors, str) or not isinstance(colors, Sequence):
+        raise InputError(f"colors: expected several colors, got {shown(colors)}")
+    for color in colors:
+        if not isinstance(color, str) or not is_color_like(color):
+            raise InputError(f"colors: expected colors such as '#0072b2', got {shown(color)}")
+    if len(colors) != n:
+        raise InputError(f"colors: expected {n}, one for each run, got {len(colors)}")
+    return colors

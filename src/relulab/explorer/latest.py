@@ -1,0 +1,97 @@
+"""A thread that works on the latest of what it is asked for."""
+
+from collections.abc import Callable, Iterator
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+Wish = TypeVar("Wish")
+Result = TypeVar("Result")
+
+
+class Latest(Generic[Wish, Result]):
+    """A thread that drops what it is at for a newer wish.
+
+    Parameters
+    ----------
+    work : function of a wish
+        Yields results, each better than the last, and None in between, as often as it may be
+        dropped. It is not dropped before its first result, so that something is seen while wishes
+        follow one another quickly.
+    """
+
+    def __init__(self, work: Callable[[Wish], Iterator[Result | None]]) -> None:
+        self._work = work
+        self._changed = Condition()
+        self._wish: Wish | None = None
+        self._result: Result | None = None
+        self._error: Exception | None = None
+        self._working = False
+        self._closed = False
+        self._thread = Thread(target=self._run, name="relulab explorer", daemon=True)
+        self._thread.start()
+
+    def ask(self, wish: Wish) -> None:
+        """Ask for something instead of all that was asked for before."""
+        with self._changed:
+            self._wish = wish
+            self._changed.notify_all()
+
+    def take(self) -> Result | None:
+        """Return the best result that has not been taken yet; raise what the work raised."""
+        with self._changed:
+            result, self._result = self._result, None
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return result
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to come."""
+        with self._changed:
+            return self._busy
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until there is a result to take, or nothing more to come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._news or not self._busy, seconds)
+
+    def close(self) -> None:
+        """End the thread, which may still finish a piece of work."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def _busy(self) -> bool:
+        return self._working or self._wish is not None
+
+    @property
+    def _news(self) -> bool:
+        return self._result is not None or self._error is not None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._working = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._wish is not None or self._closed)
+                if self._closed:
+                    return
+                wish, self._wish, self._working = self._wish, None, True
+            assert wish is not None
+            try:
+                self._fulfil(wish)
+            except Exception as error:  # told by who takes the result
+                with self._changed:
+                    self._result, self._error = None, error
+
+    def _fulfil(self, wish: Wish) -> None:
+        has_result = False
+        for result in self._work(wish):
+            with self._changed:
+                if result is not None:
+                    self._result, has_result = result, True
+                    self._changed.notify_all()
+                if self._closed or (has_result and self._wish is not None):
+                    return
