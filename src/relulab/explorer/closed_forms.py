@@ -27,10 +27,10 @@ def closed_forms(view: View) -> list[ClosedForm]:
     """Return what is known of a view without training."""
     sweep = view.sweep
     trained = set(PARAMETERS) - set(sweep.freeze)
-    settings = {name for name in (*view.values, view.x, view.y) if name in BOUNDS}
+    settings = {name for name in (*view.numbers, view.x, view.y) if name in BOUNDS}
     plain = isinstance(sweep.optimizer, SGD) and not sweep.optimizer.nesterov
     full_batch = sweep.batch_size is None
-    one_sample = full_batch and "x" in view.values and {"w", "b"} <= trained
+    one_sample = full_batch and "x" in view.numbers and {"w", "b"} <= trained
     # Momentum begins with no velocity, and a slope matters once the unit is inactive.
     harmless = {"momentum", "negative_slope"}
     found = []
@@ -46,7 +46,7 @@ def closed_forms(view: View) -> list[ClosedForm]:
 
 def values_of(view: View, x: Float64Array, y: Float64Array) -> dict[str, Any]:
     """Return all values at the points of a grid, ready to broadcast to shape (n_y, n_x)."""
-    return {**view.values, view.x: x, view.y: y[:, np.newaxis]}
+    return {**view.numbers, view.x: x, view.y: y[:, np.newaxis]}
 
 
 def _start(values: dict[str, Any]) -> dict[str, Any]:

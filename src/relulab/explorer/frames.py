@@ -146,7 +146,7 @@ def traced(
     if not chosen:
         return pd.DataFrame(), pd.DataFrame()
     sweep = view.at(1)
-    values: dict[str, Any] = dict(view.values)
+    values: dict[str, Any] = dict(view.numbers)
     values |= dict(zip((view.x, view.y), np.array(chosen).T, strict=True))
     start = {p: values.pop(p) for p in PARAMETERS}
     names = [f for f in TrainingOptions.__dataclass_fields__ if f != "optimizer"]

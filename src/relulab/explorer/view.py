@@ -43,7 +43,7 @@ class View:
     x, y : str
         The axes, by their names in a ``Sweep``: w, learning_rate, momentum.
     x_range, y_range : Range
-    values : dict of str to float
+    numbers : dict of str to float
         What sliders move: initial values and settings, ``max_steps``, and x and target of a single
         sample.
     """
@@ -53,7 +53,7 @@ class View:
     y: str
     x_range: Range
     y_range: Range
-    values: Mapping[str, float]
+    numbers: Mapping[str, float]
 
     def axis(self, name: str, n: int) -> Float64Array:
         """Return n values of an axis, of those which it can have."""
@@ -62,7 +62,7 @@ class View:
 
     def at(self, n: int) -> Sweep:
         """Return the sweep of this view, of n x n runs or as many as there are floats."""
-        values: dict[str, Any] = dict(self.values)
+        values: dict[str, Any] = dict(self.numbers)
         changes: dict[str, Any] = {"max_steps": round(values.pop("max_steps"))}
         if SAMPLE[0] in values:
             changes["data"] = TrainingSet.point(*(values.pop(name) for name in SAMPLE))
@@ -137,6 +137,23 @@ def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
     on_axes = {name: _middle(known.get(name, ranges[name].low)) for name in (x, y)}
     one = with_values(sweep, {n: v for n, v in values.items() if n in known} | on_axes)
     return View(one, x, y, ranges[x], ranges[y], values), ranges
+
+
+def exchanged(view: View, x: str, y: str, ranges: Mapping[str, Range]) -> View:
+    """Return a view with other axes, each as wide as it was if it was one before.
+
+    What was an axis gets a slider at its middle.
+    """
+    before = {view.x: view.x_range, view.y: view.y_range}
+    freed = {name: _middle_of(limits) for name, limits in before.items() if name not in (x, y)}
+    values = {n: v for n, v in {**freed, **view.numbers}.items() if n not in (x, y)}
+    x_range, y_range = (before.get(name, ranges[name]) for name in (x, y))
+    return View(view.sweep, x, y, x_range, y_range, {n: values[n] for n in ranges if n in values})
+
+
+def _middle_of(limits: Range) -> float:
+    low, high, log = limits
+    return float(f"{(low * high) ** 0.5 if log else (low + high) / 2:.4g}")
 
 
 def _range(name: str, value: Any) -> Range:

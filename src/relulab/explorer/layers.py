@@ -1,0 +1,75 @@
+"""What a map can show of its runs: their fates, or a number of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.colors import LogNorm, to_rgba_array
+from matplotlib.image import AxesImage
+
+from relulab.explorer.frames import FATES, Frame
+from relulab.figures.legends import patches
+from relulab.figures.maps import NOTHING
+from relulab.figures.palette import FATE_COLORS, fate_label
+from relulab.figures.palette import FATES as IN_ORDER
+from relulab.validation import Float64Array
+
+PALETTE = (to_rgba_array([FATE_COLORS[fate] for fate in FATES]) * 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A number of each run, in colors on a logarithmic scale; or, without one, its fate.
+
+    Attributes
+    ----------
+    words : str
+        What the colors say.
+    number : function of a Frame, optional
+        Returns the number of each run; it is gray where it is not above 0.
+    """
+
+    words: str
+    number: Callable[[Frame], Any] | None = None
+
+    def paint(self, image: AxesImage, frame: Frame, *, keep_scale: bool = False) -> None:
+        """Show a map on an image; the scale of colors may stay as it is."""
+        if self.number is None:
+            image.set_data(PALETTE[frame.fates])
+            return
+        numbers = np.asarray(self.number(frame), float)
+        known = np.isfinite(numbers) & (numbers > 0)
+        image.set_data(np.ma.masked_where(~frame.cells(known), frame.cells(numbers)))
+        if not keep_scale or not isinstance(image.norm, LogNorm):
+            low, high = (numbers[known].min(), numbers[known].max()) if known.any() else (1, 10)
+            image.set_cmap(mpl.colormaps["viridis"].with_extremes(bad=NOTHING))
+            image.set_norm(LogNorm(low, max(high, low * 1.001)))
+
+    def entries(self, frame: Frame) -> list[Artist]:
+        """Return what a legend says of the colors."""
+        if self.number is not None:
+            return patches({"none": NOTHING})
+        present = {FATES[code] for code in np.unique(frame.fates)}
+        shown = [fate for fate in IN_ORDER if fate in present]
+        return patches({fate_label(*fate): FATE_COLORS[fate] for fate in shown})
+
+
+def _steps_to_converge(frame: Frame) -> Float64Array:
+    """Return the steps of what learned; a dead unit's network learns c alone."""
+    learned = (frame.runs["outcome"] == "converged") & (frame.runs["unit"] == "alive")
+    return np.where(learned, frame.runs["steps_taken"], np.nan)
+
+
+def _death_step(frame: Frame) -> Float64Array:
+    return frame.runs["death_step"].to_numpy(float, na_value=np.nan)
+
+
+LAYERS = {
+    "fate": Layer("fate"),
+    "steps to converge": Layer("steps to converge, of living units", _steps_to_converge),
+    "loss": Layer("loss in the end", lambda frame: frame.runs["loss"]),
+    "death step": Layer("step in which the unit died", _death_step),
+}

@@ -1,0 +1,168 @@
+"""How the chosen runs went: their paths over the map, their losses, their fits."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from relulab.explorer.controls import Box
+from relulab.explorer.frames import Frame
+from relulab.explorer.view import View
+from relulab.explorer.words import fate_in_words, start_in_words
+from relulab.figures import fits, loss_curves, trajectories
+from relulab.figures.palette import FATE_COLORS, wrapped
+from relulab.model.network import PARAMETERS, Networks
+from relulab.validation import Float64Array
+
+OUTLINE = [withStroke(linewidth=3, foreground="black")]
+LETTERS, LINES = 62, 3  # of the words above
+
+
+class Panels:
+    """The loss and the fit of the chosen runs beside a map, and their paths over it."""
+
+    def __init__(self, figure: Figure, over: Axes, box: Box) -> None:
+        left, bottom, width, height = box
+        part = height / 2
+        self._map = over
+        self._loss = figure.add_axes((left, bottom + 1.15 * part, width, 0.7 * part))
+        self._fit = figure.add_axes((left, bottom, width, 0.82 * part))
+        self._words = figure.text(left - 0.04, bottom + height, "", va="top", fontsize=9)
+        self._lines: dict[str, list[Any]] = {"loss": [], "fit": [], "hinge": [], "path": []}
+        self._n = 0
+        self._show_axes(False)
+
+    def moving(self) -> list[Artist]:
+        """Return what changes with every map, beside the paths."""
+        return [line for kind in ("loss", "fit", "hinge") for line in self._lines[kind]]
+
+    def show(self, frame: Frame, *, anew: bool) -> bool:
+        """Show the chosen runs; return whether more than lines changed."""
+        n = len(frame.chosen_runs)
+        if n == self._n and (n == 0 or not anew):
+            if n:
+                self._move(frame)
+            return False
+        self._n = n
+        self._draw(frame)
+        return True
+
+    def _draw(self, frame: Frame) -> None:
+        self._forget()
+        n = self._n
+        self._show_axes(n > 0)
+        if n == 0:
+            return
+        runs, history = frame.chosen_runs, frame.chosen_trace
+        fates = [(str(o), str(u)) for o, u in zip(runs["outcome"], runs["unit"], strict=True)]
+        colors = [FATE_COLORS[fate] for fate in fates]
+        loss_curves(history, ax=self._loss, colors=colors, legend=False)
+        self._lines["loss"] = list(self._loss.lines)
+        self._draw_fits(frame, colors)
+        if path := path_columns(frame.wish.view):
+            labels = self._map.get_xlabel(), self._map.get_ylabel()
+            trajectories(history, *path, ax=self._map, colors=["white"] * n, legend=False)
+            self._map.set(xlabel=labels[0], ylabel=labels[1])
+        else:
+            for x, y in frame.wish.chosen:
+                self._map.plot(x, y, "o", color="white", fillstyle="none")
+        self._lines["path"] = list(self._map.lines)
+        for line in self._lines["path"]:
+            line.set_path_effects(OUTLINE)
+        view = frame.wish.view
+        first = runs.iloc[0]
+        words = f"{start_in_words(first, (view.x, view.y))}: {fate_in_words(first)}"
+        self._words.set_text(
+            wrapped(words if n == 1 else f"{n} runs where fates meet", LETTERS, LINES)
+        )
+
+    def _draw_fits(self, frame: Frame, colors: list[str]) -> None:
+        data = frame.sweep.data
+        x = self._x(frame)
+        end = _networks(frame.chosen_runs, "")
+        curves = [pd.DataFrame({"label": k, "x": x, "prediction": y})
+                  for k, y in enumerate(_predictions(frame, end, x))]  # fmt: skip
+        one = len(curves) == 1
+        if one:
+            start = _predictions(frame, _networks(frame.chosen_runs, "0"), x)[0]
+            curves.append(pd.DataFrame({"label": "start", "x": x, "prediction": start}))
+        samples = pd.DataFrame({"x": data.x, "target": data.target})
+        fits(samples, pd.concat(curves), best="start" if one else None, ax=self._fit)
+        if (legend := self._fit.get_legend()) is not None:
+            legend.remove()
+        self._fit.lines[0].set(color="0.5", markersize=5)
+        self._lines["fit"] = list(self._fit.lines[1 : len(colors) + 1])
+        for line, color in zip(self._lines["fit"], colors, strict=True):
+            line.set_color(color)
+        self._lines["hinge"] = [
+            self._fit.plot(*at, "o", color=color, fillstyle="none", markersize=8)[0]
+            for at, color in zip(_hinges(end), colors, strict=True)
+        ]
+        self._fit.set(xlabel="x (circle: the hinge; dashed: at the start)")
+        self._fit.set_xlim(x[0], x[-1])
+
+    def _move(self, frame: Frame) -> None:
+        """Move the lines that are there, within the limits that are there."""
+        end = _networks(frame.chosen_runs, "")
+        groups = [history for _, history in frame.chosen_trace.groupby("run")]
+        for line, history in zip(self._lines["loss"], groups, strict=True):
+            line.set_data(history["step"], history["loss"].where(history["loss"] > 0))
+        predictions = _predictions(frame, end, self._x(frame))
+        for line, prediction in zip(self._lines["fit"], predictions, strict=True):
+            line.set_data(self._x(frame), prediction)
+        for line, at in zip(self._lines["hinge"], _hinges(end), strict=True):
+            line.set_data(*([number] for number in at))
+        self._fit.lines[0].set_data(frame.sweep.data.x, frame.sweep.data.target)
+        if path := path_columns(frame.wish.view):
+            for k, history in enumerate(groups):
+                finite = history.dropna(subset=list(path))
+                x, y = (finite[name].to_numpy() for name in path)
+                whole, first, last = self._lines["path"][3 * k : 3 * k + 3]
+                whole.set_data(x, y)
+                first.set_data(x[:1], y[:1])
+                last.set_data(x[-1:], y[-1:])
+
+    def _forget(self) -> None:
+        for line in self._lines["path"]:
+            line.remove()
+        self._words.set_text("")
+        for ax in (self._loss, self._fit):
+            ax.clear()
+        self._lines = {name: [] for name in self._lines}
+
+    def _show_axes(self, shown: bool) -> None:
+        for ax in (self._loss, self._fit):
+            ax.set_visible(shown)
+
+    def _x(self, frame: Frame) -> Float64Array:
+        """Return where predictions are drawn: about the samples, and the hinge of a single one."""
+        x = frame.sweep.data.x
+        margin = 0.1 * np.ptp(x) or 3.0
+        return np.linspace(x.min() - margin, x.max() + margin, 400)
+
+
+def path_columns(view: View) -> tuple[str, str] | None:
+    """Return the columns of a trace that move over a map, if training moves along its axes."""
+    return (view.x, view.y) if {view.x, view.y} <= set(PARAMETERS) else None
+
+
+def _networks(runs: pd.DataFrame, when: str) -> Networks:
+    return Networks.from_stack(np.stack([runs[f"{p}{when}"].to_numpy(float) for p in PARAMETERS]))
+
+
+def _predictions(frame: Frame, networks: Networks, x: Float64Array) -> Float64Array:
+    """Return the predictions of the chosen runs' networks, shape (n, n_x)."""
+    slope: Any = frame.chosen_runs.get("negative_slope", 0.0)
+    with np.errstate(all="ignore"):
+        return np.asarray(networks.predict(x, np.asarray(slope, float)), float)
+
+
+def _hinges(networks: Networks) -> list[tuple[float, float]]:
+    """Return where the hinges are, (-b/w, c)."""
+    with np.errstate(all="ignore"):
+        at = -networks.b / networks.w
+    return [(float(x), float(y)) for x, y in zip(at, networks.c, strict=True)]

@@ -1,0 +1,156 @@
+"""A map on its axes: the picture, the closed forms over it, what the colors mean."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from relulab.explorer.closed_forms import CELLS, closed_forms, values_of
+from relulab.explorer.controls import Box
+from relulab.explorer.frames import Frame
+from relulab.explorer.layers import LAYERS
+from relulab.explorer.view import Range, View, column_of
+from relulab.figures.legends import line_entry
+from relulab.figures.palette import symbol, wrapped
+from relulab.figures.theory_marks import DASHES, LINEWIDTH, draw_region
+
+LEGEND = (0.05, 0.335)  # its upper left corner, in fractions of the figure
+N_COLUMNS = 4
+OLD = 0.3  # how much is left of the colors of a map that is no longer what is wished
+LETTERS = 80  # in a line of the title
+
+BLANK = np.full((1, 1, 4), 255, np.uint8)
+
+
+class Picture:
+    """The map of a frame, on axes that may move."""
+
+    def __init__(self, figure: Figure, place: Box, bar: Box) -> None:
+        self._figure = figure
+        self.axes = figure.add_axes(place)
+        self._bar = figure.add_axes(bar)
+        self._title = self.axes.text(0, 1.02, "", transform=self.axes.transAxes)
+        # An image is as fast with all axes, if it is placed in fractions of them.
+        self._image = self.axes.imshow(
+            BLANK, extent=(0, 1, 0, 1), origin="lower", transform=self.axes.transAxes,
+            interpolation="nearest", aspect="auto", zorder=0,
+        )  # fmt: skip
+        self._frame: Frame | None = None
+        self.layer = LAYERS["fate"]
+
+    def lay_out(self, view: View) -> None:
+        """Show the axes of a view, as yet without its map."""
+        x, y = view.x_range, view.y_range
+        self.axes.set(
+            xscale="log" if x.log else "linear", xlim=(x.low, x.high),
+            yscale="log" if y.log else "linear", ylim=(y.low, y.high),
+            xlabel=symbol(column_of(view.x)), ylabel=symbol(column_of(view.y)),
+        )  # fmt: skip
+        self.blank("")
+
+    def ranges(self) -> tuple[Range, Range]:
+        """Return the limits of the axes."""
+        x, y = (
+            Range(float(min(limits)), float(max(limits)), scale == "log")
+            for limits, scale in (
+                (self.axes.get_xlim(), self.axes.get_xscale()),
+                (self.axes.get_ylim(), self.axes.get_yscale()),
+            )
+        )
+        return x, y
+
+    def show(self, frame: Frame, *, keep_scale: bool) -> None:
+        """Show a map; its colors may stay on the scale that they have."""
+        self._frame = frame
+        self._image.set_alpha(None)
+        self.layer.paint(self._image, frame, keep_scale=keep_scale)
+        self.place()
+        self._mark(frame.wish.view)
+
+    def place(self) -> None:
+        """Put the map where it belongs, also while the limits of the axes move."""
+        if self._frame is None:
+            return
+        spans: list[float] = []
+        axes = (self._frame.x, self.axes.xaxis), (self._frame.y, self.axes.yaxis)
+        for values, axis in axes:
+            scaled = axis.get_transform().transform
+            low, high = scaled(np.array(axis.get_view_interval()))
+            first, last = scaled(values[[0, -1]])
+            half = (last - first) / max(values.size - 1, 1) / 2 or (high - low) / 2
+            spans += [(first - half - low) / (high - low), (last + half - low) / (high - low)]
+        self._image.set_extent(tuple(spans))  # type: ignore[arg-type]
+
+    def nearest(self, x: float, y: float) -> tuple[int, int]:
+        """Return row and column of the cell at a point of the axes."""
+        assert self._frame is not None
+        found = []
+        axes = (self._frame.y, y, self.axes.yaxis), (self._frame.x, x, self.axes.xaxis)
+        for values, at, axis in axes:
+            scaled = axis.get_transform().transform
+            found.append(int(np.abs(scaled(values) - scaled(np.array([at]))).argmin()))
+        return found[0], found[1]
+
+    def pale(self) -> bool:
+        """Show that the map is no longer what is wished; return whether it did not yet."""
+        changes = self._frame is not None and self._image.get_alpha() is None
+        if changes:
+            self._image.set_alpha(OLD)
+        return changes
+
+    def blank(self, words: str) -> None:
+        """Show no map, and why."""
+        self._frame = None
+        self._image.set_data(BLANK)
+        for artist in list(self.axes.collections):
+            artist.remove()
+        self.set_title(words)
+
+    def set_title(self, words: str) -> None:
+        """Say something above the map."""
+        self._title.set_text(wrapped(words, LETTERS, 2))
+
+    def moving(self) -> list[Artist]:
+        """Return what changes with every map."""
+        axes = self.axes
+        return [*axes.images, *axes.collections, *axes.lines, *axes.texts]
+
+    def explain(self) -> bool:
+        """Say what the colors and the dashes mean; return whether that is new."""
+        if self._frame is None:
+            return False
+        entries = self.layer.entries(self._frame)
+        for dashes, form in zip(DASHES, closed_forms(self._frame.wish.view), strict=False):
+            entries.append(line_entry(form.words, "black", linestyle=dashes, linewidth=LINEWIDTH))
+        labels = [str(entry.get_label()) for entry in entries]
+        old = [text.get_text() for legend in self._figure.legends for text in legend.get_texts()]
+        numbers = self.layer.number is not None
+        if labels == old and not numbers:
+            return False
+        for legend in list(self._figure.legends):
+            legend.remove()
+        with mpl.rc_context({"legend.frameon": False}):
+            self._figure.legend(
+                handles=entries, loc="upper left", bbox_to_anchor=LEGEND, ncols=N_COLUMNS,
+                fontsize=8, columnspacing=1.2, handlelength=1.6,
+            )  # fmt: skip
+        self._bar.clear()
+        self._bar.set_visible(numbers)
+        if numbers:
+            self._figure.colorbar(self._image, cax=self._bar, label=self.layer.words)
+        return True
+
+    def _mark(self, view: View) -> None:
+        """Lay the closed forms over the map."""
+        for artist in list(self.axes.collections):
+            artist.remove()
+        forms = closed_forms(view)
+        if not forms:
+            return
+        x, y = view.axis(view.x, CELLS), view.axis(view.y, CELLS)
+        values = values_of(view, x, y)
+        for dashes, form in zip(DASHES, forms, strict=False):
+            inside: Any = np.broadcast_to(form.inside(values), (y.size, x.size))
+            draw_region(self.axes, x, y, inside.astype(float), dashes)

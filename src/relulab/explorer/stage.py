@@ -1,0 +1,64 @@
+"""Fast drawing: what moves is drawn over a picture of what does not."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+class Stage:
+    """Draws a figure of which some parts move.
+
+    Parameters
+    ----------
+    figure : Figure
+    moving : function
+        Returns the artists that move, which are those of other axes from time to time.
+    framed : Axes
+        Whose frame is drawn over what moves.
+    """
+
+    def __init__(
+        self, figure: Figure, moving: Callable[[], Iterable[Artist]], framed: Axes
+    ) -> None:
+        self._canvas: Any = figure.canvas
+        self._figure = figure
+        self._moving = moving
+        self._framed = framed
+        self._still: Any = None
+        self._canvas.mpl_connect("draw_event", self._drawn)
+
+    def redraw(self) -> None:
+        """Draw everything, when there is time."""
+        self._set_moving()
+        self._canvas.draw_idle()
+
+    def refresh(self) -> None:
+        """Draw what moves, at once."""
+        if self._still is None or not self._canvas.supports_blit:
+            self.redraw()
+            return
+        self._canvas.restore_region(self._still)
+        self._draw(self._set_moving())
+        self._canvas.blit(self._figure.bbox)
+
+    def _set_moving(self) -> list[Artist]:
+        """Return what moves, in the order in which it is drawn; figures are drawn without it."""
+        artists = sorted(self._moving(), key=lambda artist: artist.get_zorder())
+        for artist in artists:
+            artist.set_animated(bool(self._canvas.supports_blit))
+        return artists
+
+    def _drawn(self, _event: Any) -> None:
+        if self._canvas.supports_blit and not self._canvas.is_saving():
+            self._still = self._canvas.copy_from_bbox(self._figure.bbox)
+            self._draw(self._set_moving())
+
+    def _draw(self, artists: list[Artist]) -> None:
+        for artist in artists:
+            if artist.axes is not None and artist.axes.get_visible():
+                artist.axes.draw_artist(artist)
+        for spine in self._framed.spines.values():
+            self._framed.draw_artist(spine)

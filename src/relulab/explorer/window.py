@@ -1,0 +1,335 @@
+"""The explorer's window: a map that trains while one drags, zooms and clicks."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.backend_bases import key_press_handler
+from matplotlib.figure import Figure
+from matplotlib.widgets import RadioButtons, Slider
+
+from relulab.explorer.coast import near_the_coast
+from relulab.explorer.controls import Box, sliders
+from relulab.explorer.frames import Frame, Trainer, Wish
+from relulab.explorer.latest import Latest
+from relulab.explorer.layers import LAYERS
+from relulab.explorer.panels import Panels
+from relulab.explorer.picture import Picture
+from relulab.explorer.stage import Stage
+from relulab.explorer.view import column_of, exchanged, view_of
+from relulab.explorer.words import fate_in_words, start_in_words
+from relulab.figures.style import style
+from relulab.sweeps.sweep import Sweep
+from relulab.validation import InputError, one_line, whole_number
+
+SIZE = (12.0, 7.2)  # inches; 1200 x 720 dots
+SMALL = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize")
+LOOKS: Any = dict.fromkeys(SMALL, 9) | {"figure.constrained_layout.use": False}
+MAP: Box = (0.06, 0.40, 0.46, 0.54)
+BAR: Box = (0.53, 0.40, 0.012, 0.54)
+SLIDERS: Box = (0.02, 0.03, 0.55, 0.22)
+PANELS: Box = (0.65, 0.36, 0.33, 0.60)
+BUTTONS: Box = (0.60, 0.03, 0.14, 0.20)
+HELP = (0.76, 0.23)
+
+TICK = 10  # milliseconds between two looks at what the thread has done
+PATIENCE = 0.25  # seconds after which an old map is shown as such
+N_BESIDE = 10  # runs beside the coast
+MOST_CELLS = 4_000  # a side
+
+KEYS = {
+    "t": "trace ten runs where fates meet",
+    "escape": "forget the traced runs",
+    "x": "another axis across",
+    "y": "another axis up",
+    "w": "write the map as Python",
+    "s": "save the picture: PNG, PDF",
+    "d": "save the runs: Parquet",
+}
+
+# As long as a window is open: Matplotlib holds what it calls back weakly.
+OPEN: "WeakKeyDictionary[Figure, Explorer]" = WeakKeyDictionary()
+
+
+class Explorer:
+    """A map of fates that one can walk in, made by ``explore``.
+
+    Attributes
+    ----------
+    figure : Figure
+        Matplotlib's.
+    """
+
+    def __init__(self, sweep: Sweep, x: str, y: str, n: int) -> None:
+        self._n = whole_number("n", n, at_least=2, at_most=MOST_CELLS)
+        self._view, self._ranges = view_of(sweep, x, y)
+        self._chosen: tuple[tuple[float, float], ...] = ()
+        self._frame: Frame | None = None
+        self._changed = True
+        self._asked: Wish | None = None
+        self._asked_at = 0.0
+        self._sliders: dict[str, Slider] = {}
+        self._trainer = Trainer()
+        self._latest: Latest[Wish, Frame] = Latest(self._trainer)
+        with style(), mpl.rc_context(LOOKS):
+            self._build()
+        OPEN[self.figure] = self
+        self._timer.start()
+
+    def _build(self) -> None:
+        self.figure = plt.figure(figsize=SIZE, dpi=100)
+        canvas = self.figure.canvas
+        self._picture = Picture(self.figure, MAP, BAR)
+        self._panels = Panels(self.figure, self._picture.axes, PANELS)
+        self._stage = Stage(self.figure, self._moving, self._picture.axes)
+        self._picture.axes.format_coord = self._words_at  # type: ignore[method-assign]
+        self._buttons = RadioButtons(
+            self.figure.add_axes(BUTTONS, frame_on=False), list(LAYERS), activecolor="black"
+        )
+        self._buttons.on_clicked(self._set_layer)
+        hints = ["click: trace a run", *(f"{key}: {what}" for key, what in KEYS.items())]
+        self.figure.text(*HELP, "\n".join(hints), va="top", fontsize=8, color="0.35")
+        self._lay_out()
+        self._timer = canvas.new_timer(interval=TICK)
+        self._timer.add_callback(self._tick)
+        if (manager := canvas.manager) is not None:
+            manager.set_window_title("relulab explorer")
+            if manager.key_press_handler_id is not None:
+                canvas.mpl_disconnect(manager.key_press_handler_id)
+        canvas.mpl_connect("button_press_event", self._clicked)
+        canvas.mpl_connect("key_press_event", self._pressed)
+        canvas.mpl_connect("close_event", self._closed)
+
+    def _lay_out(self) -> None:
+        """Make the axes of the map and the sliders for all else."""
+        for slider in self._sliders.values():
+            slider.disconnect_events()
+            slider.ax.remove()
+        view = self._view
+        self._picture.lay_out(view)
+        for limits in ("xlim_changed", "ylim_changed"):
+            self._picture.axes.callbacks.connect(limits, self._moved)
+        self._sliders = sliders(self.figure, SLIDERS, view.numbers, self._ranges, self._slid)
+        if (toolbar := self.figure.canvas.toolbar) is not None:
+            toolbar.update()  # home is here now
+
+    # What it shows.
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep that gives exactly this map."""
+        return self._view.at(self._n)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The results of ``sweep``, as ``Sweep.run`` returns them."""
+        return self.wait().runs
+
+    def code(self) -> str:
+        """Return the Python that makes ``sweep``."""
+        return self._view.code(self._n)
+
+    def wait(self) -> Frame:
+        """Train the map in full, show it, and return it."""
+        while True:
+            self._tick()
+            if not self._changed and not self._latest.busy:
+                self._tick()
+                if self._frame is not None:
+                    return self._frame
+            self._latest.wait()
+
+    # What one can do.
+
+    def set_numbers(self, **values: float) -> None:
+        """Move what sliders move: ``learning_rate=0.2, c=1``."""
+        self._view = replace(self._view, numbers={**self._view.numbers, **values})
+        self._change()
+
+    def set_axes(self, x: str | None = None, y: str | None = None) -> None:
+        """Put other parameters or settings on the axes."""
+        self._view = exchanged(self._view, x or self._view.x, y or self._view.y, self._ranges)
+        self._chosen = ()
+        self._frame = None
+        with style(), mpl.rc_context(LOOKS):
+            self._lay_out()
+        self._change()
+        self._stage.redraw()
+
+    def trace(self, starts: Sequence[tuple[float, float]]) -> None:
+        """Show how the runs went that start at points (x, y) of the map."""
+        self._chosen = tuple((float(x), float(y)) for x, y in starts)
+        self._change()
+
+    def trace_beside_the_coast(self) -> None:
+        """Show how ten runs went that start where fates meet."""
+        frame = self.wait()
+        cells = near_the_coast(frame.fates, N_BESIDE)
+        self.trace([(frame.x[column], frame.y[row]) for row, column in cells])
+
+    def save_picture(self) -> list[Path]:
+        """Store the figure in the working directory, as PNG and PDF; return the files."""
+        self.wait()
+        files = _new_files("png", "pdf")
+        for file in files:
+            self.figure.savefig(file)
+        print(f"saved {', '.join(map(str, files))}")
+        return files
+
+    def save_runs(self) -> Path:
+        """Store ``runs`` in the working directory, as Parquet; return the file."""
+        runs = self.runs
+        [file] = _new_files("parquet")
+        runs.to_parquet(file, index=False)
+        print(f"saved {file}: {len(runs):,} runs")
+        return file
+
+    # What happens in the window.
+
+    def _slid(self, name: str, value: float) -> None:
+        if self._view.numbers[name] != value:
+            self.set_numbers(**{name: value})
+            self._stage.refresh()
+
+    def _moved(self, _axes: Any) -> None:
+        """Follow the limits of the map, which the toolbar and keys move."""
+        x_range, y_range = self._picture.ranges()
+        if (x_range, y_range) != (self._view.x_range, self._view.y_range):
+            self._view = replace(self._view, x_range=x_range, y_range=y_range)
+            self._picture.place()
+            self._change()
+
+    def _clicked(self, event: Any) -> None:
+        toolbar = self.figure.canvas.toolbar
+        free = toolbar is None or not toolbar.mode
+        if event.inaxes is self._picture.axes and event.button == 1 and free:
+            run = self._run_at(event.xdata, event.ydata)
+            names = [column_of(name) for name in (self._view.x, self._view.y)]
+            at = (event.xdata, event.ydata) if run is None else (run[names[0]], run[names[1]])
+            self.trace([at])
+
+    def _pressed(self, event: Any) -> None:
+        act: dict[str, Callable[[], object]] = {
+            "t": self.trace_beside_the_coast,
+            "escape": lambda: self.trace([]),
+            "x": lambda: self._next_axis("x"),
+            "y": lambda: self._next_axis("y"),
+            "w": lambda: print(self.code()),
+            "s": self.save_picture,
+            "d": self.save_runs,
+        }
+        layers = [str(i + 1) for i in range(len(LAYERS))]
+        if event.key in act:
+            act[event.key]()
+        elif event.key in layers:
+            self._buttons.set_active(layers.index(event.key))
+        else:
+            key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
+            self._moved(self._picture.axes)  # Matplotlib's keys make axes logarithmic
+
+    def _next_axis(self, which: str) -> None:
+        on_axes = {"x": self._view.x, "y": self._view.y}
+        names = [name for name in self._ranges if name in (*self._view.numbers, *on_axes.values())]
+        names = [name for name in names if name not in ("max_steps", "target")]
+        now = names.index(on_axes[which])
+        others = [name for name in (*names[now + 1 :], *names[:now]) if name != "x"]
+        taken = on_axes["y" if which == "x" else "x"]
+        self.set_axes(**{which: next(name for name in others if name != taken)})
+
+    def _set_layer(self, name: str | None) -> None:
+        self._picture.layer = LAYERS[str(name)]
+        if self._frame is not None:
+            self._picture.show(self._frame, keep_scale=False)
+            self._picture.explain()
+            self._stage.redraw()
+
+    def _closed(self, _event: Any) -> None:
+        self._timer.stop()
+        self._latest.close()
+        OPEN.pop(self.figure, None)
+
+    def _words_at(self, x: float, y: float) -> str:
+        """Return what the toolbar says of the run under the pointer."""
+        names = (self._view.x, self._view.y)
+        if (run := self._run_at(x, y)) is not None:
+            return f"{start_in_words(run, names)}: {fate_in_words(run)}"
+        return start_in_words({column_of(names[0]): x, column_of(names[1]): y}, names)
+
+    def _run_at(self, x: float, y: float) -> "pd.Series[Any] | None":
+        """Return the run of the cell at a point, if the map there is of what is wished."""
+        frame = self._frame
+        if frame is None or frame.wish.view != self._view:
+            return None
+        return frame.run_at(*self._picture.nearest(x, y))
+
+    # What the thread does.
+
+    def _change(self) -> None:
+        self._changed = True
+        self._timer.start()
+
+    def _tick(self) -> None:
+        """Show what is new, and ask for what is wished by now."""
+        frame = None
+        try:
+            frame = self._latest.take()
+        except InputError as error:  # of a value that a slider can have, and training cannot
+            self._frame = None
+            self._picture.blank(one_line(str(error)))
+            self._stage.redraw()
+        if self._changed:
+            self._ask()
+        if frame is not None:
+            self._show(frame)
+        elif not self._latest.busy:
+            self._timer.stop()
+        elif self._is_old() and self._picture.pale():
+            self._stage.refresh()
+
+    def _ask(self) -> None:
+        self._changed = False
+        wish = Wish(self._view, self._n, self._chosen)
+        if wish != self._asked:
+            self._asked, self._asked_at = wish, time.monotonic()
+            self._latest.ask(wish)
+
+    def _show(self, frame: Frame) -> None:
+        self._frame = frame
+        done = frame.whole and frame.wish == self._asked
+        self._picture.show(frame, keep_scale=not done)
+        more = "" if done else f" ({frame.wish.n:,} x {frame.wish.n:,} are on their way)"
+        self._picture.set_title(f"What becomes of {len(frame.runs):,} runs?{more}")
+        new = self._panels.show(frame, anew=done)
+        if (done and self._picture.explain()) or new:
+            self._stage.redraw()
+        else:
+            self._stage.refresh()
+
+    def _is_old(self) -> bool:
+        """Return whether the map has been another than what is wished for too long."""
+        if self._frame is None or self._asked is None:
+            return False
+        waited = time.monotonic() - self._asked_at > PATIENCE
+        return waited and self._frame.wish.view != self._asked.view
+
+    def _moving(self) -> list[Artist]:
+        parts = [slider.ax for slider in self._sliders.values()]
+        sliding = [artist for ax in parts for artist in (*ax.patches, *ax.lines, *ax.texts)]
+        return [*self._picture.moving(), *sliding, *self._panels.moving()]
+
+
+def _new_files(*suffixes: str) -> list[Path]:
+    """Return files of one number that are not there yet."""
+    for number in count(1):
+        files = [Path(f"explorer-{number}.{suffix}") for suffix in suffixes]
+        if not any(file.exists() for file in files):
+            return files
+    raise AssertionError
