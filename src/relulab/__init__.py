@@ -25,6 +25,7 @@ Draw starts at random
 
 Look at runs
 
+- ``explore``: a map of fates to walk in, which trains while one drags, zooms and clicks.
 - ``statistics``: rates with intervals, survival, steps to converge.
 - ``relabel``: the outcomes under another gradient tolerance.
 - ``tables``: tables as text, Markdown, CSV.

@@ -2,6 +2,7 @@ from . import figures, theory
 from .analysis import statistics, tables
 from .analysis.relabeling import relabel
 from .experiment import Experiment, Report, main
+from .explorer import explore
 from .model.data import Scale, TrainingSet
 from .model.initialization import (
     SCHEMES,
@@ -49,6 +50,7 @@ __all__ = [
     "Uniform",
     "Unit",
     "best_fit",
+    "explore",
     "figures",
     "glorot_normal",
     "glorot_uniform",

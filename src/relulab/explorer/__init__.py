@@ -9,6 +9,8 @@ from relulab.explorer.window import Explorer
 from relulab.sweeps.sweep import Sweep
 from relulab.validation import InputError, instance_of
 
+__all__ = ["Explorer", "explore"]
+
 
 def explore(
     sweep: Sweep, x: str = "w0", y: str = "v0", *, n: int = 1000, show: bool = True

@@ -13,11 +13,10 @@ from relulab.training.settings import BOUNDS, RATES
 from relulab.validation import Float64Array
 
 FLOW, ONE_STEP, EDGE = "dies as η → 0", "dies in the first step", "nothing rests at larger η"
-CELLS = 160  # a side, in which they are computed
 
 
 class ClosedForm(NamedTuple):
-    """A region of the plane: its words, and a function of ``values_of`` that tells the inside."""
+    """A region of the plane: its words, and a function of ``numbers_of`` that tells the inside."""
 
     words: str
     inside: Callable[[dict[str, Any]], Any]
@@ -44,7 +43,7 @@ def closed_forms(view: View) -> list[ClosedForm]:
     return found
 
 
-def values_of(view: View, x: Float64Array, y: Float64Array) -> dict[str, Any]:
+def numbers_of(view: View, x: Float64Array, y: Float64Array) -> dict[str, Any]:
     """Return all values at the points of a grid, ready to broadcast to shape (n_y, n_x)."""
     return {**view.numbers, view.x: x, view.y: y[:, np.newaxis]}
 

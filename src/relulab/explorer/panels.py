@@ -18,8 +18,9 @@ from relulab.figures.palette import FATE_COLORS, wrapped
 from relulab.model.network import PARAMETERS, Networks
 from relulab.validation import Float64Array
 
-OUTLINE = [withStroke(linewidth=3, foreground="black")]
-LETTERS, LINES = 62, 3  # of the words above
+OUTLINE = [withStroke(linewidth=2.4, foreground="black")]
+FAR = 1e4  # times the loss at the start, above which losses leave the panel
+LETTERS, LINES = 72, 2  # of the words above
 
 
 class Panels:
@@ -61,8 +62,11 @@ class Panels:
         fates = [(str(o), str(u)) for o, u in zip(runs["outcome"], runs["unit"], strict=True)]
         colors = [FATE_COLORS[fate] for fate in fates]
         loss_curves(history, ax=self._loss, colors=colors, legend=False)
+        begin = history.loc[history["step"] == 0, "loss"].max()
+        low, high = self._loss.get_ylim()
+        self._loss.set_ylim(low, min(high, max(FAR * begin, 2 * low)))
         self._lines["loss"] = list(self._loss.lines)
-        self._draw_fits(frame, colors)
+        self._draw_fits(frame, fates)
         if path := path_columns(frame.wish.view):
             labels = self._map.get_xlabel(), self._map.get_ylabel()
             trajectories(history, *path, ax=self._map, colors=["white"] * n, legend=False)
@@ -77,11 +81,13 @@ class Panels:
         first = runs.iloc[0]
         words = f"{start_in_words(first, (view.x, view.y))}: {fate_in_words(first)}"
         self._words.set_text(
-            wrapped(words if n == 1 else f"{n} runs where fates meet", LETTERS, LINES)
+            wrapped(words if n == 1 else f"{n} runs where fates meet", FAR = 1e4  # times the loss at the start, above which losses leave the panel
+LETTERS, LINES)
         )
 
-    def _draw_fits(self, frame: Frame, colors: list[str]) -> None:
+    def _draw_fits(self, frame: Frame, fates: list[tuple[str, str]]) -> None:
         data = frame.sweep.data
+        colors = [FATE_COLORS[fate] for fate in fates]
         x = self._x(frame)
         end = _networks(frame.chosen_runs, "")
         curves = [pd.DataFrame({"label": k, "x": x, "prediction": y})
@@ -104,6 +110,11 @@ class Panels:
         ]
         self._fit.set(xlabel="x (circle: the hinge; dashed: at the start)")
         self._fit.set_xlim(x[0], x[-1])
+        # What diverged leaves the panel, so that the rest can be seen.
+        near = [c["prediction"] for c, fate in zip(curves, fates, strict=False) if fate[0] != "diverged"]
+        seen = np.concatenate([data.target, *near])
+        margin = 0.1 * (np.ptp(seen) or 1.0)
+        self._fit.set_ylim(seen.min() - margin, seen.max() + margin)
 
     def _move(self, frame: Frame) -> None:
         """Move the lines that are there, within the limits that are there."""

@@ -5,9 +5,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relulab.explorer.closed_forms import CELLS, closed_forms, values_of
+from relulab.explorer.closed_forms import closed_forms, numbers_of
 from relulab.explorer.controls import Box
 from relulab.explorer.frames import Frame
 from relulab.explorer.layers import LAYERS
@@ -19,6 +20,7 @@ from relulab.figures.theory_marks import DASHES, LINEWIDTH, draw_region
 LEGEND = (0.05, 0.335)  # its upper left corner, in fractions of the figure
 N_COLUMNS = 4
 OLD = 0.3  # how much is left of the colors of a map that is no longer what is wished
+COARSE, FINE = 120, 500  # cells a side in which closed forms are computed
 LETTERS = 80  # in a line of the title
 
 BLANK = np.full((1, 1, 4), 255, np.uint8)
@@ -30,7 +32,8 @@ class Picture:
     def __init__(self, figure: Figure, place: Box, bar: Box) -> None:
         self._figure = figure
         self.axes = figure.add_axes(place)
-        self._bar = figure.add_axes(bar)
+        self._bar_place = bar
+        self._bar: Axes | None = None
         self._title = self.axes.text(0, 1.02, "", transform=self.axes.transAxes)
         # An image is as fast with all axes, if it is placed in fractions of them.
         self._image = self.axes.imshow(
@@ -38,6 +41,7 @@ class Picture:
             interpolation="nearest", aspect="auto", zorder=0,
         )  # fmt: skip
         self._frame: Frame | None = None
+        self._marks: dict[str, tuple[Any, Any, list[Artist]]] = {}  # where, what is inside, lines
         self.layer = LAYERS["fate"]
 
     def lay_out(self, view: View) -> None:
@@ -61,13 +65,13 @@ class Picture:
         )
         return x, y
 
-    def show(self, frame: Frame, *, keep_scale: bool) -> None:
-        """Show a map; its colors may stay on the scale that they have."""
+    def show(self, frame: Frame, *, coarse: bool) -> None:
+        """Show a map; a coarse one keeps the scale of colors, and its closed forms are coarse."""
         self._frame = frame
         self._image.set_alpha(None)
-        self.layer.paint(self._image, frame, keep_scale=keep_scale)
+        self.layer.paint(self._image, frame, keep_scale=coarse)
         self.place()
-        self._mark(frame.wish.view)
+        self._mark(frame.wish.view, COARSE if coarse else FINE)
 
     def place(self) -> None:
         """Put the map where it belongs, also while the limits of the axes move."""
@@ -104,8 +108,9 @@ class Picture:
         """Show no map, and why."""
         self._frame = None
         self._image.set_data(BLANK)
-        for artist in list(self.axes.collections):
-            artist.remove()
+        for _, _, artists in self._marks.values():
+            _remove(artists)
+        self._marks = {}
         self.set_title(words)
 
     def set_title(self, words: str) -> None:
@@ -122,8 +127,11 @@ class Picture:
         if self._frame is None:
             return False
         entries = self.layer.entries(self._frame)
-        for dashes, form in zip(DASHES, closed_forms(self._frame.wish.view), strict=False):
-            entries.append(line_entry(form.words, "black", linestyle=dashes, linewidth=LINEWIDTH))
+        forms = closed_forms(self._frame.wish.view)
+        for dashes, form in zip(DASHES, forms, strict=False):
+            if self._marks[form.words][2]:  # it can be seen
+                how = {"linestyle": dashes, "linewidth": LINEWIDTH}
+                entries.append(line_entry(form.words, "black", **how))
         labels = [str(entry.get_label()) for entry in entries]
         old = [text.get_text() for legend in self._figure.legends for text in legend.get_texts()]
         numbers = self.layer.number is not None
@@ -136,21 +144,41 @@ class Picture:
                 handles=entries, loc="upper left", bbox_to_anchor=LEGEND, ncols=N_COLUMNS,
                 fontsize=8, columnspacing=1.2, handlelength=1.6,
             )  # fmt: skip
-        self._bar.clear()
-        self._bar.set_visible(numbers)
+        # Anew each time: the toolbar's home would give old limits to a bar that has others now.
+        if self._bar is not None:
+            self._bar.remove()
+            self._bar = None
         if numbers:
+            self._bar = self._figure.add_axes(self._bar_place)
             self._figure.colorbar(self._image, cax=self._bar, label=self.layer.words)
         return True
 
-    def _mark(self, view: View) -> None:
-        """Lay the closed forms over the map."""
-        for artist in list(self.axes.collections):
-            artist.remove()
+    def _mark(self, view: View, cells: int) -> None:
+        """Lay the closed forms over the map, those anew that are other than before."""
         forms = closed_forms(view)
-        if not forms:
-            return
-        x, y = view.axis(view.x, CELLS), view.axis(view.y, CELLS)
-        values = values_of(view, x, y)
-        for dashes, form in zip(DASHES, forms, strict=False):
-            inside: Any = np.broadcast_to(form.inside(values), (y.size, x.size))
+        x, y = view.axis(view.x, cells), view.axis(view.y, cells)
+        numbers = numbers_of(view, x, y)
+        regions = {
+            form.words: (dashes, np.broadcast_to(form.inside(numbers), (y.size, x.size)))
+            for dashes, form in zip(DASHES, forms, strict=False)
+        }
+        place = (x[0], x[-1], y[0], y[-1])
+        old, self._marks = self._marks, {}
+        for words, (dashes, inside) in regions.items():
+            before = old.pop(words, None)
+            if before and before[0] == place and np.array_equal(before[1], inside):
+                self._marks[words] = before
+                continue
+            if before:
+                _remove(before[2])
+            others = set(self.axes.collections)
             draw_region(self.axes, x, y, inside.astype(float), dashes)
+            made: list[Artist] = [a for a in self.axes.collections if a not in others]
+            self._marks[words] = place, inside, made
+        for _, _, artists in old.values():
+            _remove(artists)
+
+
+def _remove(artists: list[Artist]) -> None:
+    for artist in artists:
+        artist.remove()

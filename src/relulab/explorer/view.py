@@ -129,7 +129,8 @@ def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
     shown_ones = [*PARAMETERS, *(name for name in BOUNDS if name in sweep.settings)]
     values = {name: _middle(known[name]) for name in shown_ones if name not in (x, y)}
     values["max_steps"] = float(sweep.max_steps)
-    ranges["max_steps"] = Range(1.0, max(1e5, values["max_steps"]), True)
+    least = min(1.0, values["max_steps"])
+    ranges["max_steps"] = Range(least, max(1e5, values["max_steps"]), least > 0)
     if sweep.data.n_samples == 1:
         values |= {"x": float(sweep.data.x[0]), "target": float(sweep.data.target[0])}
         ranges |= {name: _around(values[name], -5, 5) for name in SAMPLE}

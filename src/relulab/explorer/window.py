@@ -12,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import key_press_handler
 from matplotlib.figure import Figure
 from matplotlib.widgets import RadioButtons, Slider
@@ -66,17 +67,24 @@ class Explorer:
     ----------
     figure : Figure
         Matplotlib's.
+    axes : Axes
+        Those of the map.
+    sliders : dict of str to Slider
+        By what they move.
+    frame : Frame, optional
+        The map that is shown, if there is one as yet.
     """
 
     def __init__(self, sweep: Sweep, x: str, y: str, n: int) -> None:
         self._n = whole_number("n", n, at_least=2, at_most=MOST_CELLS)
         self._view, self._ranges = view_of(sweep, x, y)
         self._chosen: tuple[tuple[float, float], ...] = ()
-        self._frame: Frame | None = None
+        self.frame: Frame | None = None
         self._changed = True
         self._asked: Wish | None = None
         self._asked_at = 0.0
-        self._sliders: dict[str, Slider] = {}
+        self.sliders: dict[str, Slider] = {}
+        self._sliding: tuple[str, ...] = ()  # those that were moved
         self._trainer = Trainer()
         self._latest: Latest[Wish, Frame] = Latest(self._trainer)
         with style(), mpl.rc_context(LOOKS):
@@ -88,9 +96,9 @@ class Explorer:
         self.figure = plt.figure(figsize=SIZE, dpi=100)
         canvas = self.figure.canvas
         self._picture = Picture(self.figure, MAP, BAR)
-        self._panels = Panels(self.figure, self._picture.axes, PANELS)
-        self._stage = Stage(self.figure, self._moving, self._picture.axes)
-        self._picture.axes.format_coord = self._words_at  # type: ignore[method-assign]
+        self._panels = Panels(self.figure, self.axes, PANELS)
+        self._stage = Stage(self.figure, self._moving, self.axes)
+        self.axes.format_coord = self._words_at  # type: ignore[method-assign]
         self._buttons = RadioButtons(
             self.figure.add_axes(BUTTONS, frame_on=False), list(LAYERS), activecolor="black"
         )
@@ -99,7 +107,7 @@ class Explorer:
         self.figure.text(*HELP, "\n".join(hints), va="top", fontsize=8, color="0.35")
         self._lay_out()
         self._timer = canvas.new_timer(interval=TICK)
-        self._timer.add_callback(self._tick)
+        self._timer.add_callback(self.tick)
         if (manager := canvas.manager) is not None:
             manager.set_window_title("relulab explorer")
             if manager.key_press_handler_id is not None:
@@ -110,18 +118,24 @@ class Explorer:
 
     def _lay_out(self) -> None:
         """Make the axes of the map and the sliders for all else."""
-        for slider in self._sliders.values():
+        for slider in self.sliders.values():
             slider.disconnect_events()
             slider.ax.remove()
+        self._sliding = ()
         view = self._view
         self._picture.lay_out(view)
         for limits in ("xlim_changed", "ylim_changed"):
-            self._picture.axes.callbacks.connect(limits, self._moved)
-        self._sliders = sliders(self.figure, SLIDERS, view.numbers, self._ranges, self._slid)
+            self.axes.callbacks.connect(limits, self._moved)
+        self.sliders = sliders(self.figure, SLIDERS, view.numbers, self._ranges, self._slid)
         if (toolbar := self.figure.canvas.toolbar) is not None:
             toolbar.update()  # home is here now
 
     # What it shows.
+
+    @property
+    def axes(self) -> Axes:
+        """The axes of the map."""
+        return self._picture.axes
 
     @property
     def sweep(self) -> Sweep:
@@ -140,11 +154,11 @@ class Explorer:
     def wait(self) -> Frame:
         """Train the map in full, show it, and return it."""
         while True:
-            self._tick()
+            self.tick()
             if not self._changed and not self._latest.busy:
-                self._tick()
-                if self._frame is not None:
-                    return self._frame
+                self.tick()
+                if self.frame is not None:
+                    return self.frame
             self._latest.wait()
 
     # What one can do.
@@ -158,7 +172,7 @@ class Explorer:
         """Put other parameters or settings on the axes."""
         self._view = exchanged(self._view, x or self._view.x, y or self._view.y, self._ranges)
         self._chosen = ()
-        self._frame = None
+        self.frame = None
         with style(), mpl.rc_context(LOOKS):
             self._lay_out()
         self._change()
@@ -197,7 +211,9 @@ class Explorer:
     def _slid(self, name: str, value: float) -> None:
         if self._view.numbers[name] != value:
             self.set_numbers(**{name: value})
-            self._stage.refresh()
+            if name not in self._sliding:
+                self._sliding = (*self._sliding, name)
+                self._stage.redraw()  # once without it: it moves from now on
 
     def _moved(self, _axes: Any) -> None:
         """Follow the limits of the map, which the toolbar and keys move."""
@@ -210,7 +226,7 @@ class Explorer:
     def _clicked(self, event: Any) -> None:
         toolbar = self.figure.canvas.toolbar
         free = toolbar is None or not toolbar.mode
-        if event.inaxes is self._picture.axes and event.button == 1 and free:
+        if event.inaxes is self.axes and event.button == 1 and free:
             run = self._run_at(event.xdata, event.ydata)
             names = [column_of(name) for name in (self._view.x, self._view.y)]
             at = (event.xdata, event.ydata) if run is None else (run[names[0]], run[names[1]])
@@ -233,7 +249,7 @@ class Explorer:
             self._buttons.set_active(layers.index(event.key))
         else:
             key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
-            self._moved(self._picture.axes)  # Matplotlib's keys make axes logarithmic
+            self._moved(self.axes)  # Matplotlib's keys make axes logarithmic
 
     def _next_axis(self, which: str) -> None:
         on_axes = {"x": self._view.x, "y": self._view.y}
@@ -246,8 +262,8 @@ class Explorer:
 
     def _set_layer(self, name: str | None) -> None:
         self._picture.layer = LAYERS[str(name)]
-        if self._frame is not None:
-            self._picture.show(self._frame, keep_scale=False)
+        if self.frame is not None:
+            self._picture.show(self.frame, coarse=False)
             self._picture.explain()
             self._stage.redraw()
 
@@ -265,7 +281,7 @@ class Explorer:
 
     def _run_at(self, x: float, y: float) -> "pd.Series[Any] | None":
         """Return the run of the cell at a point, if the map there is of what is wished."""
-        frame = self._frame
+        frame = self.frame
         if frame is None or frame.wish.view != self._view:
             return None
         return frame.run_at(*self._picture.nearest(x, y))
@@ -276,22 +292,23 @@ class Explorer:
         self._changed = True
         self._timer.start()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         """Show what is new, and ask for what is wished by now."""
         frame = None
         try:
             frame = self._latest.take()
         except InputError as error:  # of a value that a slider can have, and training cannot
-            self._frame = None
+            self.frame = None
             self._picture.blank(one_line(str(error)))
             self._stage.redraw()
-        if self._changed:
+        changed = self._changed
+        if changed:
             self._ask()
         if frame is not None:
             self._show(frame)
         elif not self._latest.busy:
             self._timer.stop()
-        elif self._is_old() and self._picture.pale():
+        elif (self._is_old() and self._picture.pale()) or changed:
             self._stage.refresh()
 
     def _ask(self) -> None:
@@ -302,9 +319,9 @@ class Explorer:
             self._latest.ask(wish)
 
     def _show(self, frame: Frame) -> None:
-        self._frame = frame
+        self.frame = frame
         done = frame.whole and frame.wish == self._asked
-        self._picture.show(frame, keep_scale=not done)
+        self._picture.show(frame, coarse=not done)
         more = "" if done else f" ({frame.wish.n:,} x {frame.wish.n:,} are on their way)"
         self._picture.set_title(f"What becomes of {len(frame.runs):,} runs?{more}")
         new = self._panels.show(frame, anew=done)
@@ -315,15 +332,15 @@ class Explorer:
 
     def _is_old(self) -> bool:
         """Return whether the map has been another than what is wished for too long."""
-        if self._frame is None or self._asked is None:
+        if self.frame is None or self._asked is None:
             return False
         waited = time.monotonic() - self._asked_at > PATIENCE
-        return waited and self._frame.wish.view != self._asked.view
+        return waited and self.frame.wish.view != self._asked.view
 
     def _moving(self) -> list[Artist]:
-        parts = [slider.ax for slider in self._sliders.values()]
-        sliding = [artist for ax in parts for artist in (*ax.patches, *ax.lines, *ax.texts)]
-        return [*self._picture.moving(), *sliding, *self._panels.moving()]
+        sliding = [self.sliders[name] for name in self._sliding]
+        knobs = [artist for s in sliding for artist in (s.poly, *s.ax.lines, s.valtext)]
+        return [*self._picture.moving(), *knobs, *self._panels.moving()]
 
 
 def _new_files(*suffixes: str) -> list[Path]:

@@ -1,0 +1,125 @@
+"""Which runs train, die, oscillate, blow up? A map that trains while you look.
+
+Sliders move what is on no axis, the toolbar zooms and pans, a click traces a run; the window lists
+its keys. By default: one sample (x=1, target=3), starts (w0, v0), b = c = 0, learning rate 0.3.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+
+import relulab as rl
+from recording import film, measure
+from relulab.__main__ import load
+from relulab.experiment import add_data_options, data_of
+from relulab.experiment.options import OneLineParser, option_parser
+from relulab.sweeps.axes import with_values
+from relulab.sweeps.streams import own_output
+
+SWEEP = rl.Sweep(
+    data=rl.TrainingSet.point(1, 3),
+    w=np.linspace(-1, 5, 201),
+    v=np.linspace(-4, 4, 201),
+    learning_rate=0.3,
+)
+COLUMNS_OF_STARTS = {"w0": "w", "b0": "b", "v0": "v", "c0": "c"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = OneLineParser(description=str(__doc__), formatter_class=argparse.RawTextHelpFormatter)
+    add = made.add_argument
+    add(
+        "--sweep",
+        metavar="NAME",
+        help="an experiment, or one of its sweeps: learning_rate, data_order/full batch",
+    )
+    add("--axes", nargs=2, metavar=("X", "Y"), default=["w0", "v0"],
+        help="what is across and up: w0, b0, v0, c0, learning_rate, momentum, ...")  # fmt: skip
+    add(
+        "--set",
+        nargs="+",
+        metavar="NAME=NUMBER",
+        default=[],
+        help="such as b0=0.2 learning_rate=0.1",
+    )
+    add("--cells", type=int, default=1000, help="of a side of the map in full; 1000 by default")
+    add("--browser", action="store_true", help="show it in a browser on this machine")
+    add("--port", type=int, default=8988, help="of the browser's address")
+    add("--measure", action="store_true", help="print how fast it is, without a window")
+    add("--film", metavar="FILE", help="film a walk through the map (GIF), without a window")
+    add_data_options(made)
+    return made
+
+
+def chosen(options: argparse.Namespace) -> rl.Sweep:
+    """Return the sweep that the command line names."""
+    sweep = SWEEP if options.sweep is None else named(options.sweep)
+    sweep = replace(sweep, data=data_of(options, lambda: sweep.data))
+    values: dict[str, float] = {}
+    for text in options.set:
+        name, _, number = text.partition("=")
+        try:
+            values[COLUMNS_OF_STARTS.get(name, name)] = float(number)
+        except ValueError:
+            raise rl.InputError(f"--set: expected NAME=NUMBER, got {text!r}") from None
+    return with_values(sweep, values)
+
+
+def named(text: str) -> rl.Sweep:
+    """Return a sweep of an experiment, the first unless one is named."""
+    name, _, which = text.partition("/")
+    experiment = load(name)
+    sweeps = experiment.sweeps
+    if callable(sweeps):
+        sweeps = sweeps(option_parser(experiment).parse_args([]))
+    if not sweeps:
+        raise rl.InputError(f"--sweep: expected an experiment with sweeps, got {name}")
+    if which and which not in sweeps:
+        raise rl.InputError(
+            f"--sweep: expected {name}/ and one of {', '.join(sweeps)}, got {text!r}"
+        )
+    return sweeps[which] if which else next(iter(sweeps.values()))
+
+
+def in_browser(port: int) -> None:
+    """Let Matplotlib show its windows in a browser; only this machine can reach them."""
+    try:
+        mpl.use("WebAgg")
+        import matplotlib.backends.backend_webagg  # noqa: F401
+    except (ImportError, RuntimeError):
+        raise rl.InputError(
+            '--browser: expected Tornado, which is not installed; pip install "relulab[browser]"'
+        ) from None
+    mpl.rcParams.update(
+        {"webagg.address": "127.0.0.1", "webagg.port": port, "webagg.open_in_browser": False}
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Open the window, and return the exit status: 2 for a mistake of the user's."""
+    options = parser().parse_args(arguments)
+    with own_output():
+        try:
+            sweep = chosen(options)
+            if options.browser:
+                in_browser(options.port)
+            unseen = options.measure or options.film is not None
+            if unseen:
+                mpl.use("Agg")
+            explorer = rl.explore(sweep, *options.axes, n=options.cells, show=not unseen)
+            if options.measure:
+                measure(explorer)
+            if options.film:
+                film(explorer, options.film)
+        except (rl.InputError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
