@@ -81,8 +81,7 @@ class Panels:
         first = runs.iloc[0]
         words = f"{start_in_words(first, (view.x, view.y))}: {fate_in_words(first)}"
         self._words.set_text(
-            wrapped(words if n == 1 else f"{n} runs where fates meet", FAR = 1e4  # times the loss at the start, above which losses leave the panel
-LETTERS, LINES)
+            wrapped(words if n == 1 else f"{n} runs where fates meet", LETTERS, LINES)
         )
 
     def _draw_fits(self, frame: Frame, fates: list[tuple[str, str]]) -> None:
@@ -111,7 +110,8 @@ LETTERS, LINES)
         self._fit.set(xlabel="x (circle: the hinge; dashed: at the start)")
         self._fit.set_xlim(x[0], x[-1])
         # What diverged leaves the panel, so that the rest can be seen.
-        near = [c["prediction"] for c, fate in zip(curves, fates, strict=False) if fate[0] != "diverged"]
+        stayed = [outcome != "diverged" for outcome, _ in fates] + [True] * one
+        near = [c["prediction"] for c, near in zip(curves, stayed, strict=True) if near]
         seen = np.concatenate([data.target, *near])
         margin = 0.1 * (np.ptp(seen) or 1.0)
         self._fit.set_ylim(seen.min() - margin, seen.max() + margin)
