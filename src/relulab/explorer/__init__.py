@@ -1,9 +1,8 @@
 """A map of fates to walk in: it trains while one looks."""
 
-import warnings
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.backends.registry import BackendFilter, backend_registry
 
 from relulab.explorer.window import Explorer
 from relulab.sweeps.sweep import Sweep
@@ -56,17 +55,17 @@ def explore(
     10000
     """
     instance_of("show", show, bool)
+    if show and _has_no_windows(backend := mpl.get_backend()):
+        raise InputError(
+            f"show: expected a backend of Matplotlib that has windows, got {backend}; in Jupyter,"
+            ' %matplotlib widget (of ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
+        )
     explorer = Explorer(sweep, x, y, n)
     if show:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*non-interactive")
-            try:
-                plt.show()
-            except UserWarning:
-                plt.close(explorer.figure)
-                raise InputError(
-                    f"show: expected a backend of Matplotlib that has windows, got"
-                    f" {mpl.get_backend()}; in Jupyter say %matplotlib widget (of ipympl), else"
-                    ' matplotlib.use("WebAgg") shows it in the browser'
-                ) from None
+        plt.show()
     return explorer
+
+
+def _has_no_windows(backend: str) -> bool:
+    known = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)  # type: ignore[no-untyped-call]
+    return backend.lower() in known or "inline" in backend

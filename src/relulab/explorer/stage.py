@@ -51,8 +51,9 @@ class Stage:
             artist.set_animated(bool(self._canvas.supports_blit))
         return artists
 
-    def _drawn(self, _event: Any) -> None:
-        if self._canvas.supports_blit and not self._canvas.is_saving():
+    def _drawn(self, event: Any) -> None:
+        # A file is drawn on a canvas of its own, with what moves.
+        if self._canvas.supports_blit and not event.canvas.is_saving():
             self._still = self._canvas.copy_from_bbox(self._figure.bbox)
             self._draw(self._set_moving())
 

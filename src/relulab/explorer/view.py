@@ -194,7 +194,7 @@ def _middle(value: Any) -> float:
 def _tidy(number: float, value: Distribution) -> float:
     """Return a number to the decimals that matter beside the spread of a distribution."""
     spread = float(np.std(_sample(value)))
-    decimals = 1 - int(np.floor(np.log10(spread))) if spread > 0 else 15
+    decimals = 1 - int(np.floor(np.log10(2 * spread))) if spread > 0 else 15
     return round(float(number), decimals) + 0.0
 
 

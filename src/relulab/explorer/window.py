@@ -83,6 +83,7 @@ class Explorer:
         self._changed = True
         self._asked: Wish | None = None
         self._asked_at = 0.0
+        self._refused: InputError | None = None  # what training says of what is asked
         self.sliders: dict[str, Slider] = {}
         self._sliding: tuple[str, ...] = ()  # those that were moved
         self._trainer = Trainer()
@@ -152,11 +153,13 @@ class Explorer:
         return self._view.code(self._n)
 
     def wait(self) -> Frame:
-        """Train the map in full, show it, and return it."""
+        """Train the map in full, show it, and return it; raise what training refuses."""
         while True:
             self.tick()
             if not self._changed and not self._latest.busy:
                 self.tick()
+                if self._refused is not None:
+                    raise self._refused
                 if self.frame is not None:
                     return self.frame
             self._latest.wait()
@@ -298,7 +301,7 @@ class Explorer:
         try:
             frame = self._latest.take()
         except InputError as error:  # of a value that a slider can have, and training cannot
-            self.frame = None
+            self.frame, self._refused = None, error
             self._picture.blank(one_line(str(error)))
             self._stage.redraw()
         changed = self._changed
@@ -315,7 +318,7 @@ class Explorer:
         self._changed = False
         wish = Wish(self._view, self._n, self._chosen)
         if wish != self._asked:
-            self._asked, self._asked_at = wish, time.monotonic()
+            self._asked, self._asked_at, self._refused = wish, time.monotonic(), None
             self._latest.ask(wish)
 
     def _show(self, frame: Frame) -> None:
