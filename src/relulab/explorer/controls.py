@@ -46,6 +46,12 @@ def sliders(
     return made
 
 
+class _Slider(Slider):
+    """A slider that leaves drawing to the window."""
+
+    drawon = False
+
+
 def _slider(
     figure: Figure,
     place: Box,
@@ -64,11 +70,10 @@ def _slider(
 
     ends = (math.log10(low), math.log10(high)) if log else (low, high)
     begin = math.log10(value) if log else value
-    slider = Slider(
+    slider = _Slider(
         figure.add_axes(place), LABELS.get(name, name.replace("_", " ")), *ends,
         valinit=begin, color=COLOR, initcolor="none",
     )  # fmt: skip
-    slider.drawon = False  # the window draws
 
     def moved(position: float) -> None:
         # Back where it began, it is the very number.
