@@ -27,6 +27,7 @@ Look at runs
 
 - ``statistics``: rates with intervals, survival, steps to converge.
 - ``relabel``: the outcomes under another gradient tolerance.
+- ``boundary``: how ragged the borders between fates are, and how far away.
 - ``tables``: tables as text, Markdown, CSV.
 - ``figures``: tables as figures.
 
