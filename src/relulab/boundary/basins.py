@@ -65,8 +65,8 @@ def basin_entropy(
 
     The map is cut into boxes of box_size x box_size cells. The entropy of a box is
     sum(p_i * log(1/p_i)) over the fractions p_i of its cells with fate i (Daza, Wagemakers,
-    Georgeot, Guéry-Odelin & Sanjuán, Sci. Rep. 6, 31416, 2016). Cells that fill no box, at the upper
-    ends of the axes, are left out.
+    Georgeot, Guéry-Odelin & Sanjuán, Sci. Rep. 6, 31416, 2016). Cells that fill no box, at the
+    upper ends of the axes, are left out.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def basin_entropy(
         smooth=smooth_entropy(box_size),
         n_boxes=len(boxes),
         n_boundary_boxes=int(mixed.sum()),
-        above_log_2=at_borders > np.log(2),
+        above_log_2=bool(at_borders > np.log(2)),
     )
 
 
@@ -257,9 +257,9 @@ def _entropy_term(p: Float64Array) -> Float64Array:
 
 def _cells(runs: pd.DataFrame, x: str, y: str, fate: Fate | None) -> npt.NDArray[np.int64]:
     """Return the number of the fate of each cell of a full grid, a row for each y."""
-    for name, column in (("x", x), ("y", y)):
-        if not isinstance(column, str):
-            raise InputError(f"{name}: expected the name of a column, got {shown(column)}")
+    for argument, name in (("x", x), ("y", y)):
+        if not isinstance(name, str):
+            raise InputError(f"{argument}: expected the name of a column, got {shown(name)}")
     if x == y:
         raise InputError(f"y: expected another column than x, got {shown(y)} for both")
     require_columns("runs", runs, x, y)

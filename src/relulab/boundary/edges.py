@@ -71,12 +71,14 @@ def bisect(sweep: Sweep, a: Points, b: Points, fate: Fate | None = None) -> pd.D
     --------
     >>> import relulab as rl
     >>> from relulab import boundary
-    >>> sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), learning_rate=0.3, max_steps=0)
-    >>> edges = boundary.bisect(sweep, {"w": 0.5, "v": 1}, {"w": [-0.25, 0.25], "v": 1})
+    >>> sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), b=-1, v=1, learning_rate=0.1)
+    >>> edges = boundary.bisect(sweep, {"w": 2}, {"w": [0.5, 1.5]})
     >>> edges[["w_a", "w_b", "fate_a", "fate_b", "edge"]]
-                 w_a   w_b             fate_a                 fate_b   edge
-    0  4.940656e-324  0.00  unfinished, alive  unfinished, born_dead   True
-    1   5.000000e-01  0.25  unfinished, alive      unfinished, alive  False
+       w_a  w_b            fate_a                fate_b   edge
+    0  1.0  1.0  converged, alive  converged, born_dead   True
+    1  2.0  1.5  converged, alive      converged, alive  False
+    >>> float(edges["w_a"][0] - edges["w_b"][0])
+    2.220446049250313e-16
     """
     names, first = checked_points(sweep, "a", a)
     others, second = checked_points(sweep, "b", b)

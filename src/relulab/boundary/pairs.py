@@ -41,9 +41,9 @@ def uncertain_pairs(
 
     The first start of a pair is uniform in the box, the second at distance ``scale`` from it in a
     uniform direction; it may lie outside. If the fraction of pairs with different fates falls like
-    scale^alpha, the border between the fates has the dimension n_axes - alpha (Grebogi, McDonald, Ott &
-    Yorke, Phys. Lett. A 99, 415, 1983; McDonald et al., Physica D 17, 125, 1985): 1 less than the
-    box if it is smooth, more if it is fractal. ``dimension`` makes that fit.
+    scale^alpha, the border between the fates has the dimension n_axes - alpha (Grebogi, McDonald,
+    Ott & Yorke, Phys. Lett. A 99, 415, 1983; McDonald et al., Physica D 17, 125, 1985): 1 less than
+    the box if it is smooth, more if it is fractal. ``dimension`` makes that fit.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def dimension(
     >>> pairs = pd.DataFrame({"scale": [0.1, 0.01, 0.001], "n_axes": 2, "n_pairs": 100_000,
     ...                       "n_different": [10_000, 1_585, 251]})
     >>> boundary.dimension(pairs)
-    Dimension(1.200, 1.183 ... 1.218, scales 0.001 ... 0.1)
+    Dimension(1.200, 1.183 ... 1.217, scales 0.001 ... 0.1)
     """
     n_bootstrap = whole_number("n_bootstrap", n_bootstrap, at_least=10, at_most=MOST_BOOTSTRAPS)
     random = np.random.default_rng(seed_number("seed", seed))
