@@ -583,7 +583,7 @@ POINTS = odd(
 )  # fmt: skip
 BOXES = odd(
     reverse=lambda: {"w": (1, 0)}, wide=lambda: {"w": (-1e308, 1e308)}, one=lambda: {"w": (1,)},
-    rate=lambda: {"learning_rate": (-1, 1)}, momentum=lambda: {"momentum": (0.1, 0.2)},
+    rate=lambda: {"learning_rate": (-1, 1)},
     setting=lambda: {"max_steps": (1, 2)},
 )  # fmt: skip
 FATE = odd(
@@ -591,21 +591,20 @@ FATE = odd(
     unit=lambda: lambda runs: runs["unit"], missing=lambda: lambda runs: runs["period"],
     column=lambda: lambda runs: runs["no such column"],
 )  # fmt: skip
+
+
+def numbered(runs):
+    """Return a fate of its own for each run."""
+    return np.arange(len(runs))
+
+
 BASINS = {"runs": MAP, "x": "w0", "y": "b0"}
 
 CALLS |= {
-    "boundary.Dimension": Call(
-        boundary.Dimension, {f.name: 1.0 for f in fields(boundary.Dimension)},
-        allowed=(TypeError, ValueError),
-    ),
-    "boundary.BasinEntropy": Call(
-        boundary.BasinEntropy, {f.name: 1.0 for f in fields(boundary.BasinEntropy)},
-        allowed=(TypeError, ValueError),
-    ),
     "boundary.basin_entropy": Call(
         boundary.basin_entropy, {**BASINS, "box_size": 2, "fate": None},
         {"x": TABLE_COLUMNS, "y": TABLE_COLUMNS, "fate": FATE},
-        named=dict.fromkeys(BASINS, "runs|x|y"),
+        named=dict.fromkeys(BASINS, "runs|x|y|box_size"),
     ),
     "boundary.bisect": Call(
         boundary.bisect,
@@ -631,7 +630,7 @@ CALLS |= {
         named={"box": "scales"},
     ),
     "boundary.wada": Call(
-        boundary.wada, {**BASINS, "radii": (0, 1), "fate": lambda runs: np.arange(len(runs))},
+        boundary.wada, {**BASINS, "radii": (0, 1), "fate": lambda: numbered},
         {"x": TABLE_COLUMNS, "y": TABLE_COLUMNS, "fate": FATE},
         named=dict.fromkeys([*BASINS, "fate"], "runs|x|y|fate"),
     ),
@@ -829,6 +828,8 @@ CALLS |= {
 ELSEWHERE = {
     "InputError": "is what all others raise",
     "Experiment": "is made by a script",
+    "boundary.BasinEntropy": "is what basin_entropy returns",
+    "boundary.Dimension": "is what dimension returns",
     "Report": "is the type of what a report yields",
     "Scheme": "is the type of a scheme",
     "Experiment.folder": "is called by the command line",

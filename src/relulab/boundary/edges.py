@@ -11,6 +11,7 @@ from relulab.boundary.points import (
     Fate,
     Labels,
     as_trained,
+    check_corners,
     check_fate,
     checked_points,
     fates_at,
@@ -207,6 +208,9 @@ def distance_to_other_fate(
     reach = finite_number("reach", reach, above=0)
     n_directions = whole_number("n_directions", n_directions, at_least=1, at_most=10_000)
     directions = _directions(len(names), n_directions, seed_number("seed", seed))
+    with np.errstate(over="ignore"):
+        low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
+    check_corners(sweep, "starts, reach", names, low, high)
     own = fates_at(sweep, names, points, fate)
     distance = np.full(len(points), np.nan)
     other, other_fate = points.copy(), own.astype(object)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.analysis.statistics import wilson_interval
-from relulab.boundary.points import Fate, check_fate, check_sweep, fates_at
+from relulab.boundary.points import Fate, check_corners, check_fate, check_sweep, fates_at
 from relulab.sweeps.sweep import Sweep
 from relulab.validation import (
     Float64Array,
@@ -159,9 +159,10 @@ def _checked_box(sweep: Sweep, box: Any) -> tuple[Float64Array, Float64Array]:
             raise InputError(f"box: expected (low, high) for {name}, got {shown(value)}")
         ends.append(pair)
     low, high = np.transpose(ends)
-    if not np.isfinite(high - low).all():
-        raise InputError("box: expected ranges whose widths are finite, got wider ones")
-    _check_corners(sweep, box, low, high)
+    with np.errstate(over="ignore"):
+        if not np.isfinite(high - low).all():
+            raise InputError("box: expected ranges whose widths are finite, got wider ones")
+    check_corners(sweep, "box", box, low, high)
     return low, high - low
 
 
@@ -179,21 +180,5 @@ def _checked_scales(
             f"scales: expected numbers >= {fewest:.2g}, which is 1000 times the spacing of"
             f" {sweep.dtype} in this box, got {distances.min()}"
         )
-    farthest = distances.max()
-    try:
-        _check_corners(sweep, box, low - farthest, low + width + farthest)
-    except InputError as error:
-        raise InputError(
-            f"scales: expected distances that leave room around the box, got {farthest} ({error})"
-        ) from None
+    check_corners(sweep, "scales", box, low - distances.max(), low + width + distances.max())
     return distances
-
-
-def _check_corners(
-    sweep: Sweep, box: Mapping[str, Any], low: Float64Array, high: Float64Array
-) -> None:
-    """Refuse a box in which a setting has values that it cannot have."""
-    try:
-        sweep.zoom(n=2, **dict(zip(box, zip(low, high, strict=True), strict=True)))
-    except InputError as error:
-        raise InputError(f"box: expected ranges that a sweep can have, got {error}") from None

@@ -100,6 +100,19 @@ def check_sweep(sweep: Sweep, names: Collection[str], argument: str) -> None:
             )
 
 
+def check_corners(
+    sweep: Sweep, argument: str, names: Collection[str], low: Float64Array, high: Float64Array
+) -> None:
+    """Refuse what leads to values, from low to high, that no sweep can have."""
+    ends = zip(low.tolist(), high.tolist(), strict=True)
+    try:
+        sweep.zoom(n=2, **dict(zip(names, ends, strict=True)))
+    except InputError as error:
+        raise InputError(
+            f"{argument}: expected what stays within what can be trained, got {error}"
+        ) from None
+
+
 def checked_points(sweep: Sweep, argument: str, points: Any) -> tuple[list[str], Float64Array]:
     """Return the names and the points, shape (n_points, n_axes), in the arithmetic of the sweep."""
     if not isinstance(points, Mapping | pd.DataFrame) or not len(points):

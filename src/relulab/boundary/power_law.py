@@ -188,8 +188,8 @@ def _checked_pairs(pairs: pd.DataFrame) -> tuple[Float64Array, Float64Array, Flo
         raise InputError("pairs: expected one whole number >= 1 in the column n_axes, got others")
     if not ((scale > 0) & (scale < np.inf)).all():
         raise InputError("pairs: expected numbers above 0 in the column scale, got others")
-    whole = (n_pairs % 1 == 0) & (n_different % 1 == 0) & (n_pairs >= 1) & (n_pairs < 2**53)
-    if not (whole & (n_different >= 0) & (n_different <= n_pairs)).all():
+    fits = (n_pairs >= 1) & (n_pairs < 2**53) & (n_different >= 0) & (n_different <= n_pairs)
+    if not fits.all() or (n_pairs % 1).any() or (n_different % 1).any():
         raise InputError("pairs: expected whole numbers 0 <= n_different <= n_pairs, got others")
     if np.unique(scale[n_different > 0]).size < 2:
         raise InputError("pairs: expected different fates at two scales or more, got fewer")
