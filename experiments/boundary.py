@@ -9,7 +9,8 @@ island, and its coast is ragged at some rates. Three ways to look at that:
 - Zooms at η = 0.3, from the island down to the spacing of floats. Each frame is around an edge of
   the one before: thousands of pairs are bisected to adjacent floats, and of all edges the one is
   taken at which dying takes longest.
-- Maps of fates of three samples, where three fates meet: entropies, and whether they share a border.
+- Maps of fates of three samples, where three fates meet: their entropies, and whether they share
+  one border.
 
 And two maps: how far each start is from another fate, and the fates over the two learning rates
 (hidden, output) of one start, after Sohl-Dickstein 2024 (arXiv 2402.06184).
@@ -52,9 +53,17 @@ THREE = rl.TrainingSet([-2, 1, 2], [1, -1, 3])
 THREE_RATE = 0.5
 
 # The fates over both learning rates, from a start that was chosen for its many borders.
-MAP_START = {"w": 1.0, "b": 1.0, "v": -0.5, "c": 0.0}
 MAP_RATES = (0.01, 100.0)
 MAP_STEPS = 3000
+MAP = rl.Sweep(
+    data=THREE,
+    w=1.0,
+    b=1.0,
+    v=-0.5,
+    hidden_learning_rate=np.geomspace(*MAP_RATES, 3),
+    output_learning_rate=np.geomspace(*MAP_RATES, 3),
+    max_steps=MAP_STEPS,
+)
 
 
 def lives(runs: pd.DataFrame) -> Any:
@@ -78,9 +87,10 @@ def kind_of(runs: pd.DataFrame) -> Any:
 
 def pairs_of(options: argparse.Namespace) -> pd.DataFrame:
     """Return the pairs of all rates, of the coast and of the smooth border."""
-    n_pairs = options.pairs or (20_000 if options.quick else 1_000_000)
+    n_pairs = options.pairs or (10_000 if options.quick else 1_000_000)
+    rates = SHOWN if options.quick else RATES
     with ThreadPoolExecutor(options.jobs if options.jobs > 0 else None) as threads:
-        return pd.concat(threads.map(partial(pairs_at, n_pairs), RATES), ignore_index=True)
+        return pd.concat(threads.map(partial(pairs_at, n_pairs), rates), ignore_index=True)
 
 
 def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
@@ -130,9 +140,11 @@ def frames(n_pairs: int) -> Iterator[rl.Sweep]:
     for _ in range(N_FRAMES):
         sweep = ISLAND.zoom(n=CELLS, **box)
         yield sweep
-        low, width = np.array([[a, b - a] for a, b in box.values()]).T
-        # Not at the rim, so that the next frame is inside this one.
+        low, high = np.transpose(list(box.values()))
+        width = high - low
+        # Not at the rim, so that the next frame is inside this one; and not born dead.
         starts = low + width * (0.1 + 0.8 * random.random((2, n_pairs, 2)))
+        starts[..., 0] = np.maximum(starts[..., 0], BORN_ALIVE["w"][0])
         a, b = (dict(zip("wv", ends.T, strict=True)) for ends in starts)
         edges = boundary.bisect(ISLAND, a, b, lives)
         edges = edges[edges["edge"]]
@@ -178,14 +190,12 @@ def frame_names() -> list[str]:
 
 def draw_frame(runs: pd.DataFrame, ax: Axes) -> str:
     """Draw a frame in its own units, from -1 to 1, and return its width in words."""
-    middle, half = (
-        (runs.max() + sign * runs.min()) / 2
-        for runs, sign in ((runs[["w0", "v0"]], 1), (runs[["w0", "v0"]], -1))
-    )
-    relative = (runs[["w0", "v0"]] - middle) / half
+    starts = runs[["w0", "v0"]]
+    low, width = starts.min(), starts.max() - starts.min()
+    relative = 2 * (starts - low) / width - 1
     figures.outcome_map(runs.assign(**relative), "w0", "v0", ax)
     ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    return f"{2 * half['w0']:.1g}"
+    return f"{width['w0']:.1g}"
 
 
 def zoom_figures(results: rl.Results) -> rl.Report:
@@ -214,7 +224,7 @@ def zoom_figures(results: rl.Results) -> rl.Report:
 
 def distances_of(options: argparse.Namespace) -> pd.DataFrame:
     """Return how far starts are from another fate."""
-    n = 30 if options.quick else 150
+    n = 20 if options.quick else 150
     w, v = np.meshgrid(np.linspace(0.02, 4, n), np.linspace(-1.5, 3, n))
     starts = {"w": w.ravel(), "v": v.ravel()}
     table = boundary.distance_to_other_fate(ISLAND, starts, reach=3, n_directions=24, fate=lives)
@@ -240,18 +250,13 @@ def basins(results: rl.Results) -> pd.DataFrame:
 def sweeps(options: argparse.Namespace) -> dict[str, rl.Sweep]:
     """Return the frames, the fates of three samples and the map of rates."""
     n_pairs = 200 if options.quick else 4000
-    rates = np.geomspace(*MAP_RATES, options.map_size)
     plane = rl.Sweep(data=THREE, learning_rate=THREE_RATE, max_steps=MAP_STEPS)
+    both = dict.fromkeys(("hidden_learning_rate", "output_learning_rate"), MAP_RATES)
+    rates = MAP.zoom(n=options.map_size, **both)
     return {
         **dict(zip(frame_names(), frames(n_pairs), strict=True)),
         "three samples": plane.zoom(n=400, w=(-4, 4), v=(-4, 4)),
-        "rates": rl.Sweep(
-            data=THREE,
-            **MAP_START,
-            hidden_learning_rate=rates,
-            output_learning_rate=rates,
-            max_steps=MAP_STEPS,
-        ),
+        "rates": rates,
     }
 
 
@@ -285,7 +290,7 @@ def report(results: rl.Results) -> rl.Report:
     ax.set(
         title="Does one dimension describe the coast at all scales?",
         xlabel="distance of two starts",
-        ylabel="local slope α (dimension 2 − α)",
+        ylabel="local slope: 2 - dimension",
         ylim=(0.4, 1.6),
     )
     yield "local_slopes", ax

@@ -762,6 +762,9 @@ CALLS |= {
             "dots",
             {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high"},
         ),
+        "Film": Call(
+            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5}, {"seconds": odd()},
+        ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
@@ -810,6 +813,16 @@ CALLS |= {
             lambda ax, file: figures.save(ax, file),
             {"ax": lambda: figures.panels(1)[0], "file": Path("a.png")}, {"ax": AXES, "file": FILE},
             allowed=(OSError,),
+        ),
+        "save_film": Call(
+            figures.save_film,
+            {"film": lambda: figures.Film([new_axes()]), "file": Path("c.gif")},
+            {"film": odd(no_axes=lambda: figures.Film([1]), removed=lambda: figures.Film([removed_axes()])), "file": FILE},
+            named={"film": "film|frames|ax"}, allowed=(OSError,),
+        ),
+        "speed_map": drawing("speed_map", {"runs": MAP, "x": "w0", "y": "b0"}),
+        "value_map": drawing(
+            "value_map", {"table": MAP, "x": "w0", "y": "b0", "value": "loss", "log": False}
         ),
         "steps_map": drawing(
             "steps_map", {"runs": MAP, "x": "w0", "y": "b0", "limits": (1, 100)},

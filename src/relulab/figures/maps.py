@@ -69,7 +69,6 @@ def speed_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
     require("runs", runs, "outcome", "unit", "steps_taken", x=x, y=y)
     runs = with_numbers("runs", runs, x, y, "steps_taken")
     require_finite("runs", runs, x, y, missing=False)
-    require_finite("runs", runs, "steps_taken")
     words_in("runs", runs, "outcome", OUTCOMES.categories)
     words_in("runs", runs, "unit", UNITS.categories)
     code = _fate_codes(runs)

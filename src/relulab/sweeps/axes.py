@@ -9,7 +9,7 @@ import pandas as pd
 
 from relulab.model.network import PARAMETERS
 from relulab.training.optimizers import setting_names, with_settings
-from relulab.training.settings import BOUNDS
+from relulab.training.settings import BOUNDS, RATES
 from relulab.validation import (
     LARGEST_SHARD,
     Float64Array,
@@ -76,8 +76,9 @@ def rows_at(sweep: "Sweep", points: Mapping[str, Any]) -> tuple["Sweep", dict[st
     for name, values in given.items():
         if values.size not in (1, n):
             raise InputError(f"{name}: expected {expected_values(n)}, got {values.size}")
-    # It has these settings, also where the sweep has none, as of momentum.
-    there = with_values(sweep, {name: values[:1] for name, values in given.items()})
+    there = sweep
+    if not given.keys() <= {*PARAMETERS, *RATES}:  # settings that the sweep may not have yet
+        there = with_values(sweep, {name: values[:1] for name, values in given.items()})
     rows: dict[str, Any] = {"run": np.arange(n)}
     for name, value in there._values.items():
         column = f"{name}0" if name in PARAMETERS else name
