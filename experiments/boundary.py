@@ -28,18 +28,20 @@ import pandas as pd
 
 import relulab as rl
 from relulab import boundary, figures, statistics, theory
-from relulab.figures.style import Axes
+from relulab.figures.style import Axes, root_of
 
 X, TARGET = 1.0, 3.0
 POINT = rl.TrainingSet.point(X, TARGET)
 PLANE = {"w": (-1.0, 5.0), "v": (-4.0, 4.0)}
 
 # Pairs of starts that are not born dead.
-RATES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8)
+RATES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0)
 BORN_ALIVE = {"w": (0.1, 5.0), "v": (-4.0, 4.0)}
 SCALES = np.geomspace(10**-1.5, 1e-5, 8)
 COAST, NULL = "training or dying", "dying in one step (smooth)"
+WHOLE = "any two fates, whole plane"
 SHOWN = (0.1, 0.3, 0.5)
+WHOLE_AT = (*SHOWN, 1.0)
 
 # Zooms
 RATE = 0.3
@@ -71,6 +73,11 @@ def lives(runs: pd.DataFrame) -> Any:
     return runs["unit"] == "alive"
 
 
+def unit_of(runs: pd.DataFrame) -> Any:
+    """Return what became of the units."""
+    return runs["unit"]
+
+
 def dies_at_once(rate: float, runs: pd.DataFrame) -> Any:
     """Return which units die in the first step, by the closed form."""
     return theory.dies_in_one_step(runs["w0"], 0.0, runs["v0"], 0.0, X, TARGET, rate)
@@ -87,14 +94,17 @@ def kind_of(runs: pd.DataFrame) -> Any:
 
 def pairs_of(options: argparse.Namespace) -> pd.DataFrame:
     """Return the pairs of all rates, of the coast and of the smooth border."""
-    n_pairs = options.pairs or (10_000 if options.quick else 1_000_000)
+    n_pairs = options.pairs or (10_000 if options.quick else 600_000)
     rates = SHOWN if options.quick else RATES
     with ThreadPoolExecutor(options.jobs if options.jobs > 0 else None) as threads:
         return pd.concat(threads.map(partial(pairs_at, n_pairs), rates), ignore_index=True)
 
 
 def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
-    """Return the pairs of one rate."""
+    """Return the pairs of one rate.
+
+    In the whole plane starts with w0 < 0 are born dead, and the line w0 = 0 is a border, too.
+    """
     sweep = rl.Sweep(data=POINT, learning_rate=rate)
     # The closed form asks for no training; at step 0 these runs are over.
     untrained = rl.Sweep(data=POINT, learning_rate=rate, max_steps=0, divergence_loss=1e-300)
@@ -102,8 +112,11 @@ def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
     smooth = boundary.uncertain_pairs(
         untrained, BORN_ALIVE, SCALES, n_pairs, fate=partial(dies_at_once, rate)
     )
-    both = [coast.assign(border=COAST), smooth.assign(border=NULL)]
-    return pd.concat(both).assign(learning_rate=rate)
+    tables = [coast.assign(border=COAST), smooth.assign(border=NULL)]
+    if rate in WHOLE_AT:
+        whole = boundary.uncertain_pairs(sweep, PLANE, SCALES, n_pairs, fate=unit_of)
+        tables.append(whole.assign(border=WHOLE))
+    return pd.concat(tables).assign(learning_rate=rate)
 
 
 def around_coast(sweep: rl.Sweep) -> dict[str, tuple[float, float]]:
@@ -122,7 +135,7 @@ def around_coast(sweep: rl.Sweep) -> dict[str, tuple[float, float]]:
 
 
 def dimensions(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the dimension of both borders at each rate, from the larger and the smaller scales."""
+    """Return the dimension of each border at each rate."""
     rows = []
     for (border, rate), table in pairs.groupby(["border", "learning_rate"], sort=False):
         found = asdict(boundary.dimension(table))
@@ -195,7 +208,7 @@ def draw_frame(runs: pd.DataFrame, ax: Axes) -> str:
     relative = 2 * (starts - low) / width - 1
     figures.outcome_map(runs.assign(**relative), "w0", "v0", ax)
     ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    return f"{width['w0']:.1g}"
+    return f"{width['w0']:.1g} wide"
 
 
 def zoom_figures(results: rl.Results) -> rl.Report:
@@ -204,16 +217,14 @@ def zoom_figures(results: rl.Results) -> rl.Report:
     panels = figures.panels(N_FRAMES, n_columns=4)
     for ax, name in zip(panels, frame_names(), strict=True):
         ax.set_title(draw_frame(results.load(columns, name), ax))
-    panels[0].figure.suptitle(
-        f"Does the coast stay ragged, however near one looks? (η = {RATE:g}; width in w₀)"
-    )
+    panels[0].figure.suptitle(f"Does the coast stay ragged, however near one looks? (η = {RATE:g})")
     yield "zooms", panels[0]
 
     def film() -> Iterator[Axes]:
         for name in frame_names():
             [ax] = figures.panels(1)
             width = draw_frame(results.load(columns, name), ax)
-            ax.set_title(f"Does the coast stay ragged? (η = {RATE:g}; {width} wide in w₀)")
+            ax.set_title(f"Does the coast stay ragged? (η = {RATE:g}, {width} in w₀)")
             yield ax
 
     yield "zoom", figures.Film(film(), seconds=0.8)
@@ -266,13 +277,15 @@ def report(results: rl.Results) -> rl.Report:
     yield "pairs", pairs
     found = dimensions(pairs)
     yield "dimensions", found
-    ax = figures.intervals(found, "learning_rate", "dimension", "border")
+    ax = figures.intervals(found[found["border"] != WHOLE], "learning_rate", "dimension", "border")
     figures.mark_level(ax, 1, "smooth")
     ax.set(
         title="At which rates is the coast of the island fractal?", ylabel="dimension of the border"
     )
     yield "dimensions", ax
-    drawn = pairs[pairs["learning_rate"].isin(SHOWN) & pairs["local_slope"].notna()]
+    # Where there are too few pairs the slope could be anything.
+    known = pairs["slope_high"] - pairs["slope_low"] < 0.5
+    drawn = pairs[pairs["learning_rate"].isin(SHOWN) & known]
     drawn = pd.concat(
         [
             drawn[drawn["border"] == COAST].assign(
@@ -302,10 +315,11 @@ def report(results: rl.Results) -> rl.Report:
         ["hidden_learning_rate", "output_learning_rate", "outcome", "unit", "steps_taken"], "rates"
     )
     ax = figures.speed_map(runs, "output_learning_rate", "hidden_learning_rate")
+    root_of(ax).set_size_inches(5.6, 6.4)
     ax.set(
         xscale="log",
         yscale="log",
-        title="Which rates of its two layers train a network, and how fast? (darker: slower)",
+        title="Which rates of two layers train, and how fast? (darker: slower)",
     )
     yield "rates", ax
 
@@ -324,7 +338,7 @@ def report(results: rl.Results) -> rl.Report:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this experiment."""
-    parser.add_argument("--pairs", type=int, help="pairs at each rate and distance (1,000,000)")
+    parser.add_argument("--pairs", type=int, help="pairs at each rate and distance (600,000)")
     parser.add_argument(
         "--map-size", type=int, default=1024, help="rates of each layer in the map of rates (1024)"
     )

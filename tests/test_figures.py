@@ -535,7 +535,7 @@ def test_what_is_no_film_is_refused(tmp_path):
     ):
         with pytest.raises(rl.InputError, match=f"^{message}"):
             figures.save_film(film, tmp_path / name)
-    with pytest.raises(rl.InputError, match="^seconds: expected a number >= 0"):
+    with pytest.raises(rl.InputError, match=r"^seconds: expected a number >= 0"):
         figures.Film([], 0)
     plt.close("all")
 
