@@ -143,6 +143,15 @@ def dimensions(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def slopes(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the local slopes to draw: those that enough pairs tell."""
+    known = pairs[pairs["slope_high"] - pairs["slope_low"] < 0.5]
+    coast = known[(known["border"] == COAST) & known["learning_rate"].isin(SHOWN)]
+    smooth = known[(known["border"] == NULL) & (known["learning_rate"] == RATE)]
+    names = [f"η = {rate:g}" for rate in coast["learning_rate"]]
+    return pd.concat([coast.assign(of=names), smooth.assign(of=f"smooth, η = {RATE:g}")])
+
+
 # Zooms
 
 
@@ -283,19 +292,7 @@ def report(results: rl.Results) -> rl.Report:
         title="At which rates is the coast of the island fractal?", ylabel="dimension of the border"
     )
     yield "dimensions", ax
-    # Where there are too few pairs the slope could be anything.
-    known = pairs["slope_high"] - pairs["slope_low"] < 0.5
-    drawn = pairs[pairs["learning_rate"].isin(SHOWN) & known]
-    drawn = pd.concat(
-        [
-            drawn[drawn["border"] == COAST].assign(
-                of=lambda t: "η = " + t["learning_rate"].map("{:g}".format)
-            ),
-            drawn[(drawn["border"] == NULL) & (drawn["learning_rate"] == RATE)].assign(
-                of="smooth, η = 0.3"
-            ),
-        ]
-    )
+    drawn = slopes(pairs)
     ax = figures.intervals(
         drawn, "scale", "local_slope", "of", log="x", low="slope_low", high="slope_high"
     )
