@@ -231,9 +231,13 @@ def zoom_figures(results: rl.Results) -> rl.Report:
 
     def film() -> Iterator[Axes]:
         for name in frame_names():
-            [ax] = figures.panels(1)
+            [ax] = figures.panels(1, n_columns=1)
+            root_of(ax).set_size_inches(5.6, 5.6)
             width = draw_frame(results.load(columns, name), ax)
-            ax.set_title(f"Does the coast stay ragged? (η = {RATE:g}, {width} in w₀)")
+            # The title has room for what the colors are, and so all frames are laid out alike.
+            if legend := figures.legend_of(ax):
+                legend.remove()
+            ax.set_title(f"Does the coast stay ragged? (dark: lives; {width} in w₀)")
             yield ax
 
     yield "zoom", figures.Film(film(), seconds=0.8)
@@ -287,7 +291,7 @@ def report(results: rl.Results) -> rl.Report:
     found = dimensions(pairs)
     yield "dimensions", found
     ax = figures.intervals(found[found["border"] != WHOLE], "learning_rate", "dimension", "border")
-    figures.mark_level(ax, 1, "smooth")
+    figures.mark_level(ax, 1, "dimension 1")
     ax.set(
         title="At which rates is the coast of the island fractal?", ylabel="dimension of the border"
     )
@@ -296,7 +300,7 @@ def report(results: rl.Results) -> rl.Report:
     ax = figures.intervals(
         drawn, "scale", "local_slope", "of", log="x", low="slope_low", high="slope_high"
     )
-    figures.mark_level(ax, 1, "smooth")
+    figures.mark_level(ax, 1, "dimension 1")
     ax.set(
         title="Does one dimension describe the coast at all scales?",
         xlabel="distance of two starts",
