@@ -13,7 +13,8 @@ island, and its coast is ragged at some rates. Three ways to look at that:
   one border.
 
 And two maps: how far each start is from another fate, and the fates over the two learning rates
-(hidden, output) of one start, after Sohl-Dickstein 2024 (arXiv 2402.06184).
+(hidden, output) of one start, after Sohl-Dickstein 2024 (arXiv 2402.06184). --map-size 4096 makes
+that one of 17 million runs: on two cores 1.6 minutes to train and 1.9 to draw, in 6 GB of memory.
 """
 
 import argparse

@@ -98,7 +98,7 @@ THIRDS = 3.0 ** -np.arange(3, 9)
         (lambda w, v: w > 0.4, 1, THIRDS, 100_000),
         (circle, 1, THIRDS, 100_000),
         (cantor, 1 + math.log(2) / math.log(3), THIRDS / 3**5, 60_000),
-        (koch, math.log(4) / math.log(3), THIRDS, 150_000),
+        (koch, math.log(4) / math.log(3), THIRDS, 80_000),
     ],
     ids=["line", "circle", "Cantor times line", "Koch"],
 )
@@ -234,7 +234,7 @@ def counts(alpha, bend, n_pairs, random):
 
 def test_intervals_cover_as_often_as_they_say():
     random = np.random.default_rng(5)
-    n = 400
+    n = 250
     found = [
         boundary.dimension(counts(0.8, 0, 20_000, random), n_bootstrap=200, seed=i)
         for i in range(n)
@@ -346,7 +346,7 @@ def test_an_edge_between_trained_fates_is_one(monkeypatch):
     assert (same["fate_a"] == same["fate_b"]).all()
     np.testing.assert_array_equal(same[["w_b", "v_b"]], b.loc[same.index, ["w", "v"]])
     # One by one as all at once, also where they are trained in parts.
-    monkeypatch.setattr("relulab.boundary.points.RUNS_AT_ONCE", 7)
+    monkeypatch.setattr("relulab.boundary.points.RUNS_AT_ONCE", 150)
     pd.testing.assert_frame_equal(boundary.bisect(TRAINED, a, b), edges)
 
 
