@@ -72,7 +72,7 @@ def test_every_public_name_is_found_and_described():
     assert "``best_fit``: the network of the smallest loss" in first_page
 
 
-@pytest.mark.parametrize("module", [rl.figures, rl.statistics, rl.tables, rl.theory])
+@pytest.mark.parametrize("module", [rl.boundary, rl.figures, rl.statistics, rl.tables, rl.theory])
 def test_a_public_module_shows_what_is_public(module):
     assert set(dir(module)) == set(module.__all__)
     for name in module.__all__:

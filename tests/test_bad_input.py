@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import relulab as rl
-from relulab import figures, statistics, tables, theory
+from relulab import boundary, figures, statistics, tables, theory
 from relulab.experiment import add_data_options, data_of
 from relulab.sweeps.execution import run_sweeps
 
@@ -573,6 +573,73 @@ CALLS |= {
     ),
 }  # fmt: skip
 
+FIXED = rl.Sweep(data=DATA, w=0.5, b=0.1, v=0.3, learning_rate=0.1, max_steps=5)
+PAIRS = pd.DataFrame(
+    {"scale": [0.1, 0.01, 0.001], "n_axes": 2, "n_pairs": 1000, "n_different": [90, 10, 1]}
+)
+POINTS = odd(
+    others=lambda: {"b": [0.1, 0.2]}, empty=dict, sizes=lambda: {"w": [1, 2], "v": [1, 2, 3]},
+    frame=lambda: pd.DataFrame({"w": [0.1, np.nan]}), rates=lambda: {"learning_rate": [-1, 1]},
+)  # fmt: skip
+BOXES = odd(
+    reverse=lambda: {"w": (1, 0)}, wide=lambda: {"w": (-1e308, 1e308)}, one=lambda: {"w": (1,)},
+    rate=lambda: {"learning_rate": (-1, 1)},
+    setting=lambda: {"max_steps": (1, 2)},
+)  # fmt: skip
+FATE = odd(
+    constant=lambda: lambda runs: 1, short=lambda: lambda runs: [1],
+    unit=lambda: lambda runs: runs["unit"], missing=lambda: lambda runs: runs["period"],
+    column=lambda: lambda runs: runs["no such column"],
+)  # fmt: skip
+
+
+def numbered(runs):
+    """Return a fate of its own for each run."""
+    return np.arange(len(runs))
+
+
+BASINS = {"runs": MAP, "x": "w0", "y": "b0"}
+
+CALLS |= {
+    "boundary.basin_entropy": Call(
+        boundary.basin_entropy, {**BASINS, "box_size": 2, "fate": None},
+        {"x": TABLE_COLUMNS, "y": TABLE_COLUMNS, "fate": FATE},
+        named=dict.fromkeys(BASINS, "runs|x|y|box_size"),
+    ),
+    "boundary.bisect": Call(
+        boundary.bisect,
+        {"sweep": FIXED, "a": {"w": 0.5, "v": [0.1, 0.2]}, "b": {"w": -0.3, "v": 1.0}, "fate": None},
+        {"a": POINTS, "b": POINTS, "fate": FATE}, named={"a": "a|b", "b": "a|b", "sweep": "w|v"},
+    ),
+    "boundary.dimension": Call(
+        boundary.dimension, {"pairs": PAIRS, "n_bootstrap": 20, "seed": 0, "confidence": 0.95},
+        {"n_bootstrap": without_much_work(100, 2**62)},
+    ),
+    "boundary.distance_to_other_fate": Call(
+        boundary.distance_to_other_fate,
+        {"sweep": FIXED, "starts": {"w": [0.5, 0.2], "v": 1.0}, "reach": 2.0, "n_directions": 3, "seed": 0, "fate": None},
+        {"starts": POINTS, "n_directions": without_much_work(10, 10_000), "fate": FATE},
+    ),
+    "boundary.smooth_entropy": Call(
+        boundary.smooth_entropy, {"box_size": 3}, {"box_size": without_much_work(10, 1000)}
+    ),
+    "boundary.uncertain_pairs": Call(
+        boundary.uncertain_pairs,
+        {"sweep": FIXED, "box": {"w": (-1, 1), "v": (-1, 1)}, "scales": [0.1, 0.01], "n_pairs": 5, "seed": 0, "fate": None},
+        {"box": BOXES, "n_pairs": without_much_work(100, 10**9), "fate": FATE},
+        named={"box": "scales"},
+    ),
+    "boundary.wada": Call(
+        boundary.wada, {**BASINS, "radii": (0, 1), "fate": lambda: numbered},
+        {"x": TABLE_COLUMNS, "y": TABLE_COLUMNS, "fate": FATE},
+        named=dict.fromkeys([*BASINS, "fate"], "runs|x|y|fate"),
+    ),
+    "Sweep.train_at": Call(
+        FIXED.train_at, {"points": {"w": [0.1, 0.2], "v": 1.0}, "engine": "numpy"},
+        {"points": POINTS, "engine": ENGINE}, named={"points": "w|v|learning_rate|points"},
+    ),
+}  # fmt: skip
+
 START = {"w": 1.0, "b": 0.5, "v": -1.0, "c": 0.0}
 SPREADS = {"std_w": 1.0, "std_b": 0.5, "std_v": 2.0, "c": 0.0}
 
@@ -695,6 +762,9 @@ CALLS |= {
             "dots",
             {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high"},
         ),
+        "Film": Call(
+            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5}, {"seconds": odd()},
+        ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
@@ -748,6 +818,16 @@ CALLS |= {
             {"ax": lambda: figures.panels(1)[0], "file": Path("a.png")}, {"ax": AXES, "file": FILE},
             allowed=(OSError,),
         ),
+        "save_film": Call(
+            figures.save_film,
+            {"film": lambda: figures.Film([new_axes()]), "file": Path("c.gif")},
+            {"film": odd(no_axes=lambda: figures.Film([1]), removed=lambda: figures.Film([removed_axes()])), "file": FILE},
+            named={"film": "film|frames|ax"}, allowed=(OSError,),
+        ),
+        "speed_map": drawing("speed_map", {"runs": MAP, "x": "w0", "y": "b0"}),
+        "value_map": drawing(
+            "value_map", {"table": MAP, "x": "w0", "y": "b0", "value": "loss", "log": False}
+        ),
         "steps_map": drawing(
             "steps_map", {"runs": MAP, "x": "w0", "y": "b0", "limits": (1, 100)},
             limits=odd(reverse=lambda: (100, 1)),
@@ -767,6 +847,8 @@ CALLS |= {
 ELSEWHERE = {
     "InputError": "is what all others raise",
     "Experiment": "is made by a script",
+    "boundary.BasinEntropy": "is what basin_entropy returns",
+    "boundary.Dimension": "is what dimension returns",
     "Report": "is the type of what a report yields",
     "Scheme": "is the type of a scheme",
     "Experiment.folder": "is called by the command line",
@@ -786,7 +868,7 @@ ELSEWHERE = {
 def public_callables() -> dict[str, Any]:
     """Return all public functions and classes, and the methods that are given arguments."""
     found = {name: value for name in rl.__all__ if callable(value := getattr(rl, name))}
-    for module in (figures, statistics, tables, theory):
+    for module in (boundary, figures, statistics, tables, theory):
         prefix = module.__name__.split(".")[-1]
         found |= {
             f"{prefix}.{name}": getattr(module, name)

@@ -452,6 +452,106 @@ def test_a_fraction_is_marked_on_its_bar(runs):
     assert legend(ax)[-1] == "theory"
 
 
+def test_speed_map_is_darker_the_longer_it_took():
+    fates = ["converged", "alive"], ["diverged", "died"]
+    runs = pd.DataFrame(
+        [(0, 0, 5, *fates[0]), (1, 0, 9, *fates[0]), (0, 1, 7, *fates[0]), (1, 1, 2, *fates[1])],
+        columns=["w0", "v0", "steps_taken", "outcome", "unit"],
+    )
+    ax = figures.speed_map(runs, "w0", "v0")
+    [mesh] = ax.collections
+    shown = np.asarray(mesh.get_array()).reshape(2, 2, 3)
+    full, other = (np.array(to_rgb(figures.FATE_COLORS[tuple(fate)])) for fate in fates)
+    # The slowest of each fate has its color; the others are the whiter the faster.
+    np.testing.assert_allclose(shown[0, 1], full)
+    np.testing.assert_allclose(shown[1, 1], other)
+    whiteness = [shown[0, 0].sum(), shown[1, 0].sum(), shown[0, 1].sum()]
+    assert whiteness == sorted(whiteness, reverse=True)
+    assert len(set(whiteness)) == 3
+    darkness = 0.15 + 0.85 * 1 / 3
+    np.testing.assert_allclose(shown[0, 0], 1 - darkness * (1 - full))
+    plt.close("all")
+
+
+def test_value_map_has_gaps_where_there_is_no_number(grid):
+    table = grid.assign(distance=grid["w0"] - grid["w0"].min())
+    ax = figures.value_map(table, "w0", "v0", "distance", log=True)
+    values = ax.collections[0].get_array()
+    assert values.mask.sum() == (table["distance"] == 0).sum() > 0
+    assert sorted(values.compressed()) == sorted(table["distance"][table["distance"] > 0])
+    plt.close("all")
+
+
+def frames_of_growing_lines(n=3):
+    for i in range(n):
+        [ax] = figures.panels(1)
+        ax.plot([0, 1], [0, i])
+        ax.set(title="Does it grow?", ylim=(0, n))
+        yield ax
+
+
+def test_a_film_is_a_gif_of_its_frames_with_the_same_bytes_each_time(tmp_path):
+    for name in ("a.gif", "b.gif"):
+        figures.save_film(figures.Film(frames_of_growing_lines(), 0.25), tmp_path / name)
+        assert not plt.get_fignums()
+    content = (tmp_path / "a.gif").read_bytes()
+    assert content == (tmp_path / "b.gif").read_bytes()
+    assert content.startswith(b"GIF89a")
+    width, height = (int.from_bytes(content[i : i + 2], "little") for i in (6, 8))
+    # 5.6 x 2.8 + 0.8 inches at 160 dots, as in all files.
+    assert (width, height) == (896, 576)
+    # Before each picture is a block that has its time in hundredths of a second.
+    times = [
+        int.from_bytes(content[i + 4 : i + 6], "little")
+        for i in range(len(content) - 8)
+        if content[i : i + 3] == b"\x21\xf9\x04" and content[i + 7] == 0
+    ]
+    assert times == [25, 25, 25]
+
+
+def test_a_film_may_be_of_one_figure_drawn_anew(tmp_path):
+    def frames():
+        [ax] = figures.panels(1)
+        for i in range(2):
+            ax.clear()
+            ax.plot([0, 1], [0, i])
+            ax.set(title=f"Is it {i}?")
+            yield ax
+
+    figures.save_film(figures.Film(frames()), tmp_path / "film.gif")
+    assert len((tmp_path / "film.gif").read_bytes()) > 1000
+
+
+def test_what_is_no_film_is_refused(tmp_path):
+    def of_sizes():
+        yield figures.panels(1)[0]
+        yield figures.panels(9)[0]
+
+    for message, film, name in (
+        ("frames: expected at least one Axes", figures.Film([]), "a.gif"),
+        ("frames: expected figures of one size", figures.Film(of_sizes()), "a.gif"),
+        ("file: expected a name that ends with .gif, got a.png", figures.Film([]), "a.png"),
+        ("ax: expected Axes", figures.Film([1]), "a.gif"),
+    ):
+        with pytest.raises(rl.InputError, match=f"^{message}"):
+            figures.save_film(film, tmp_path / name)
+    with pytest.raises(rl.InputError, match=r"^seconds: expected a number >= 0"):
+        figures.Film([], 0)
+    plt.close("all")
+
+
+def test_maps_are_made_from_runs_in_any_order():
+    x, y = np.meshgrid(np.geomspace(0.01, 1, 30), np.arange(20.0))
+    table = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "of": np.arange(600.0)})
+    expected = table.pivot(index="y", columns="x", values="of").to_numpy()
+    shuffled = table.sample(frac=1, random_state=0)[1:]
+    ax = figures.value_map(shuffled, "x", "y", "of")
+    values = ax.collections[0].get_array()
+    assert values.mask.sum() == 1
+    np.testing.assert_array_equal(values[~values.mask], expected[~values.mask])
+    plt.close("all")
+
+
 def curve(n_labels=2):
     return pd.DataFrame({"label": list("aab")[: n_labels + 1], "x": 0.0, "prediction": 1.0})
 
@@ -481,10 +581,12 @@ def tables(name, runs, grid):
         "outcome_fractions": ([rates], {}),
         "parameter_curves": ([trace[trace["run"] == 0]], {}),
         "points": ([runs], {"x": "w0", "y": "b0", "by": "fate"}),
+        "speed_map": ([grid], {"x": "w0", "y": "v0"}),
         "steps_map": ([grid], {"x": "w0", "y": "v0"}),
         "survival": ([LIVES], {"by": "scheme"}),
         "trajectories": ([trace], {"x": "w", "y": "v"}),
         "transitions": ([counts], {}),
+        "value_map": ([grid], {"x": "w0", "y": "v0", "value": "loss", "log": True}),
     }[name]
 
 
@@ -769,6 +871,10 @@ ANY = {
         {},
     ),
     "points": (rows(20, **NUMBERED, of=NUMBERS), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
+    "speed_map": (
+        rows(**dict.fromkeys("xy", PLACED), steps_taken=NUMBERS, **FATE, one_each=("x", "y")),
+        {"x": "x", "y": "y"},
+    ),
     "steps_map": (
         rows(**dict.fromkeys("xy", PLACED), steps_taken=NUMBERS, **FATE, one_each=("x", "y")),
         {"x": "x", "y": "y"},
@@ -780,6 +886,8 @@ ANY = {
         rows(before=NAME, after=NAME, count=st.integers(0, 10**15), one_each=("before", "after")),
         {},
     ),
+    "value_map": (rows(**dict.fromkeys("xy", PLACED), of=NUMBERS, one_each=("x", "y")),
+                  {"x": "x", "y": "y", "value": "of", "log": st.booleans()}),
 }  # fmt: skip
 
 

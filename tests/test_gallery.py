@@ -9,6 +9,7 @@ from test_experiment import load_script
 
 import relulab as rl
 from relulab import statistics, theory
+from relulab.experiment.options import QUICK
 
 pytestmark = pytest.mark.slow  # statistics of our own
 
@@ -75,6 +76,32 @@ def test_a_remedy_is_measured_by_the_best_fit_of_its_own_network(tables_of):
     rows = tables["remedies"].pivot(index=keys, columns="at", values="best")
     assert rows.shape == (28, 2)
     assert (rows["its own best rate"] >= rows["η = 0.1"] - 0.011).all()
+
+
+def test_the_coast_is_measured_beside_a_smooth_border(tables_of):
+    tables, results = tables_of("boundary", "--pairs", "30000", "--map-size", "60")
+    found = tables["dimensions"].set_index(["border", "learning_rate"])
+    pairs = tables["pairs"]
+    assert (pairs["n_pairs"] == 30_000).all()
+    coast, null, whole = found.index.unique("border")
+    error = (found["high"] - found["low"]) / 3.92
+    assert (abs(found["dimension"] - 1) < Z * error)[null].all()
+    assert found.loc[(coast, 0.5), "low"] > found.loc[(null, 0.5), "high"]
+    # The straight line at w0 = 0 is part of the whole plane's border.
+    assert found.loc[(whole, 0.5), "dimension"] < found.loc[(coast, 0.5), "dimension"]
+    # Each frame is within the one before, around an edge, down to the floats themselves.
+    frames = tables["frames"]
+    ends = frames[["w0_low", "w0_high", "v0_low", "v0_high"]].astype(float).to_numpy()
+    inside = (ends[1:, ::2] > ends[:-1, ::2]) & (ends[1:, 1::2] < ends[:-1, 1::2])
+    assert inside.all()
+    assert ((frames["alive"] > 0.05) & (frames["alive"] < 0.95)).all()
+    assert frames["boundary_entropy"].notna().all()
+    last = np.unique(results.load(["w0"], "frame 12")["w0"])
+    assert np.diff(last).min() < 5 * QUICK * np.spacing(last[0])
+    assert tables["wada"]["fraction"].is_monotonic_increasing
+    distances = results.load_record("distances")
+    assert set(distances["fate"]) == {True, False}
+    assert distances["distance"].max() <= 3
 
 
 def test_nothing_settles_where_momentum_lets_no_network_rest(tables_of):

@@ -318,3 +318,44 @@ def test_a_zoom_into_the_decay_of_one_parameter():
 def test_zooms_that_cannot_be(ranges, message):
     with pytest.raises(rl.InputError, match=message):
         plane().zoom(**ranges)
+
+
+def test_runs_from_any_points_are_those_of_a_grid():
+    sweep = plane()
+    rows = sweep.train(0, 40)
+    names = [*"wbvc", *(name for name in sweep.settings)]
+    points = {name: rows[f"{name}0" if name in "wbvc" else name] for name in names}
+    pd.testing.assert_frame_equal(sweep.train_at(points), rows)
+    backwards = sweep.train_at({name: values[::-1] for name, values in points.items()})
+    ends = ["w", "b", "v", "c", "outcome", "unit", "steps_taken"]
+    pd.testing.assert_frame_equal(
+        backwards[ends], rows[ends][::-1].reset_index(drop=True), check_categorical=False
+    )
+
+
+def test_points_of_a_setting_that_the_sweep_has_not():
+    sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=0.5, v=0.3, learning_rate=0.1)
+    runs = sweep.train_at({"momentum": [0.0, 0.5]}, engine="numpy")
+    grid = rl.Sweep(
+        data=rl.TrainingSet.point(1, 3), w=0.5, v=0.3, learning_rate=0.1,
+        optimizer=rl.SGD(momentum=[0.0, 0.5]),
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(runs, grid.train(0, 2, engine="numpy"))
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ({}, "points: expected values by name"),
+        ({"w0": 1}, "points: expected one of w, b, v, c"),
+        ({"b": [1, 2], "c": [1, 2, 3]}, "b: expected 1 or 3 values, got 2"),
+        ({"b": np.nan}, "b: expected finite values"),
+        ({"b": 1, "learning_rate": -1}, "learning_rate: expected values >= 0"),
+    ],
+)
+def test_points_that_cannot_be_trained_are_refused(points, message):
+    sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=0.5, v=0.3, learning_rate=0.1)
+    with pytest.raises(rl.InputError, match=message):
+        sweep.train_at(points)
+    with pytest.raises(rl.InputError, match="points: expected values of w, too"):
+        rl.Sweep(data=rl.TrainingSet.point(1, 3), w=[0.5, 1], learning_rate=0.1).train_at({"b": 1})

@@ -28,6 +28,7 @@ Look at runs
 - ``explore``: a map of fates to walk in, which trains while one drags, zooms and clicks.
 - ``statistics``: rates with intervals, survival, steps to converge.
 - ``relabel``: the outcomes under another gradient tolerance.
+- ``boundary``: how ragged the borders between fates are, and how far away.
 - ``tables``: tables as text, Markdown, CSV.
 - ``figures``: tables as figures.
 

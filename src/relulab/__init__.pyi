@@ -1,4 +1,4 @@
-from . import figures, theory
+from . import boundary, figures, theory
 from .analysis import statistics, tables
 from .analysis.relabeling import relabel
 from .experiment import Experiment, Report, main
@@ -50,6 +50,7 @@ __all__ = [
     "Uniform",
     "Unit",
     "best_fit",
+    "boundary",
     "explore",
     "figures",
     "glorot_normal",

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from relulab.figures.films import Film
 from relulab.figures.style import Axes
 from relulab.sweeps.names import slug
 from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep
 
-Report = Iterable[tuple[str, Axes | pd.DataFrame]]
+Report = Iterable[tuple[str, Axes | Film | pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, Axes or table), which are stored in the formats that are asked for.
+        Yields (name, Axes or table), which are stored in the formats that are asked for, and (name,
+        Film), which is a GIF.
     sweeps : dict of str to Sweep, or function of the parsed command line
         The function returns the dict; so sweeps can be on data that the user names.
     records : dict of str to function of the parsed command line

@@ -8,6 +8,7 @@ import pandas as pd
 from relulab import figures
 from relulab.analysis import statistics, tables
 from relulab.experiment.definition import Report
+from relulab.figures.films import Film
 from relulab.figures.style import Axes
 from relulab.sweeps.names import checked_name, slug
 from relulab.sweeps.results import Results
@@ -26,7 +27,7 @@ def write_report(
     formats: Sequence[str] = ("png",),
     table_formats: Sequence[str] = ("csv",),
 ) -> list[Path]:
-    """Write figures and tables in all formats asked for; return the files.
+    """Write figures and tables in all formats asked for, films as GIF; return the files.
 
     A file's name is the figure's in a form that every file system takes (``names.slug``).
     """
@@ -35,7 +36,9 @@ def write_report(
     with figures.style():  # the report draws while it is iterated over
         for entry in report:
             name, item = _named_item(entry)
-            kinds = formats if isinstance(item, Axes) else table_formats
+            kinds: Sequence[str] = ["gif"]
+            if not isinstance(item, Film):
+                kinds = formats if isinstance(item, Axes) else table_formats
             stem = slug(name)
             files = [folder / f"{stem}.{kind}" for kind in dict.fromkeys(kinds)]
             if twice := set(files) & set(written):
@@ -47,6 +50,8 @@ def write_report(
                     raise InputError(f"{file}: expected a file, found something else; move it")
             if isinstance(item, Axes):
                 figures.save(item, *files)
+            elif isinstance(item, Film):
+                figures.save_film(item, *files)
             else:
                 for file in files:
                     tables.write(item, file)
@@ -54,14 +59,14 @@ def write_report(
     return written
 
 
-def _named_item(entry: object) -> tuple[str, Axes | pd.DataFrame]:
+def _named_item(entry: object) -> tuple[str, Axes | Film | pd.DataFrame]:
     """Return the name and the figure or table that a report yields; refuse all else."""
     if not isinstance(entry, tuple | list) or len(entry) != 2:
         raise InputError(f"report: expected a name with its figure or table, got {shown(entry)}")
     name, item = entry
-    if not isinstance(item, Axes | pd.DataFrame):
+    if not isinstance(item, Axes | Film | pd.DataFrame):
         raise InputError(
-            f"report: expected Axes or a DataFrame of name {name!r}, got {shown(item)}"
+            f"report: expected Axes, a Film or a DataFrame of name {name!r}, got {shown(item)}"
         )
     return checked_name("report", name), item
 

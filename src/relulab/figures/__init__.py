@@ -6,6 +6,7 @@ Without ``ax`` a figure of relulab's style is made; a given one keeps the style 
 
 import relulab.figures.backend  # noqa: F401 (the first to import Matplotlib)
 from relulab.figures.curves import cumulative, intervals, lines, points, survival
+from relulab.figures.films import Film, save_film
 from relulab.figures.fractions import (
     bars,
     dots,
@@ -15,7 +16,7 @@ from relulab.figures.fractions import (
     outcome_fractions,
 )
 from relulab.figures.legends import legend_of
-from relulab.figures.maps import outcome_map, steps_map, transitions
+from relulab.figures.maps import outcome_map, speed_map, steps_map, transitions, value_map
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
@@ -41,6 +42,7 @@ __all__ = [
     "OPTIMUM_COLORS",
     "OPTIMUM_LABELS",
     "SYMBOLS",
+    "Film",
     "bars",
     "cumulative",
     "dots",
@@ -65,11 +67,14 @@ __all__ = [
     "parameter_curves",
     "points",
     "save",
+    "save_film",
+    "speed_map",
     "steps_map",
     "style",
     "survival",
     "trajectories",
     "transitions",
+    "value_map",
 ]
 
 

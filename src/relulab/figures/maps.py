@@ -4,9 +4,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_rgb
 
 from relulab.figures.legends import add_to_legend, patches
 from relulab.figures.palette import FATE_COLORS, fate_label, name_of, symbol, text_color, wrapped
@@ -15,15 +16,26 @@ from relulab.figures.style import (
     WIDTH,
     drawn_in_style,
     new_axes,
+    placed,
     require,
     require_finite,
     with_numbers,
 )
 from relulab.model.outcome import OUTCOMES, UNITS
-from relulab.validation import InputError, shown, whole_numbers_in, words_in
+from relulab.validation import (
+    InputError,
+    instance_of,
+    shown,
+    whole_numbers_in,
+    within_memory,
+    words_in,
+)
 
 LABEL_WIDTH = 12  # characters in a line
+LIGHTEST = 0.15  # how dark the fastest runs are
 NOTHING = "#d6d6d6"  # where a map has nothing to tell
+
+CODED = [(outcome, unit) for outcome in OUTCOMES.categories for unit in UNITS.categories]
 
 
 @drawn_in_style
@@ -34,19 +46,70 @@ def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> A
     require_finite("runs", runs, x, y, missing=False)
     words_in("runs", runs, "outcome", OUTCOMES.categories)
     words_in("runs", runs, "unit", UNITS.categories)
-    outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
-    unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
-    code = outcome.astype(int) * len(UNITS.categories) + unit
-    cells = _grid(runs.assign(fate=code), x, y, "fate")
-    fates = [(o, u) for o in OUTCOMES.categories for u in UNITS.categories]
-    colors = ListedColormap([FATE_COLORS[fate] for fate in fates])
+    code = _fate_codes(runs)
+    mesh = _mesh(runs, x, y, code)
+    colors = ListedColormap([FATE_COLORS[fate] for fate in CODED])
     ax = ax or new_axes()
     if len(runs):
-        norm = Normalize(-0.5, len(fates) - 0.5)
-        ax.pcolormesh(*_mesh(cells), cmap=colors, norm=norm, rasterized=True)
+        norm = Normalize(-0.5, len(CODED) - 0.5)
+        ax.pcolormesh(*mesh, cmap=colors, norm=norm, rasterized=True)
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
-    present = [fate for i, fate in enumerate(fates) if i in set(code)]
+    present = [CODED[i] for i in np.unique(code)]
     add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in present}))
+    return ax
+
+
+@drawn_in_style
+def speed_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """Draw the fate of one run at each point of a grid, the darker the longer it took.
+
+    The color is that of the fate. The lightness is the rank of steps_taken among the runs of that
+    fate: the fastest are nearly white, half of them are lighter than the middle.
+    """
+    require("runs", runs, "outcome", "unit", "steps_taken", x=x, y=y)
+    runs = with_numbers("runs", runs, x, y, "steps_taken")
+    require_finite("runs", runs, x, y, missing=False)
+    words_in("runs", runs, "outcome", OUTCOMES.categories)
+    words_in("runs", runs, "unit", UNITS.categories)
+    code = _fate_codes(runs)
+    rank = runs["steps_taken"].groupby(code).rank(pct=True).fillna(0).to_numpy(float)
+    full = np.array([to_rgb(FATE_COLORS[fate]) for fate in CODED])[code]
+    darkness = (LIGHTEST + (1 - LIGHTEST) * rank)[:, np.newaxis]
+    columns, rows, cells = _mesh(runs, x, y, 1 - darkness * (1 - full))
+    ax = ax or new_axes()
+    if len(runs):
+        shown_cells = np.nan_to_num(cells, nan=to_rgb(NOTHING)[0])
+        ax.pcolormesh(columns, rows, shown_cells, rasterized=True)
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))
+    present = [CODED[i] for i in np.unique(code)]
+    add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in present}))
+    return ax
+
+
+@drawn_in_style
+def value_map(
+    table: pd.DataFrame, x: str, y: str, value: str, ax: Axes | None = None, *, log: bool = False
+) -> Axes:
+    """Draw a number at each point of a grid over two columns, with a color bar.
+
+    Gray is where there is none; on the logarithmic scale of ``log`` also where it is not above 0.
+    """
+    require("table", table, x=x, y=y, value=value)
+    instance_of("log", log, bool)
+    table = with_numbers("table", table, x, y)
+    require_finite("table", table, x, y, missing=False)
+    numbers = placed("table", table, value)[value].to_numpy(float)
+    if log:
+        numbers = np.where(numbers > 0, numbers, np.nan)
+    mesh = _mesh(table, x, y, numbers, "table")
+    ax = ax or new_axes()
+    ax.set_facecolor(NOTHING)
+    if np.isfinite(numbers).any():
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        norm = LogNorm(low, max(high, low * (1 + 1e-9))) if log else Normalize(low, high)
+        drawn = ax.pcolormesh(*mesh, norm=norm, cmap="viridis", rasterized=True)
+        ax.figure.colorbar(drawn, ax=ax, label=symbol(value))
+    ax.set(xlabel=symbol(x), ylabel=symbol(y))
     return ax
 
 
@@ -69,14 +132,14 @@ def steps_map(
     require_finite("runs", runs, x, y, missing=False)
     learned = (runs["outcome"] == "converged") & (runs["unit"] == "alive")
     steps = runs["steps_taken"].clip(lower=1).where(learned & (runs["steps_taken"] < LARGEST))
-    cells = _grid(runs.assign(steps=steps.astype(float)), x, y, "steps")
+    cells = _mesh(runs, x, y, steps.astype(float))
     ax = ax or new_axes()
     ax.set_facecolor(NOTHING)
     known = steps.dropna()
     if len(known):
         fewest, most = limits or (known.min(), known.max())
         norm = LogNorm(fewest, max(most, fewest + 1))
-        mesh = ax.pcolormesh(*_mesh(cells), norm=norm, cmap="viridis", rasterized=True)
+        mesh = ax.pcolormesh(*cells, norm=norm, cmap="viridis", rasterized=True)
         ax.figure.colorbar(mesh, ax=ax, label="steps to converge (gray: dead or did not)")
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
     return ax
@@ -114,6 +177,13 @@ def transitions(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _fate_codes(runs: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the place of each run's fate in ``CODED``."""
+    outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
+    unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
+    return outcome.astype(np.int64) * len(UNITS.categories) + unit
+
+
 def _labels(counts: pd.DataFrame) -> list[Any]:
     """Return the labels that occur, in their order."""
     met = [name for side in ("before", "after") for name in counts[side].dropna()]
@@ -148,15 +218,24 @@ def _count_cells(ax: Axes, counts: Any) -> None:
         )  # fmt: skip
 
 
-def _grid(runs: pd.DataFrame, x: str, y: str, value: str) -> pd.DataFrame:
-    """Return a table with a row for each y and a column for each x; one run for each cell."""
+def _mesh(
+    runs: pd.DataFrame, x: str, y: str, values: npt.ArrayLike, argument: str = "runs"
+) -> tuple[Any, Any, Any]:
+    """Return the values of both axes, and the cells, a row for each y; one run for each cell.
+
+    Cells without a run are NaN.
+    """
     if x == y:
         raise InputError(f"y: expected another column than x, got {shown(y)} for both")
-    if runs.duplicated([x, y]).any():
-        raise InputError(f"runs: expected one run for each {x} and {y}, got several")
-    cells: pd.DataFrame = runs.pivot(index=y, columns=x, values=value)
-    return cells
-
-
-def _mesh(cells: pd.DataFrame) -> tuple[Any, Any, Any]:
-    return cells.columns.to_numpy(float), cells.index.to_numpy(float), cells.to_numpy(float)
+    columns, column = np.unique(runs[x].to_numpy(float), return_inverse=True)
+    rows, row = np.unique(runs[y].to_numpy(float), return_inverse=True)
+    place = row * columns.size + column
+    n_cells = rows.size * columns.size
+    # A table of few runs may span a grid of very many cells.
+    within_memory(argument, n_cells)
+    if np.unique(place).size < place.size:
+        raise InputError(f"{argument}: expected one run for each {x} and {y}, got several")
+    values = np.asarray(values, float)
+    cells = np.full((n_cells, *values.shape[1:]), np.nan)
+    cells[place] = values
+    return columns, rows, cells.reshape(rows.size, columns.size, *values.shape[1:])

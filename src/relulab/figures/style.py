@@ -161,24 +161,36 @@ def save(ax: Axes, *files: str | PathLike[str]) -> None:
     """
     figure = root_of(ax)
     paths = [_picture(file) for file in files]
-    ours = figure.get_gid() == OURS
-    with style() if ours else mpl.rc_context(FILES), nearly_infinite():
-        if ours:
-            _make_drawable(figure)
-        _spread_title(figure)
-        # Laid out once, so that the formats look the same and do not depend on which of them are
-        # asked for: another layout would start from this one.
-        figure.set_dpi(STYLE["savefig.dpi"])
-        for _ in range(MOST_LAYOUTS):
-            figure.draw_without_rendering()
-            if not ours or not _shorten_what_leaves(figure):
-                break
-        if ours:
-            _leave_out_numbers_at_the_edge(figure)
-        figure.set_layout_engine("none")
+    with in_its_style(figure), nearly_infinite():
+        finished(figure)
         for path in paths:
             figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
     plt.close(figure)
+
+
+def in_its_style(figure: Figure) -> AbstractContextManager[None]:
+    """Return a context in which a figure becomes a file: relulab's style, or the user's own."""
+    return style() if figure.get_gid() == OURS else mpl.rc_context(FILES)
+
+
+def finished(figure: Figure) -> None:
+    """Lay a figure out, with its title in full width and no text that leaves it.
+
+    Once, so that the formats look the same and do not depend on which of them are asked for:
+    another layout would start from this one.
+    """
+    ours = figure.get_gid() == OURS
+    if ours:
+        _make_drawable(figure)
+    _spread_title(figure)
+    figure.set_dpi(STYLE["savefig.dpi"])
+    for _ in range(MOST_LAYOUTS):
+        figure.draw_without_rendering()
+        if not ours or not _shorten_what_leaves(figure):
+            break
+    if ours:
+        _leave_out_numbers_at_the_edge(figure)
+    figure.set_layout_engine("none")
 
 
 def _picture(file: str | PathLike[str]) -> Path:

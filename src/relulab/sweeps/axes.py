@@ -5,14 +5,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from relulab.model.network import PARAMETERS
 from relulab.training.optimizers import setting_names, with_settings
-from relulab.training.settings import BOUNDS
+from relulab.training.settings import BOUNDS, RATES
 from relulab.validation import (
     LARGEST_SHARD,
     Float64Array,
     InputError,
+    expected_values,
     finite_array,
     finite_number,
     one_of,
@@ -55,6 +57,33 @@ def zoomed(sweep: "Sweep", n: int, ranges: Mapping[str, Any]) -> "Sweep":
         low, high = _range(name, ends, log)
         values[name] = spaced(low, high, n, log=log, dtype=sweep.dtype)
     return with_values(sweep, values)
+
+
+def rows_at(sweep: "Sweep", points: Mapping[str, Any]) -> tuple["Sweep", dict[str, Any]]:
+    """Return a sweep with the settings of ``Sweep.train_at``, and the columns of its starts."""
+    if not isinstance(points, Mapping | pd.DataFrame) or not len(points):
+        raise InputError(
+            f"points: expected values by name, such as {{'w': 1}}, got {shown(points)}"
+        )
+    for name in points:
+        one_of("points", name, choices(sweep))
+    given = {name: finite_array(name, points[name]) for name in points}
+    if others := [name for name in (*sweep.axes, *sweep.drawn) if name not in given]:
+        raise InputError(
+            f"points: expected values of {others[0]}, too, for which the sweep has no single number"
+        )
+    n = max(values.size for values in given.values())
+    for name, values in given.items():
+        if values.size not in (1, n):
+            raise InputError(f"{name}: expected {expected_values(n)}, got {values.size}")
+    there = sweep
+    if not given.keys() <= {*PARAMETERS, *RATES}:  # settings that the sweep may not have yet
+        there = with_values(sweep, {name: values[:1] for name, values in given.items()})
+    rows: dict[str, Any] = {"run": np.arange(n)}
+    for name, value in there._values.items():
+        column = f"{name}0" if name in PARAMETERS else name
+        rows[column] = np.broadcast_to(given.get(name, value), (n,))
+    return there, rows
 
 
 def choices(sweep: "Sweep") -> list[str]:

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from relulab.model.data import TrainingSet, rounded
 from relulab.model.initialization import Distribution, Value
 from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
-from relulab.sweeps.axes import zoomed
+from relulab.sweeps.axes import rows_at, zoomed
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.theory.optimum import smallest_loss, smallest_losses
@@ -263,13 +264,47 @@ learning_rate=0.3; 1 sample)
 
     def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
         """Train runs start ... stop-1 and return the rows of the results table."""
-        # Here, because describing a sweep and drawing its results must not load an engine.
-        from relulab.training.trainer import descend
-
         resolved_engine(engine)  # refused before any work
         rows = self._start(start, stop)
         if start == stop:
             raise InputError(f"stop: expected a number above start, got {stop}")
+        return self._trained(rows, engine)
+
+    def train_at(self, points: Mapping[str, Any], engine: str = "auto") -> pd.DataFrame:
+        """Train runs from any points, which need be on no grid, and return a row for each.
+
+        Parameters
+        ----------
+        points : dict of str to array_like, or DataFrame
+            Values of initial values and settings, such as ``{"w": [0.1, 0.2], "v": 1}``: one for
+            all or one for each run. What is not named stays as it is in the sweep, where it has to
+            be a number.
+        engine : {"auto", "numpy", "numba"}
+            As in ``train``.
+
+        Raises
+        ------
+        InputError
+            In one line that names the argument.
+
+        Examples
+        --------
+        >>> import relulab as rl
+        >>> sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=1, learning_rate=0.3)
+        >>> sweep.train_at({"v": [0.5, 3.5]})[["w0", "v0", "outcome", "unit"]]
+            w0   v0    outcome   unit
+        0  1.0  0.5  converged  alive
+        1  1.0  3.5  converged   died
+        """
+        resolved_engine(engine)
+        there, rows = rows_at(self, points)
+        return there._trained(rows, engine)
+
+    def _trained(self, rows: dict[str, Any], engine: str) -> pd.DataFrame:
+        """Return the columns of starts and settings with those of where training leads."""
+        # Here, because describing a sweep and drawing its results must not load an engine.
+        from relulab.training.trainer import descend
+
         networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
         # Drawn ones are known only now.
         settings: dict[str, FloatArray] = {
