@@ -128,7 +128,7 @@ def test_it_lists_the_projects_own_experiments_from_anywhere(folder):
         env={"PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(Path(rl.__file__).parents[1])},
     )  # fmt: skip
     listed = done.stdout.decode()
-    assert listed.startswith("data_order")
+    assert "\ndata_order " in listed
     assert r"what is beyond 2/\u03b7?" in listed
 
 

@@ -16,9 +16,9 @@ from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.sweeps.sweep import Sweep
 from relulab.training.optimizers import with_settings
-from relulab.training.options import TrainingOptions, UpdateKeywords
+from relulab.training.options import UpdateKeywords
 from relulab.training.settings import BOUNDS
-from relulab.training.trainer import trace, train
+from relulab.training.trainer import trace
 from relulab.validation import Float64Array
 
 # A coarse map is so fine that it takes this long, in seconds, within these numbers of cells a side.
@@ -146,19 +146,12 @@ def traced(
     if not chosen:
         return pd.DataFrame(), pd.DataFrame()
     sweep = view.at(1)
-    values: dict[str, Any] = dict(view.numbers)
-    values |= dict(zip((view.x, view.y), np.array(chosen).T, strict=True))
-    start = {p: values.pop(p) for p in PARAMETERS}
-    names = [f for f in TrainingOptions.__dataclass_fields__ if f != "optimizer"]
-    options: dict[str, Any] = {name: getattr(sweep, name) for name in names}
-    options |= {name: value for name, value in values.items() if name in options and name in BOUNDS}
-    others = {
-        name: value for name, value in values.items() if name in BOUNDS and name not in options
-    }
+    points: dict[str, Any] = dict(zip((view.x, view.y), np.array(chosen).T, strict=True))
+    runs = sweep.train_at(points)
+    names = ("learning_rate", *UpdateKeywords.__annotations__)
+    options = {name: points.get(name, getattr(sweep, name)) for name in names}
+    others = {name: values for name, values in points.items() if name in BOUNDS.keys() - names}
     options["optimizer"] = with_settings(sweep.optimizer, others)
-    networks = Networks(**{p: np.broadcast_to(v, len(chosen)) for p, v in start.items()})
-    runs = train(networks, sweep.data, **options).to_frame()
+    networks = Networks(*(runs[f"{p}0"].to_numpy() for p in PARAMETERS))
     n_steps = int(min(runs["steps_taken"].max(), most_steps))
-    updates = {n: v for n, v in options.items() if n in UpdateKeywords.__annotations__}
-    updates["learning_rate"] = options["learning_rate"]
-    return runs, trace(networks, sweep.data, n_steps=n_steps, **updates)
+    return runs, trace(networks, sweep.data, n_steps=n_steps, **options)
