@@ -198,7 +198,7 @@ class Explorer:
         files = _new_files("png", "pdf")
         for file in files:
             self.figure.savefig(file)
-        print(f"saved {', '.join(map(str, files))}")
+        self._say(f"saved {', '.join(map(str, files))}")
         return files
 
     def save_runs(self) -> Path:
@@ -206,7 +206,7 @@ class Explorer:
         runs = self.runs
         [file] = _new_files("parquet")
         runs.to_parquet(file, index=False)
-        print(f"saved {file}: {len(runs):,} runs")
+        self._say(f"saved {file}: {len(runs):,} runs")
         return file
 
     # What happens in the window.
@@ -241,7 +241,7 @@ class Explorer:
             "escape": lambda: self.trace([]),
             "x": lambda: self._next_axis("x"),
             "y": lambda: self._next_axis("y"),
-            "w": lambda: print(self.code()),
+            "w": self._write_code,
             "s": self.save_picture,
             "d": self.save_runs,
         }
@@ -253,6 +253,17 @@ class Explorer:
         else:
             key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
             self._moved(self.axes)  # Matplotlib's keys make axes logarithmic
+
+    def _write_code(self) -> None:
+        print(self.code())
+        self._picture.set_title("its Python is where Python prints; explorer.code() returns it")
+        self._stage.refresh()
+
+    def _say(self, words: str) -> None:
+        """Say something above the map, until the next one, and where Python prints."""
+        print(words)
+        self._picture.set_title(words)
+        self._stage.refresh()
 
     def _next_axis(self, which: str) -> None:
         on_axes = {"x": self._view.x, "y": self._view.y}
