@@ -100,13 +100,14 @@ def film(explorer: Explorer, file: str) -> None:
     figure, axes = explorer.figure, explorer.axes
     toolbar = NavigationToolbar2(figure.canvas)
     pointer = Line2D([], [], marker=(3, 0, 35), markersize=9, color="#d55e00", zorder=99)
-    pointer.set_transform(None)
+    pointer.set_transform(figure.transFigure)
     figure.add_artist(pointer)
     writer = PillowWriter(fps=6)
 
     def seen(n: int = 1) -> None:
         explorer.wait()
-        pointer.set_data([hand.at[0]], [hand.at[1]])
+        x, y = figure.transFigure.inverted().transform(hand.at)
+        pointer.set_data([x], [y])
         for _ in range(n):
             writer.grab_frame()
 

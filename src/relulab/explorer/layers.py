@@ -30,10 +30,13 @@ class Layer:
         What the colors say.
     number : function of a Frame, optional
         Returns the number of each run; it is gray where it is not above 0.
+    without : str
+        What the gray runs are.
     """
 
     words: str
     number: Callable[[Frame], Any] | None = None
+    without: str = ""
 
     def paint(self, image: AxesImage, frame: Frame, *, keep_scale: bool = False) -> None:
         """Show a map on an image; the scale of colors may stay as it is."""
@@ -51,7 +54,7 @@ class Layer:
     def entries(self, frame: Frame) -> list[Artist]:
         """Return what a legend says of the colors."""
         if self.number is not None:
-            return patches({"none": NOTHING})
+            return patches({self.without: NOTHING})
         present = {FATES[code] for code in np.unique(frame.fates)}
         shown = [fate for fate in IN_ORDER if fate in present]
         return patches({fate_label(*fate): FATE_COLORS[fate] for fate in shown})
@@ -69,7 +72,9 @@ def _death_step(frame: Frame) -> Float64Array:
 
 LAYERS = {
     "fate": Layer("fate"),
-    "steps to converge": Layer("steps to converge, of living units", _steps_to_converge),
-    "loss": Layer("loss in the end", lambda frame: frame.runs["loss"]),
-    "death step": Layer("step in which the unit died", _death_step),
+    "steps to converge": Layer(
+        "steps to converge", _steps_to_converge, "dead, or did not converge"
+    ),
+    "loss": Layer("loss in the end", lambda frame: frame.runs["loss"], "0, or not finite"),
+    "death step": Layer("step in which the unit died", _death_step, "alive, or born dead"),
 }

@@ -20,7 +20,7 @@ from relulab.validation import Float64Array
 
 OUTLINE = [withStroke(linewidth=2.4, foreground="black")]
 FAR = 1e4  # times the loss at the start, above which losses leave the panel
-LETTERS, LINES = 72, 2  # of the words above
+LETTERS, LINES = 70, 2  # of the words above
 
 
 class Panels:

@@ -37,7 +37,7 @@ LOOKS: Any = dict.fromkeys(SMALL, 9) | {"figure.constrained_layout.use": False}
 MAP: Box = (0.06, 0.40, 0.46, 0.54)
 BAR: Box = (0.53, 0.40, 0.012, 0.54)
 SLIDERS: Box = (0.02, 0.03, 0.55, 0.22)
-PANELS: Box = (0.65, 0.36, 0.33, 0.60)
+PANELS: Box = (0.67, 0.36, 0.31, 0.60)
 BUTTONS: Box = (0.60, 0.03, 0.14, 0.20)
 HELP = (0.76, 0.23)
 
