@@ -16,8 +16,10 @@ from recording import film, measure
 from relulab.__main__ import load
 from relulab.experiment import add_data_options, data_of
 from relulab.experiment.options import OneLineParser, option_parser
+from relulab.explorer import has_windows
 from relulab.sweeps.axes import with_values
 from relulab.sweeps.streams import own_output
+from relulab.validation import named_as_options
 
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(1, 3),
@@ -25,6 +27,7 @@ SWEEP = rl.Sweep(
     v=np.linspace(-4, 4, 201),
     learning_rate=0.3,
 )
+MOST_NAMES = 8  # of sweeps, in a message
 COLUMNS_OF_STARTS = {"w0": "w", "b0": "b", "v0": "v", "c0": "c"}
 
 
@@ -32,20 +35,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = OneLineParser(description=str(__doc__), formatter_class=argparse.RawTextHelpFormatter)
     add = made.add_argument
-    add(
-        "--sweep",
-        metavar="NAME",
-        help="an experiment, or one of its sweeps: learning_rate, data_order/full batch",
-    )
+    add("--sweep", metavar="NAME",
+        help="an experiment, or a sweep of it: 'momentum/map of one sample'")  # fmt: skip
     add("--axes", nargs=2, metavar=("X", "Y"), default=["w0", "v0"],
         help="what is across and up: w0, b0, v0, c0, learning_rate, momentum, ...")  # fmt: skip
-    add(
-        "--set",
-        nargs="+",
-        metavar="NAME=NUMBER",
-        default=[],
-        help="such as b0=0.2 learning_rate=0.1",
-    )
+    add("--set", nargs="+", metavar="NAME=NUMBER", default=[],
+        help="what is fixed, such as b0=0.2 learning_rate=0.1")  # fmt: skip
     add("--cells", type=int, default=1000, help="of a side of the map in full; 1000 by default")
     add("--browser", action="store_true", help="show it in a browser on this machine")
     add("--port", type=int, default=8988, help="of the browser's address")
@@ -66,21 +61,24 @@ def chosen(options: argparse.Namespace) -> rl.Sweep:
             values[COLUMNS_OF_STARTS.get(name, name)] = float(number)
         except ValueError:
             raise rl.InputError(f"--set: expected NAME=NUMBER, got {text!r}") from None
-    return with_values(sweep, values)
+    with named_as_options(values="set", **{name: "set" for name in values}):
+        return with_values(sweep, values)
 
 
 def named(text: str) -> rl.Sweep:
     """Return a sweep of an experiment, the first unless one is named."""
     name, _, which = text.partition("/")
-    experiment = load(name)
+    with named_as_options(name="sweep"):
+        experiment = load(name)
     sweeps = experiment.sweeps
     if callable(sweeps):
         sweeps = sweeps(option_parser(experiment).parse_args([]))
     if not sweeps:
         raise rl.InputError(f"--sweep: expected an experiment with sweeps, got {name}")
     if which and which not in sweeps:
+        known = [*list(sweeps)[:MOST_NAMES], *["..."] * (len(sweeps) > MOST_NAMES)]
         raise rl.InputError(
-            f"--sweep: expected {name}/ and one of {', '.join(sweeps)}, got {text!r}"
+            f"--sweep: expected {name}/ and one of {'; '.join(known)}, got {which!r}"
         )
     return sweeps[which] if which else next(iter(sweeps.values()))
 
@@ -110,7 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
             unseen = options.measure or options.film is not None
             if unseen:
                 mpl.use("Agg")
-            explorer = rl.explore(sweep, *options.axes, n=options.cells, show=not unseen)
+            elif not has_windows():
+                raise rl.InputError(
+                    "--browser: expected here, where Matplotlib has no windows"
+                    f" (its backend is {mpl.get_backend().lower()})"
+                )
+            with named_as_options(x="axes", y="axes", n="cells"):
+                explorer = rl.explore(sweep, *options.axes, n=options.cells, show=not unseen)
             if options.measure:
                 measure(explorer)
             if options.film:

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.backend_bases import NavigationToolbar2
 from matplotlib.colors import to_rgba
+from PIL import Image
 
+import explorer as script
 import relulab as rl
-from recording import Hand, between, measure
+from recording import Hand, between, film, measure
 from relulab import theory
 from relulab.explorer.closed_forms import EDGE, FLOW, ONE_STEP, closed_forms, numbers_of
 from relulab.explorer.coast import near_the_coast
@@ -556,3 +558,58 @@ def test_its_speed_is_measured(window, capsys):
     said = capsys.readouterr().out
     assert "while learning_rate is dragged: " in said
     assert "when it stops: 40 x 40 runs after" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--browser: expected here, where Matplotlib has no windows (its backend is agg)"),
+        (["--axes", "w0", "q"], "--axes: expected one of w0, b0, v0, c0, learning_rate"),
+        (["--axes", "w0", "w0"], "--axes: expected another axis than x, got 'w0' for both"),
+        (["--cells", "1"], "--cells: expected a whole number >= 2, got 1"),
+        (["--set", "b0"], "--set: expected NAME=NUMBER, got 'b0'"),
+        (["--set", "beta1=0.5"], "--set: expected one of w, b, v, c, learning_rate"),
+        (["--set", "learning_rate=-1"], "--set: expected values >= 0, got -1.0"),
+        (["--sweep", "nothing"], "--sweep: expected one of boundary, data_order"),
+        (["--sweep", "seed_trace"], "--sweep: expected an experiment with sweeps, got seed_trace"),
+        (["--sweep", "momentum/x"], "--sweep: expected momentum/ and one of map of one sample; map"),
+        (["--csv", "nothing", "--x", "a", "--target", "b"], "nothing: expected a CSV file"),
+        (["--x", "a"], "--x: expected with --csv FILE, got no --csv"),
+    ],
+)  # fmt: skip
+def test_mistakes_on_the_command_line(capsys, arguments, message):
+    measured = ["--measure"] if arguments else []
+    assert script.main([*arguments, *measured]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {message}")
+    assert said.count("\n") == 1
+
+
+def test_the_command_line_names_sweep_axes_and_data(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(script, "measure", opened.append)
+    csv = tmp_path / "data.csv"
+    csv.write_text("size,price\n1,2\n3,4\n5,1\n")
+    rates = ["--sweep", "momentum", "--axes", "learning_rate", "momentum", "--set", "b0=0.25"]
+    mine = ["--csv", str(csv), "--x", "size", "--target", "price"]
+    for arguments in (rates, [*mine, "--set", "learning_rate=0.05"]):
+        assert script.main([*arguments, "--measure", "--cells", "9"]) == 0
+    first, second = (explorer.sweep for explorer in opened)
+    assert list(first.axes) == ["learning_rate", "momentum"]
+    assert first.b == 0.25
+    assert first.axes["learning_rate"][[0, -1]].tolist() == pytest.approx([0.05, 5])
+    assert second.data.n_samples == 3
+    assert second.learning_rate == 0.05
+    for explorer in opened:
+        plt.close(explorer.figure)
+        explorer.figure.canvas.callbacks.process("close_event", None)
+
+
+@pytest.mark.slow
+def test_the_film_is_a_film(tmp_path, window, monkeypatch):
+    file = tmp_path / "walk.gif"
+    film(window(n=12).explorer, str(file))
+    with Image.open(file) as picture:
+        assert picture.n_frames > 20
+        assert picture.size == (804, 482)
+    assert file.stat().st_size < 3_000_000

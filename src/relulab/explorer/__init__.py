@@ -8,7 +8,7 @@ from relulab.explorer.window import Explorer
 from relulab.sweeps.sweep import Sweep
 from relulab.validation import InputError, instance_of
 
-__all__ = ["Explorer", "explore"]
+__all__ = ["Explorer", "explore", "has_windows"]
 
 
 def explore(
@@ -55,9 +55,10 @@ def explore(
     10000
     """
     instance_of("show", show, bool)
-    if show and _has_no_windows(backend := mpl.get_backend()):
+    if show and not has_windows():
         raise InputError(
-            f"show: expected a backend of Matplotlib that has windows, got {backend}; in Jupyter,"
+            f"show: expected a backend of Matplotlib that has windows, got {mpl.get_backend()};"
+            " in Jupyter,"
             ' %matplotlib widget (of ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
         )
     explorer = Explorer(sweep, x, y, n)
@@ -66,6 +67,8 @@ def explore(
     return explorer
 
 
-def _has_no_windows(backend: str) -> bool:
-    known = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)  # type: ignore[no-untyped-call]
-    return backend.lower() in known or "inline" in backend
+def has_windows() -> bool:
+    """Return whether Matplotlib can show windows here, or what it has in their place."""
+    backend = mpl.get_backend().lower()
+    others = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)  # type: ignore[no-untyped-call]
+    return backend not in others and "inline" not in backend

@@ -31,6 +31,8 @@ def with_values(sweep: "Sweep", values: Mapping[str, Any]) -> "Sweep":
 
     Nothing is drawn any more if these replace all distributions.
     """
+    for name in values:
+        one_of("values", name, choices(sweep))
     own: dict[str, Any] = {name: value for name, value in values.items() if hasattr(sweep, name)}
     if len(own) < len(values):
         others = {name: value for name, value in values.items() if name not in own}
