@@ -487,7 +487,8 @@ CALLS = {
         {"freeze": FREEZE, "side": words("smaller", "active", "inactive")},
     ),
     "trace": Call(rl.trace, {**TRAINING, "n_steps": 3}, {**HOW, "n_steps": without_much_work(1000, 10**8)}, named=ELSE_NAMED),
-    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": ENGINE}, named=ELSE_NAMED),
+    # Numba is tried by Sweep.train: with an optimizer it compiles for long.
+    "train": Call(rl.train, {**TRAINING, **STOPPING, "engine": "numpy"}, {**HOW, "engine": words("numpy")}, named=ELSE_NAMED),
 }  # fmt: skip
 
 # A folder with the runs of a sweep and a record, to be read.
