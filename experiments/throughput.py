@@ -225,7 +225,7 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
 
 def by_networks(options: Namespace) -> pd.DataFrame:
     """Time the engines on 100 ... 10,000,000 networks."""
-    largest = 10_000 if options.quick else options.largest
+    largest = 1_000 if options.quick else options.largest
     programs = {engine: ours(engine) for engine in ENGINES}
     if HAS_NUMBA:
         programs["numba, 2 threads"] = two_threads
@@ -249,8 +249,9 @@ def by_samples(options: Namespace) -> pd.DataFrame:
     from our final parameters is that of rates up to 0.1.
     """
     rng = np.random.default_rng(0)
-    networks = rl.Networks(*rng.standard_normal((4, SCAN_NETWORKS)))
-    rate = 10 ** rng.uniform(-2, 0, SCAN_NETWORKS)
+    n_networks = SCAN_NETWORKS // (20 if options.quick else 1)
+    networks = rl.Networks(*rng.standard_normal((4, n_networks)))
+    rate = 10 ** rng.uniform(-2, 0, n_networks)
     columns = ["variant", "n_samples", "networks", "max_steps", "nanoseconds_per_step"]
     columns += ["seconds_to_tabulate", "largest_difference"]
     measured: list[tuple[object, ...]] = []
@@ -263,7 +264,7 @@ def by_samples(options: Namespace) -> pd.DataFrame:
         for engine, summation, most, work in VARIANTS:
             if engine not in ENGINES or n > most:
                 continue
-            limit = min(MAX_STEPS, work // n) // (100 if options.quick else 1)
+            limit = max(min(MAX_STEPS, work // n) // (100 if options.quick else 1), 1)
             run = partial(train, max_steps=limit, summation=summation, engine=engine)
             steps = run().steps_taken.sum()  # compiles, warms up, makes the tables
             cost = seconds_of(run, options.repeats) / steps * 1e9
@@ -346,10 +347,13 @@ def bounds(options: Namespace) -> pd.DataFrame:
     )
     values: dict[str, float] = {"million bare steps per second": 128 * n_steps / seconds / 1e6}
     with tempfile.TemporaryDirectory() as cache:
-        for name in ("seconds to compile", "seconds to load what was compiled"):
+        names = ["seconds to compile", "seconds to load what was compiled"]
+        # A quick look takes what was compiled before.
+        where = {} if options.quick else {"NUMBA_CACHE_DIR": cache}
+        for name in names[options.quick :]:
             done = subprocess.run(
                 [sys.executable, "-c", first], capture_output=True, text=True, check=True,
-                env={**os.environ, "NUMBA_CACHE_DIR": cache},
+                env=os.environ | where,
             )  # fmt: skip
             values[name] = float(done.stdout)
     return pd.DataFrame({"measure": list(values), "value": list(values.values())})

@@ -47,10 +47,16 @@ def kernels(request):
 
     networks, data = rl.Networks(0.5, 0.2, 0.3, 0.1), rl.TrainingSet([-1.0, 1.0], [0.0, 1.0])
     hows: list[dict] = [{"summation": "direct"}, {"summation": "sorted"}, {"batch_size": 1}]
-    if any("test_optimizers" in item.nodeid for item in request.session.items):
+    slow_too = any("test_optimizers" in item.nodeid for item in request.session.items)
+    if slow_too:
         both = (rl.SGD(momentum=0.5), rl.Adam())
         hows += [{"optimizer": o, "summation": s} for o in both for s in ("direct", "sorted")]
-    ways = [{"dtype": dtype, **how} for how in hows for dtype in ("float64", "float32")]
+    ways = [
+        {"dtype": dtype, **how}
+        for how in hows
+        for dtype in ("float64", "float32")
+        if slow_too or dtype == "float64" or how == hows[0]  # of which the fast tests have need
+    ]
     first = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
     for way in ways[first::n_workers]:  # unfinished runs, as these are followed
         rl.train(networks, data, 1e-3, max_steps=2, engine="numba", **way)

@@ -571,6 +571,7 @@ def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
     assert again.stderr == ""
 
 
+@pytest.mark.slow
 @posix
 def test_a_full_cache_disk_is_no_full_results_disk(cache, by_numpy, tmp_path):
     files = list(

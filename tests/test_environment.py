@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -110,12 +111,27 @@ SHELL = {
 }
 
 
+# A sweep, which tells how far it has come, a table and a figure.
+SCRIPT = """
+import relulab as rl
+
+def report(results):
+    rates = rl.statistics.outcome_rates(results.frames(), "learning_rate")
+    print(rates)
+    yield "rates", rates
+    yield "outcome_fractions", rl.figures.outcome_fractions(rates)
+
+sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=[-1.0, 1.0], v=0.5, learning_rate=[0.1, 0.2])
+one = rl.Experiment(file=__file__, question="Who reads it?", sweeps={"a": sweep}, report=report)
+raise SystemExit(rl.main(one))
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="in the words of a Unix shell")
 @pytest.mark.parametrize("name", SHELL)
 def test_closed_streams_change_nothing_but_what_is_printed(name, tmp_path):
-    line = " ".join(f"'{word}'" for word in command(
-        "learning_rate", "--quick", "--draws", 50, "--results", tmp_path / "r", "--jobs", 1,
-    ))  # fmt: skip
+    (tmp_path / "small.py").write_text(SCRIPT)
+    line = f"'{sys.executable}' '{tmp_path / 'small.py'}' --results '{tmp_path / 'r'}'"
     script = f"({line}; echo $? >'{tmp_path / 'status'}') {SHELL[name]}"
     done = subprocess.run(
         ["sh", "-c", script], capture_output=True, env=CLEAN, stdin=subprocess.DEVNULL, check=False
@@ -288,7 +304,7 @@ def test_the_line_that_opens_the_runs_is_python(name, tmp_path, monkeypatch):
     printed = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     with contextlib.redirect_stdout(printed):
         options = ["--quick", "--results", str(tmp_path / name), "--tables", "csv"]
-        assert rl.main(module.EXPERIMENT, options) == 0
+        assert rl.main(replace(module.EXPERIMENT, report=lambda results: ()), options) == 0
     lines = printed.buffer.getvalue().decode().splitlines()
     (line,) = [line for line in lines if line.strip().startswith("runs/: ")]
     assert len(eval(line.split("runs/: ")[1], {"pandas": pd}))
