@@ -53,6 +53,7 @@ FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
 
 _kernel = compiled(stability, numba_kernels)
+_called_from_python = compiled(stability, numba_kernels, from_python=True)
 
 
 def run(problem: Problem) -> FinalStates:
@@ -297,7 +298,7 @@ def _pack(p, r, run, age, death, n_lanes):
         run[lane] = -1
 
 
-@_kernel
+@_called_from_python
 def _train(
     parameters,
     rates,

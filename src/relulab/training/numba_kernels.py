@@ -104,17 +104,20 @@ def _ask_for_whole_vectors() -> None:
 _ask_for_whole_vectors()
 
 
-def compiled(*called: ModuleType) -> Callable[[Callable[..., Any]], Any]:
+def compiled(*called: ModuleType, from_python: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles without the GIL.
 
     Cached on disk where there is a place to write, else anew; ``called`` are the modules of which
-    the function calls other functions.
+    the function calls other functions. Only what is called ``from_python`` gets the wrappers for
+    that, which cost a part of the time of compiling.
     """
     options: dict[str, Any] = {
         "nogil": True,
         "error_model": "numpy",
         "fastmath": False,
         "forceinline": True,
+        "no_cpython_wrapper": not from_python,
+        "no_cfunc_wrapper": True,
     }
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -52,6 +52,7 @@ GRADIENT, LOSS, FACTOR, N_ROWS = 24, 28, 29, 30
 TAKEN, DIED, REVIVED, ENDS, ASKED, N_NOTES = range(6)
 
 _kernel = compiled(stability, update_rules, numba_kernels)
+_called_from_python = compiled(stability, update_rules, numba_kernels, from_python=True)
 
 
 class SGDKind(NamedTuple):
@@ -428,7 +429,7 @@ def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, z
     return n_asked
 
 
-@_kernel
+@_called_from_python
 def _train_epochs(
     nets, all_notes, leaks, sgd, adam, trained, x, target, tables, orders, steps_per_epoch,
     max_steps, limits, constants, counts, f, notes,
@@ -478,7 +479,7 @@ def _train_epochs(
         all_notes[:, start:stop] = notes[:, :n]
 
 
-@_kernel
+@_called_from_python
 def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
     """Write loss and gradient norm of final states."""
     for start in range(0, nets.shape[1], LANES):
@@ -501,7 +502,7 @@ def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
                 )
 
 
-@_kernel
+@_called_from_python
 def _follow(
     nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, f, notes,
     states, moved, limits, period,
