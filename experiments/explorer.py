@@ -27,6 +27,7 @@ SWEEP = rl.Sweep(
     v=np.linspace(-4, 4, 201),
     learning_rate=0.3,
 )
+LAST_PORT = 65535
 MOST_NAMES = 8  # of sweeps, in a message
 COLUMNS_OF_STARTS = {"w0": "w", "b0": "b", "v0": "v", "c0": "c"}
 
@@ -103,8 +104,14 @@ def main(arguments: list[str] | None = None) -> int:
     with own_output():
         try:
             sweep = chosen(options)
+            if options.film is not None and not options.film.lower().endswith(".gif"):
+                raise rl.InputError(f"--film: expected a file *.gif, got {options.film!r}")
             if options.browser:
                 in_browser(options.port)
+            if not 1 <= options.port <= LAST_PORT:
+                raise rl.InputError(
+                    f"--port: expected a number from 1 to {LAST_PORT}, got {options.port}"
+                )
             unseen = options.measure or options.film is not None
             if unseen:
                 mpl.use("Agg")
@@ -115,9 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             with named_as_options(x="axes", y="axes", n="cells"):
                 explorer = rl.explore(sweep, *options.axes, n=options.cells, show=not unseen)
+            if options.film is not None and "learning_rate" not in explorer.sliders:
+                raise rl.InputError("--film: expected a slider of learning_rate, got none")
             if options.measure:
                 measure(explorer)
-            if options.film:
+            if options.film is not None:
                 film(explorer, options.film)
         except (rl.InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backend_bases import NavigationToolbar2
+from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 from matplotlib.colors import to_rgba
 from PIL import Image
 
@@ -366,6 +366,76 @@ def test_other_axes(window):
     assert_shows(explorer, names["sweep"])
 
 
+def test_numbers_that_are_set_are_said_by_the_sliders(window):
+    explorer = window(n=5).explorer
+    for rate, text in ((0.1234567, "0.1235"), (0.0, "0"), (1e6, "1e+06")):
+        explorer.set_numbers(learning_rate=rate)
+        assert explorer.sliders["learning_rate"].valtext.get_text() == text
+        assert explorer.wait().sweep.learning_rate == rate
+    explorer.set_numbers(learning_rate=0)
+    explorer.set_axes("b0", "c0")  # the slider is made anew, with what it cannot reach
+    assert explorer.wait().sweep.learning_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda e: e.set_numbers(max_steps="a"), "max_steps: expected a number, got 'a'"),
+        (lambda e: e.set_numbers(learning_rate=[1, 2]), "learning_rate: expected a number"),
+        (lambda e: e.set_numbers(w=1), "set_numbers: expected one of b, c, learning_rate"),
+        (lambda e: e.set_axes("v0"), "y: expected another axis than x, got 'v0' for both"),
+        (lambda e: e.set_axes("max_steps"), "x: expected one of w0, b0"),
+        (lambda e: e.trace([(1,)]), r"starts: expected points \(x, y\), got"),
+        (lambda e: e.trace([(np.nan, 1)]), r"starts: expected points \(x, y\), got"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(window, act, message):
+    explorer = window(n=5).explorer
+    before = explorer.frame
+    with pytest.raises(rl.InputError, match=message):
+        act(explorer)
+    assert explorer.wait() is before
+
+
+def test_the_same_axes_again_are_trained_again(window):
+    explorer = window(n=5).explorer
+    explorer.set_axes("w0", "v0")
+    explorer.tick()
+    assert explorer._latest.busy or explorer._latest._news
+    assert_shows(explorer, ISLAND.zoom(w=(-1, 5), v=(-4, 4), n=5))
+
+
+def test_an_axis_that_becomes_logarithmic_begins_above_0(window):
+    explorer = window(ISLAND, "w0", "momentum", n=5).explorer
+    x, y = map(round, on_map(explorer, 3, 0.5))
+    for name in ("k", "l"):  # Matplotlib's keys
+        key = KeyEvent("key_press_event", explorer.figure.canvas, name, x, y)
+        explorer.figure.canvas.callbacks.process(key.name, key)
+    frame = explorer.wait()
+    assert (explorer.axes.get_xscale(), explorer.axes.get_yscale()) == ("log", "log")
+    assert frame.x[[0, -1]].tolist() == pytest.approx([0.005, 5])
+    assert frame.y[[0, -1]].tolist() == pytest.approx([0.00099, 0.99])
+    explorer.axes.set_ylim(2, 5)
+    with pytest.raises(rl.InputError, match="view: expected a part of the plane in which runs"):
+        explorer.wait()
+
+
+def test_what_was_panned_out_of_is_a_number_that_can_be(window):
+    explorer = window(ISLAND, "learning_rate", "momentum", n=5).explorer
+    explorer.axes.set(xscale="linear", xlim=(-3, -1), ylim=(1.2, 1.5))
+    explorer.set_axes("w0", "v0")
+    numbers = explorer.wait().wish.view.numbers
+    assert (numbers["learning_rate"], numbers["momentum"]) == (1e-3, 0.99)
+
+
+def test_a_run_from_far_away_is_traced(window):
+    explorer = window(n=5).explorer
+    explorer.trace([(1e300, 1e300)])
+    explorer.wait()
+    explorer.figure.canvas.draw()
+    assert "diverged" in explorer._panels._words.get_text()
+
+
 def test_what_training_refuses_is_said_above_the_map(window):
     sweep = rl.Sweep(
         data=POINT, w=1, learning_rate=0.1, optimizer=rl.SGD(momentum=0.5, nesterov=True)
@@ -574,6 +644,10 @@ def test_its_speed_is_measured(window, capsys):
         (["--sweep", "seed_trace"], "--sweep: expected an experiment with sweeps, got seed_trace"),
         (["--sweep", "momentum/x"], "--sweep: expected momentum/ and one of map of one sample; map"),
         (["--csv", "nothing", "--x", "a", "--target", "b"], "nothing: expected a CSV file"),
+        (["--port", "0"], "--port: expected a number from 1 to 65535, got 0"),
+        (["--film", "walk.mp4"], "--film: expected a file *.gif, got 'walk.mp4'"),
+        (["--film", "a.gif", "--cells", "5", "--axes", "learning_rate", "w0"],
+         "--film: expected a slider of learning_rate, got none"),
         (["--x", "a"], "--x: expected with --csv FILE, got no --csv"),
     ],
 )  # fmt: skip

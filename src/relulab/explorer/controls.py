@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.widgets import Slider
 
@@ -22,13 +23,67 @@ COLOR = FATE_COLORS["converged", "died"]
 Box = tuple[float, float, float, float]  # left, bottom, width, height, in fractions of the figure
 
 
+class NumberSlider(Slider):
+    """A slider that says its number, and leaves drawing to the window."""
+
+    drawon = False
+
+    def __init__(
+        self,
+        ax: Axes,
+        name: str,
+        number: float,
+        limits: Range,
+        changed: Callable[[str, float], None],
+    ) -> None:
+        self._name = name
+        self._log = limits.log
+        ends = limits[:2]
+        self._decimals = DIGITS - 1 - math.floor(math.log10(ends[1] - ends[0]))
+        if self._log:
+            ends = math.log10(ends[0]), math.log10(ends[1])
+        super().__init__(
+            ax, LABELS.get(name, name.replace("_", " ")), *ends,
+            valinit=ends[0], color=COLOR, initcolor="none",
+        )  # fmt: skip
+        self.show(number)
+        self._told = changed
+        self.on_changed(self._moved)
+
+    def show(self, number: float) -> None:
+        """Say a number, which may be beyond the ends, and tell nobody."""
+        position = number
+        if self._log:
+            position = math.log10(number) if number > 0 else -math.inf
+        self._shown = position, number
+        self.eventson = False
+        self.set_val(min(max(position, self.valmin), self.valmax))
+        self.eventson = True
+        self._write(number)
+
+    def _moved(self, position: float) -> None:
+        # Back where it was put, it is the very number.
+        number = self._shown[1] if position == self._shown[0] else self._number_at(position)
+        self._write(number)
+        self._told(self._name, number)
+
+    def _number_at(self, position: float) -> float:
+        if self._log:
+            return float(f"{10**position:.{DIGITS}g}")
+        return round(position, self._decimals) + 0.0
+
+    def _write(self, number: float) -> None:
+        whole = self._name == "max_steps"
+        self.valtext.set_text(f"{number:,.0f}" if whole else f"{number:.{DIGITS}g}")
+
+
 def sliders(
     figure: Figure,
     box: Box,
     values: Mapping[str, float],
     ranges: Mapping[str, Range],
     changed: Callable[[str, float], None],
-) -> dict[str, Slider]:
+) -> dict[str, NumberSlider]:
     """Add a slider for each value, in two columns, which says what it is moved to."""
     left, bottom, width, height = box
     n_rows = max(-(-len(values) // 2), 1)
@@ -42,46 +97,5 @@ def sliders(
             0.25 * width,
             0.6 * row_height,
         )
-        made[name] = _slider(figure, place, name, value, ranges[name], changed)
+        made[name] = NumberSlider(figure.add_axes(place), name, value, ranges[name], changed)
     return made
-
-
-class _Slider(Slider):
-    """A slider that leaves drawing to the window."""
-
-    drawon = False
-
-
-def _slider(
-    figure: Figure,
-    place: Box,
-    name: str,
-    value: float,
-    limits: Range,
-    changed: Callable[[str, float], None],
-) -> Slider:
-    low, high, log = limits
-
-    def number_at(position: float) -> float:
-        if log:
-            return float(f"{10**position:.{DIGITS}g}")
-        decimals = DIGITS - 1 - math.floor(math.log10(high - low))
-        return round(position, decimals) + 0.0
-
-    ends = (math.log10(low), math.log10(high)) if log else (low, high)
-    begin = math.log10(value) if log else value
-    slider = _Slider(
-        figure.add_axes(place), LABELS.get(name, name.replace("_", " ")), *ends,
-        valinit=begin, color=COLOR, initcolor="none",
-    )  # fmt: skip
-
-    def moved(position: float) -> None:
-        # Back where it began, it is the very number.
-        number = value if position == begin else number_at(position)
-        text = f"{number:,.0f}" if name == "max_steps" else f"{number:.{DIGITS}g}"
-        slider.valtext.set_text(text)
-        changed(name, number)
-
-    moved(begin)
-    slider.on_changed(moved)
-    return slider

@@ -20,6 +20,7 @@ from relulab.validation import Float64Array
 
 OUTLINE = [withStroke(linewidth=2.4, foreground="black")]
 FAR = 1e4  # times the loss at the start, above which losses leave the panel
+LARGEST = 1e100  # that is drawn; Matplotlib cannot reckon with limits much larger
 LETTERS, LINES = 70, 2  # of the words above
 
 
@@ -64,7 +65,8 @@ class Panels:
         loss_curves(history, ax=self._loss, colors=colors, legend=False)
         begin = history.loc[history["step"] == 0, "loss"].max()
         low, high = self._loss.get_ylim()
-        self._loss.set_ylim(low, min(high, max(FAR * begin, 2 * low)))
+        if np.isfinite(begin):
+            self._loss.set_ylim(low, min(high, max(FAR * begin, 2 * low)))
         self._lines["loss"] = list(self._loss.lines)
         self._draw_fits(frame, fates)
         if path := path_columns(frame.wish.view):
@@ -113,6 +115,7 @@ class Panels:
         stayed = [outcome != "diverged" for outcome, _ in fates] + [True] * one
         near = [c["prediction"] for c, near in zip(curves, stayed, strict=True) if near]
         seen = np.concatenate([data.target, *near])
+        seen = seen[np.abs(seen) < LARGEST]
         margin = 0.1 * (np.ptp(seen) or 1.0)
         self._fit.set_ylim(seen.min() - margin, seen.max() + margin)
 

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from relulab.explorer.closed_forms import closed_forms, numbers_of
@@ -21,6 +22,7 @@ LEGEND = (0.05, 0.335)  # its upper left corner, in fractions of the figure
 N_COLUMNS = 4
 OLD = 0.3  # how much is left of the colors of a map that is no longer what is wished
 COARSE, FINE = 120, 500  # cells a side in which closed forms are computed
+BELOW = 1e3  # times its upper end, where an axis begins that becomes logarithmic
 LETTERS = 80  # in a line of the title
 
 BLANK = np.full((1, 1, 4), 255, np.uint8)
@@ -64,6 +66,17 @@ class Picture:
             )
         )
         return x, y
+
+    def stay_above_0(self) -> None:
+        """Give logarithmic axes positive limits: Matplotlib's keys leave them as they are."""
+        axis: Axis
+        for axis, set_limits in (
+            (self.axes.xaxis, self.axes.set_xlim),
+            (self.axes.yaxis, self.axes.set_ylim),
+        ):
+            low, high = sorted(axis.get_view_interval())
+            if axis.get_scale() == "log" and low <= 0:
+                set_limits((high / BELOW, high) if high > 0 else (1 / BELOW, 1))
 
     def show(self, frame: Frame, *, coarse: bool) -> None:
         """Show a map; a coarse one keeps the scale of colors, and its closed forms are coarse."""

@@ -67,8 +67,6 @@ class View:
         if SAMPLE[0] in values:
             changes["data"] = TrainingSet.point(*(values.pop(name) for name in SAMPLE))
         axes = {name: self.axis(name, n) for name in (self.x, self.y)}
-        if not all(axis.size for axis in axes.values()):
-            raise InputError("view: expected a part of the plane in which runs can be, got none")
         return with_values(replace(self.sweep, **changes), values | axes)
 
     def code(self, n: int) -> str:
@@ -90,13 +88,18 @@ class View:
     def _ends(self, name: str) -> Range:
         """Return the range of an axis within what a setting may be."""
         low, high, log = self.x_range if name == self.x else self.y_range
-        number = np.dtype(self.sweep.dtype).type
-        fits = BOUNDS[name][1] if name in BOUNDS else np.isfinite
-        if not fits(number(low)):
-            low = 0.0 if fits(number(0)) else float(np.nextafter(number(0), number(1)))
-        if not fits(number(high)):
-            high = 1.0 if fits(number(1)) else float(np.nextafter(number(1), number(0)))
-        return Range(low, max(low, high), log)
+        if name in BOUNDS:
+            fits = BOUNDS[name][1]
+            zero, one, two = np.array([0, 1, 2], self.sweep.dtype)
+            least = zero if fits(zero) else np.nextafter(zero, one)
+            most = np.inf if fits(two) else one if fits(one) else np.nextafter(one, zero)
+            with np.errstate(over="ignore", under="ignore"):
+                first, last = np.array([low, high]).astype(self.sweep.dtype)
+            low = low if first >= least else float(least)
+            high = high if last <= most else float(most)
+        if low > high:
+            raise InputError("view: expected a part of the plane in which runs can be, got none")
+        return Range(low, high, log)
 
     def _axis_code(self, name: str, n: int) -> str:
         low, high, log = self._ends(name)
@@ -115,14 +118,8 @@ def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
     at its middle.
     """
     instance_of("sweep", sweep, Sweep)
+    x, y = axis_names(sweep, x, y)
     possible = choices(sweep)
-    names = {column_of(name): name for name in possible} | {name: name for name in possible}
-    x, y = (
-        names[one_of(argument, name, [*map(column_of, possible), *PARAMETERS])]
-        for argument, name in (("x", x), ("y", y))
-    )
-    if x == y:
-        raise InputError(f"y: expected another axis than x, got {shown(column_of(y))} for both")
     known = {name: getattr(sweep, name) for name in PARAMETERS}
     known |= {"negative_slope": sweep.negative_slope, "momentum": 0.0} | sweep.settings
     ranges = {name: _range(name, known.get(name)) for name in possible}
@@ -140,13 +137,32 @@ def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
     return View(one, x, y, ranges[x], ranges[y], values), ranges
 
 
+def axis_names(sweep: Sweep, x: str, y: str) -> tuple[str, str]:
+    """Return the names of two axes in a ``Sweep``; refuse what a map cannot have."""
+    possible = choices(sweep)
+    names = {column_of(name): name for name in possible} | {name: name for name in possible}
+    x, y = (
+        names[one_of(argument, name, [*map(column_of, possible), *PARAMETERS])]
+        for argument, name in (("x", x), ("y", y))
+    )
+    if x == y:
+        raise InputError(f"y: expected another axis than x, got {shown(column_of(y))} for both")
+    return x, y
+
+
 def exchanged(view: View, x: str, y: str, ranges: Mapping[str, Range]) -> View:
     """Return a view with other axes, each as wide as it was if it was one before.
 
-    What was an axis gets a slider at its middle.
+    What was an axis gets a slider at its middle, or as near as the slider goes: one can pan to
+    where no run can be.
     """
+    x, y = axis_names(view.sweep, x, y)
     before = {view.x: view.x_range, view.y: view.y_range}
-    freed = {name: _middle_of(limits) for name, limits in before.items() if name not in (x, y)}
+    freed = {
+        name: float(np.clip(_middle_of(limits), *ranges[name][:2]))
+        for name, limits in before.items()
+        if name not in (x, y)
+    }
     values = {n: v for n, v in {**freed, **view.numbers}.items() if n not in (x, y)}
     x_range, y_range = (before.get(name, ranges[name]) for name in (x, y))
     return View(view.sweep, x, y, x_range, y_range, {n: values[n] for n in ranges if n in values})

@@ -10,15 +10,16 @@ from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import key_press_handler
 from matplotlib.figure import Figure
-from matplotlib.widgets import RadioButtons, Slider
+from matplotlib.widgets import RadioButtons
 
 from relulab.explorer.coast import near_the_coast
-from relulab.explorer.controls import Box, sliders
+from relulab.explorer.controls import Box, NumberSlider, sliders
 from relulab.explorer.frames import Frame, Trainer, Wish
 from relulab.explorer.latest import Latest
 from relulab.explorer.layers import LAYERS
@@ -29,7 +30,15 @@ from relulab.explorer.view import column_of, exchanged, view_of
 from relulab.explorer.words import fate_in_words, start_in_words
 from relulab.figures.style import style
 from relulab.sweeps.sweep import Sweep
-from relulab.validation import InputError, one_line, whole_number
+from relulab.validation import (
+    InputError,
+    finite_number,
+    number_array,
+    one_line,
+    one_of,
+    shown,
+    whole_number,
+)
 
 SIZE = (12.0, 7.2)  # inches; 1200 x 720 dots
 SMALL = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize")
@@ -84,7 +93,7 @@ class Explorer:
         self._asked: Wish | None = None
         self._asked_at = 0.0
         self._refused: InputError | None = None  # what training says of what is asked
-        self.sliders: dict[str, Slider] = {}
+        self.sliders: dict[str, NumberSlider] = {}
         self._sliding: tuple[str, ...] = ()  # those that were moved
         self._trainer = Trainer()
         self._latest: Latest[Wish, Frame] = Latest(self._trainer)
@@ -167,15 +176,18 @@ class Explorer:
     # What one can do.
 
     def set_numbers(self, **values: float) -> None:
-        """Move what sliders move: ``learning_rate=0.2, c=1``."""
-        self._view = replace(self._view, numbers={**self._view.numbers, **values})
-        self._change()
+        """Move sliders: ``learning_rate=0.2, c=1``; also to numbers beyond their ends."""
+        for name in values:
+            one_of("set_numbers", name, [*self.sliders])
+        for name, value in {n: finite_number(n, v) for n, v in values.items()}.items():
+            self.sliders[name].show(value)
+            self._slid(name, value)
 
     def set_axes(self, x: str | None = None, y: str | None = None) -> None:
         """Put other parameters or settings on the axes."""
         self._view = exchanged(self._view, x or self._view.x, y or self._view.y, self._ranges)
         self._chosen = ()
-        self.frame = None
+        self.frame, self._asked = None, None  # also the same axes are asked for anew
         with style(), mpl.rc_context(LOOKS):
             self._lay_out()
         self._change()
@@ -183,7 +195,10 @@ class Explorer:
 
     def trace(self, starts: Sequence[tuple[float, float]]) -> None:
         """Show how the runs went that start at points (x, y) of the map."""
-        self._chosen = tuple((float(x), float(y)) for x, y in starts)
+        points = number_array("starts", starts)
+        if points.size and (points.ndim != 2 or points.shape[1] != 2 or np.isnan(points).any()):
+            raise InputError(f"starts: expected points (x, y), got {shown(starts)}")
+        self._chosen = tuple((x, y) for x, y in points.reshape(-1, 2).tolist())
         self._change()
 
     def trace_beside_the_coast(self) -> None:
@@ -213,13 +228,15 @@ class Explorer:
 
     def _slid(self, name: str, value: float) -> None:
         if self._view.numbers[name] != value:
-            self.set_numbers(**{name: value})
+            self._view = replace(self._view, numbers={**self._view.numbers, name: value})
+            self._change()
             if name not in self._sliding:
                 self._sliding = (*self._sliding, name)
                 self._stage.redraw()  # once without it: it moves from now on
 
     def _moved(self, _axes: Any) -> None:
         """Follow the limits of the map, which the toolbar and keys move."""
+        self._picture.stay_above_0()
         x_range, y_range = self._picture.ranges()
         if (x_range, y_range) != (self._view.x_range, self._view.y_range):
             self._view = replace(self._view, x_range=x_range, y_range=y_range)
