@@ -530,6 +530,9 @@ def test_closing_the_window_ends_the_thread(window):
     explorer.figure.canvas.callbacks.process("close_event", None)
     thread.join(10)
     assert not thread.is_alive()
+    explorer.set_numbers(b=1)
+    with pytest.raises(rl.InputError, match="wait: expected an open window"):
+        explorer.wait()
 
 
 def test_cells_near_the_coast():

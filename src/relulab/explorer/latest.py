@@ -64,7 +64,7 @@ class Latest(Generic[Wish, Result]):
 
     @property
     def _busy(self) -> bool:
-        return self._working or self._wish is not None
+        return not self._closed and (self._working or self._wish is not None)
 
     @property
     def _news(self) -> bool:

@@ -58,6 +58,8 @@ class Stage:
             self._draw(self._set_moving())
 
     def _draw(self, artists: list[Artist]) -> None:
+        if self._figure.canvas is not self._canvas:  # the window was closed
+            return
         for artist in artists:
             if artist.axes is not None and artist.axes.get_visible():
                 artist.axes.draw_artist(artist)

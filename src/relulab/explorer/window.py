@@ -103,7 +103,7 @@ class Explorer:
         self._timer.start()
 
     def _build(self) -> None:
-        self.figure = plt.figure(figsize=SIZE, dpi=100)
+        self.figure = plt.figure(figsize=SIZE, dpi=100, layout="none")
         canvas = self.figure.canvas
         self._picture = Picture(self.figure, MAP, BAR)
         self._panels = Panels(self.figure, self.axes, PANELS)
@@ -169,8 +169,9 @@ class Explorer:
                 self.tick()
                 if self._refused is not None:
                     raise self._refused
-                if self.frame is not None:
-                    return self.frame
+                if self.frame is None or self.frame.wish != self._asked:
+                    raise InputError("wait: expected an open window, got one that was closed")
+                return self.frame
             self._latest.wait()
 
     # What one can do.
@@ -211,8 +212,9 @@ class Explorer:
         """Store the figure in the working directory, as PNG and PDF; return the files."""
         self.wait()
         files = _new_files("png", "pdf")
-        for file in files:
-            self.figure.savefig(file)
+        with style(), mpl.rc_context(LOOKS):
+            for file in files:
+                self.figure.savefig(file)
         self._say(f"saved {', '.join(map(str, files))}")
         return files
 
@@ -268,8 +270,12 @@ class Explorer:
         elif event.key in layers:
             self._buttons.set_active(layers.index(event.key))
         else:
-            key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
+            before = [limits.log for limits in self._picture.ranges()]
+            toolbar = self.figure.canvas.toolbar
+            key_press_handler(event, self.figure.canvas, toolbar)
             self._moved(self.axes)  # Matplotlib's keys make axes logarithmic
+            if toolbar is not None and before != [r.log for r in self._picture.ranges()]:
+                toolbar.update()  # there is no way back to limits of another scale
 
     def _write_code(self) -> None:
         print(self.code())
