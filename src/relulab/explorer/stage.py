@@ -32,17 +32,22 @@ class Stage:
 
     def redraw(self) -> None:
         """Draw everything, when there is time."""
-        self._set_moving()
-        self._canvas.draw_idle()
+        if not self._is_closed():
+            self._set_moving()
+            self._canvas.draw_idle()
 
     def refresh(self) -> None:
         """Draw what moves, at once."""
-        if self._still is None or not self._canvas.supports_blit:
+        if self._still is None or not self._canvas.supports_blit or self._is_closed():
             self.redraw()
             return
         self._canvas.restore_region(self._still)
         self._draw(self._set_moving())
         self._canvas.blit(self._figure.bbox)
+
+    def _is_closed(self) -> bool:
+        """Return whether the figure has another canvas, as when its window was closed."""
+        return bool(self._figure.canvas != self._canvas)
 
     def _set_moving(self) -> list[Artist]:
         """Return what moves, in the order in which it is drawn; figures are drawn without it."""
@@ -58,8 +63,6 @@ class Stage:
             self._draw(self._set_moving())
 
     def _draw(self, artists: list[Artist]) -> None:
-        if self._figure.canvas is not self._canvas:  # the window was closed
-            return
         for artist in artists:
             if artist.axes is not None and artist.axes.get_visible():
                 artist.axes.draw_artist(artist)
