@@ -379,6 +379,13 @@ def swept(**arguments):
     return sweep.run(engine="numpy")
 
 
+def explored(**arguments):
+    """Open the explorer, and close it."""
+    figure = rl.explore(**arguments).figure
+    plt.close(figure)
+    figure.canvas.callbacks.process("close_event", None)
+
+
 FILE = odd(
     csv=lambda: "a.csv", picture=lambda: Path("b.png"), hidden=lambda: ".svg", other=lambda: "c.gif"
 )
@@ -431,6 +438,12 @@ CALLS = {
     ),
     "Sweep.train": Call(SWEEP.train, {"start": 0, "stop": 3, "engine": "numpy"}, {"engine": ENGINE}),
     "Sweep.zoom": Call(SWEEP.zoom, {"n": 3, "w": (0, 1)}),
+    "explore": Call(
+        explored,
+        {"sweep": SWEEP, "x": "w0", "y": "v0", "n": 3, "show": False},
+        {"x": words("c0", "v0", "learning_rate"), "y": words("b", "momentum", "beta1"), "n": without_much_work(30, 4000)},
+        {"x": "y"},
+    ),
     "Trained": Call(
         rl.Trained,
         {f.name: vars(TRAINED)[f.name] for f in fields(rl.Trained)},
