@@ -76,7 +76,8 @@ def save_film(film: Film, file: str | PathLike[str]) -> None:
         with in_its_style(figure):
             finished(figure)
             writer.fig = figure
-            writer.grab_frame()
+            # On white: Matplotlib 3.10.0 fails at a frame that is transparent.
+            writer.grab_frame(facecolor="white", transparent=False)
         plt.close(figure)
     if size is None:
         raise InputError("frames: expected at least one Axes, got none")
