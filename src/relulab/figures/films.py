@@ -76,8 +76,9 @@ def save_film(film: Film, file: str | PathLike[str]) -> None:
         with in_its_style(figure):
             finished(figure)
             writer.fig = figure
-            # On white: Matplotlib 3.10.0 fails at a frame that is transparent.
-            writer.grab_frame(facecolor="white", transparent=False)
+            # Matplotlib 3.10.0 misspells where it puts a frame that is transparent.
+            vars(writer)["_frame"] = vars(writer)["_frames"]
+            writer.grab_frame()
         plt.close(figure)
     if size is None:
         raise InputError("frames: expected at least one Axes, got none")
