@@ -267,7 +267,32 @@ def test_traced_runs_follow_the_sliders(window):
     moved = rl.trace(rl.Networks(w, 0, v, 0), POINT, 0.05, n_steps=frame.chosen_trace["step"].max())
     assert len(moved) <= FEW_STEPS + 1
     np.testing.assert_array_equal(explorer.axes.lines[0].get_xdata(), moved["w"])
-    np.testing.assert_array_equal(explorer._panels._loss.lines[0].get_ydata(), moved["loss"])
+    panels = explorer._panels
+    np.testing.assert_array_equal(panels._loss.lines[0].get_ydata(), moved["loss"])
+    assert fate_in_words(frame.chosen_runs.iloc[0]) in panels._words.get_text().replace("\n", " ")
+
+
+def test_all_of_a_traced_run_follows_the_sliders(window):
+    """Also the sample, the fit at the start, and the color and the words of its fate."""
+    at = window()
+    explorer, panels = at.explorer, at.explorer._panels
+    at.hand.click(on_map(explorer, 2, 0.3))
+    explorer.wait()
+    explorer.set_numbers(target=-2, b=-4, c=0.5)
+    wish = Wish(explorer._view, 300, explorer.frame.wish.chosen)
+    frame = next(frame for frame in Trainer()(wish) if frame is not None)
+    explorer._show(frame)
+    run = frame.chosen_runs.iloc[0]
+    assert run["unit"] == "born_dead"
+    assert "born dead" in panels._words.get_text()
+    assert panels._loss.lines[0].get_color() == FATE_COLORS["converged", "born_dead"]
+    samples, end, start, hinge = panels._fit.lines
+    assert samples.get_xydata().tolist() == [[1, -2]]
+    x = start.get_xdata()
+    first = rl.Networks(*(run[f"{p}0"] for p in "wbvc"))
+    np.testing.assert_array_equal(start.get_ydata(), first.predict(x)[0])
+    assert hinge.get_ydata() == end.get_ydata()[0]
+    assert {samples, end, start, hinge, panels._words} <= set(explorer._moving())
 
 
 def test_ten_runs_where_fates_meet(window):
@@ -328,6 +353,22 @@ def test_keys_store_the_picture_and_the_runs(window, tmp_path, monkeypatch, caps
     present = set(zip(at.explorer.runs["outcome"], at.explorer.runs["unit"], strict=True))
     colors = np.array([to_rgba(FATE_COLORS[fate])[:3] for fate in present])
     assert {tuple(color) for color in (colors * 255).round().astype(int).tolist()} <= shown
+
+
+def test_keys_that_need_the_whole_map_do_not_block_the_window(window, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    at = window(n=12)
+    go_on = Event()
+    train = rl.Sweep.train
+    monkeypatch.setattr(rl.Sweep, "train", lambda *args: (go_on.wait(), train(*args))[1])
+    at.explorer.set_numbers(b=1.0)
+    for key in ("d", "t"):
+        at.hand.key(key)  # returns
+    assert not os.listdir()
+    go_on.set()
+    at.explorer.wait()
+    assert len(at.explorer.wait().chosen_runs) == 10
+    pd.testing.assert_frame_equal(pd.read_parquet("explorer-1.parquet"), at.explorer.sweep.run())
 
 
 def test_layers(window):

@@ -240,6 +240,17 @@ def checked_table(name: str, value: object) -> None:
         raise InputError(f"{name}: expected each column once, got {shown(twice)} several times")
 
 
+def columns_in(name: str, table: pd.DataFrame, *columns: str) -> None:
+    """Refuse what is no table, and one that lacks a column."""
+    checked_table(name, table)
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(
+            f"{name}: expected the columns {', '.join(map(shortened, columns))};"
+            f" no {shortened(missing[0])} among {', '.join(map(str, table.columns))}"
+        )
+    labels_in(name, table, *columns)
+
+
 def without_index(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with its rows numbered from 0 and its columns unnamed; it shares the data.
 

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relulab.boundary.points import Fate, Labels, check_fate, fates_of, require_columns
+from relulab.boundary.points import Fate, Labels, check_fate, fates_of
 from relulab.validation import (
     Float64Array,
     InputError,
+    columns_in,
     numbers_in,
     shown,
     whole_number,
@@ -262,7 +263,7 @@ def _cells(runs: pd.DataFrame, x: str, y: str, fate: Fate | None) -> npt.NDArray
             raise InputError(f"{argument}: expected the name of a column, got {shown(name)}")
     if x == y:
         raise InputError(f"y: expected another column than x, got {shown(y)} for both")
-    require_columns("runs", runs, x, y)
+    columns_in("runs", runs, x, y)
     check_fate(fate)
     runs = without_index(runs)
     numbers_in("runs", runs, x, y)

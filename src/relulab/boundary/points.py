@@ -7,19 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.model.outcome import CODED_FATES, OUTCOMES, UNITS, fate_codes
 from relulab.sweeps.axes import choices
 from relulab.sweeps.sweep import Sweep
 from relulab.validation import (
     Float64Array,
     InputError,
-    checked_table,
+    columns_in,
     expected_values,
     finite_array,
     instance_of,
-    labels_in,
     one_of,
-    shortened,
     shown,
     words_in,
 )
@@ -27,9 +25,7 @@ from relulab.validation import (
 Fate = Callable[[pd.DataFrame], Any]
 Labels = npt.NDArray[Any]
 
-WORDS = np.array(
-    [f"{outcome}, {unit}" for outcome in OUTCOMES.categories for unit in UNITS.categories]
-)
+WORDS = np.array([", ".join(fate) for fate in CODED_FATES])
 
 # So many runs are trained at once, which bounds the memory.
 RUNS_AT_ONCE = 2**17
@@ -41,26 +37,13 @@ def check_fate(fate: Fate | None) -> None:
         raise InputError(f"fate: expected a function of a table of runs, got {shown(fate)}")
 
 
-def require_columns(argument: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse what is no table, and one that lacks a column."""
-    checked_table(argument, table)
-    if missing := [name for name in columns if name not in table]:
-        raise InputError(
-            f"{argument}: expected the columns {', '.join(map(shortened, columns))};"
-            f" no {shortened(missing[0])}"
-        )
-    labels_in(argument, table, *columns)
-
-
 def fates_of(runs: pd.DataFrame, fate: Fate | None) -> Labels:
     """Return the fate of each run, as an array of words or numbers."""
     if fate is None:
-        require_columns("runs", runs, "outcome", "unit")
+        columns_in("runs", runs, "outcome", "unit")
         words_in("runs", runs, "outcome", OUTCOMES.categories)
         words_in("runs", runs, "unit", UNITS.categories)
-        outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes.astype(int)
-        unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
-        words: Labels = WORDS[outcome * len(UNITS.categories) + unit]
+        words: Labels = WORDS[fate_codes(runs)]
         return words
     try:
         labels = np.asarray(fate(runs))

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relulab.boundary.points import require_columns
 from relulab.validation import (
     Float64Array,
     InputError,
+    columns_in,
     finite_number,
     numbers_in,
     seed_number,
@@ -179,7 +179,7 @@ def _deviances(
 
 def _checked_pairs(pairs: pd.DataFrame) -> tuple[Float64Array, Float64Array, Float64Array, int]:
     names = ("scale", "n_axes", "n_pairs", "n_different")
-    require_columns("pairs", pairs, *names)
+    columns_in("pairs", pairs, *names)
     numbers_in("pairs", pairs, *names)
     scale, axes, n_pairs, n_different = (
         pairs[name].to_numpy(float, na_value=np.nan) for name in names

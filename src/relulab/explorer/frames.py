@@ -13,7 +13,7 @@ import pandas as pd
 
 from relulab.explorer.view import View
 from relulab.model.network import PARAMETERS, Networks
-from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.model.outcome import fate_codes
 from relulab.sweeps.sweep import Sweep
 from relulab.training.optimizers import with_settings
 from relulab.training.options import UpdateKeywords
@@ -26,8 +26,6 @@ MOMENT = 0.04
 COARSEST, FINEST = 24, 300
 PIECE = 0.1  # seconds of training after which a map may be dropped for a newer wish
 FEW_STEPS, MANY_STEPS = 150, 2_000  # that are traced, while one drags and after
-
-FATES = [(outcome, unit) for outcome in OUTCOMES.categories for unit in UNITS.categories]
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,8 @@ class Frame:
 
     @cached_property
     def fates(self) -> npt.NDArray[np.int64]:
-        """The fate of each cell, as a position in FATES, shape (n_y, n_x)."""
-        outcome, unit = (self.runs[c].cat.codes.to_numpy() for c in ("outcome", "unit"))
-        cells: npt.NDArray[np.int64] = self.cells(
-            outcome.astype(np.int64) * len(UNITS.categories) + unit
-        )
+        """The fate of each cell, as its place in ``CODED_FATES``, shape (n_y, n_x)."""
+        cells: npt.NDArray[np.int64] = self.cells(fate_codes(self.runs))
         return cells
 
     def cells(self, values: Any) -> Any:

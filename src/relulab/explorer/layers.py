@@ -10,14 +10,16 @@ from matplotlib.artist import Artist
 from matplotlib.colors import LogNorm, to_rgba_array
 from matplotlib.image import AxesImage
 
-from relulab.explorer.frames import FATES, Frame
+from relulab.explorer.frames import Frame
 from relulab.figures.legends import patches
 from relulab.figures.maps import NOTHING
-from relulab.figures.palette import FATE_COLORS, fate_label
-from relulab.figures.palette import FATES as IN_ORDER
+from relulab.figures.palette import FATE_COLORS, FATES, fate_label
+from relulab.model.outcome import CODED_FATES
 from relulab.validation import Float64Array
 
-PALETTE = (to_rgba_array([FATE_COLORS[fate] for fate in FATES]) * 255).round().astype(np.uint8)
+PALETTE = (
+    (to_rgba_array([FATE_COLORS[fate] for fate in CODED_FATES]) * 255).round().astype(np.uint8)
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Layer:
         """Return what a legend says of the colors."""
         if self.number is not None:
             return patches({self.without: NOTHING})
-        present = {FATES[code] for code in np.unique(frame.fates)}
-        shown = [fate for fate in IN_ORDER if fate in present]
+        present = {CODED_FATES[code] for code in np.unique(frame.fates)}
+        shown = [fate for fate in FATES if fate in present]
         return patches({fate_label(*fate): FATE_COLORS[fate] for fate in shown})
 
 

@@ -16,6 +16,7 @@ from relulab.explorer.words import fate_in_words, start_in_words
 from relulab.figures import fits, loss_curves, trajectories
 from relulab.figures.palette import FATE_COLORS, wrapped
 from relulab.model.network import PARAMETERS, Networks
+from relulab.model.outcome import CODED_FATES, fate_codes
 from relulab.validation import Float64Array
 
 OUTLINE = [withStroke(linewidth=2.4, foreground="black")]
@@ -33,14 +34,16 @@ class Panels:
         self._map = over
         self._loss = figure.add_axes((left, bottom + 1.15 * part, width, 0.7 * part))
         self._fit = figure.add_axes((left, bottom, width, 0.82 * part))
-        self._words = figure.text(left - 0.04, bottom + height, "", va="top", fontsize=9)
-        self._lines: dict[str, list[Any]] = {"loss": [], "fit": [], "hinge": [], "path": []}
+        self._place_of_words = left - 0.04, bottom + height
+        self._lines: dict[str, list[Any]] = {}
         self._n = 0
         self._show_axes(False)
+        self._forget()
 
     def moving(self) -> list[Artist]:
         """Return what changes with every map, beside the paths."""
-        return [line for kind in ("loss", "fit", "hinge") for line in self._lines[kind]]
+        beside = [line for kind in self._lines if kind != "path" for line in self._lines[kind]]
+        return [*beside, self._words]
 
     def show(self, frame: Frame, *, anew: bool) -> bool:
         """Show the chosen runs; return whether more than lines changed."""
@@ -59,16 +62,14 @@ class Panels:
         self._show_axes(n > 0)
         if n == 0:
             return
-        runs, history = frame.chosen_runs, frame.chosen_trace
-        fates = [(str(o), str(u)) for o, u in zip(runs["outcome"], runs["unit"], strict=True)]
-        colors = [FATE_COLORS[fate] for fate in fates]
-        loss_curves(history, ax=self._loss, colors=colors, legend=False)
+        history = frame.chosen_trace
+        loss_curves(history, ax=self._loss, colors=_colors(frame), legend=False)
         begin = history.loc[history["step"] == 0, "loss"].max()
         low, high = self._loss.get_ylim()
         if np.isfinite(begin):
             self._loss.set_ylim(low, min(high, max(FAR * begin, 2 * low)))
         self._lines["loss"] = list(self._loss.lines)
-        self._draw_fits(frame, fates)
+        self._draw_fits(frame)
         if path := path_columns(frame.wish.view):
             labels = self._map.get_xlabel(), self._map.get_ylabel()
             trajectories(history, *path, ax=self._map, colors=["white"] * n, legend=False)
@@ -79,16 +80,11 @@ class Panels:
         self._lines["path"] = list(self._map.lines)
         for line in self._lines["path"]:
             line.set_path_effects(OUTLINE)
-        view = frame.wish.view
-        first = runs.iloc[0]
-        words = f"{start_in_words(first, (view.x, view.y))}: {fate_in_words(first)}"
-        self._words.set_text(
-            wrapped(words if n == 1 else f"{n} runs where fates meet", LETTERS, LINES)
-        )
+        self._say(frame)
 
-    def _draw_fits(self, frame: Frame, fates: list[tuple[str, str]]) -> None:
+    def _draw_fits(self, frame: Frame) -> None:
         data = frame.sweep.data
-        colors = [FATE_COLORS[fate] for fate in fates]
+        colors = _colors(frame)
         x = self._x(frame)
         end = _networks(frame.chosen_runs, "")
         curves = [pd.DataFrame({"label": k, "x": x, "prediction": y})
@@ -102,7 +98,9 @@ class Panels:
         if (legend := self._fit.get_legend()) is not None:
             legend.remove()
         self._fit.lines[0].set(color="0.5", markersize=5)
+        self._lines["samples"] = list(self._fit.lines[:1])
         self._lines["fit"] = list(self._fit.lines[1 : len(colors) + 1])
+        self._lines["start"] = list(self._fit.lines[len(colors) + 1 :])
         for line, color in zip(self._lines["fit"], colors, strict=True):
             line.set_color(color)
         self._lines["hinge"] = [
@@ -112,7 +110,7 @@ class Panels:
         self._fit.set(xlabel="x (circle: the hinge; dashed: at the start)")
         self._fit.set_xlim(x[0], x[-1])
         # What diverged leaves the panel, so that the rest can be seen.
-        stayed = [outcome != "diverged" for outcome, _ in fates] + [True] * one
+        stayed = [*(frame.chosen_runs["outcome"] != "diverged"), *[True] * one]
         near = [c["prediction"] for c, near in zip(curves, stayed, strict=True) if near]
         seen = np.concatenate([data.target, *near])
         seen = seen[np.abs(seen) < LARGEST]
@@ -123,14 +121,22 @@ class Panels:
         """Move the lines that are there, within the limits that are there."""
         end = _networks(frame.chosen_runs, "")
         groups = [history for _, history in frame.chosen_trace.groupby("run")]
+        for kind in ("loss", "fit", "hinge"):
+            for line, color in zip(self._lines[kind], _colors(frame), strict=True):
+                line.set_color(color)
         for line, history in zip(self._lines["loss"], groups, strict=True):
             line.set_data(history["step"], history["loss"].where(history["loss"] > 0))
-        predictions = _predictions(frame, end, self._x(frame))
-        for line, prediction in zip(self._lines["fit"], predictions, strict=True):
-            line.set_data(self._x(frame), prediction)
+        x = self._x(frame)
+        start = _networks(frame.chosen_runs, "0")
+        for kind, networks in (("fit", end), ("start", start)):
+            for line, prediction in zip(
+                self._lines[kind], _predictions(frame, networks, x), strict=False
+            ):  # of the starts that of a single run alone is drawn
+                line.set_data(x, prediction)
         for line, at in zip(self._lines["hinge"], _hinges(end), strict=True):
             line.set_data(*([number] for number in at))
-        self._fit.lines[0].set_data(frame.sweep.data.x, frame.sweep.data.target)
+        self._lines["samples"][0].set_data(frame.sweep.data.x, frame.sweep.data.target)
+        self._say(frame)
         if path := path_columns(frame.wish.view):
             for k, history in enumerate(groups):
                 finite = history.dropna(subset=list(path))
@@ -141,12 +147,22 @@ class Panels:
                 last.set_data(x[-1:], y[-1:])
 
     def _forget(self) -> None:
-        for line in self._lines["path"]:
+        for line in self._lines.get("path", []):
             line.remove()
-        self._words.set_text("")
         for ax in (self._loss, self._fit):
             ax.clear()
-        self._lines = {name: [] for name in self._lines}
+        self._lines = {}
+        place: Any = {"transform": self._loss.figure.transFigure, "va": "top", "fontsize": 9}
+        self._words = self._loss.text(*self._place_of_words, "", **place)
+
+    def _say(self, frame: Frame) -> None:
+        """Say the fate of a single run above the panels."""
+        view, runs = frame.wish.view, frame.chosen_runs
+        words = f"{len(runs)} runs where fates meet"
+        if len(runs) == 1:
+            run = runs.iloc[0]
+            words = f"{start_in_words(run, (view.x, view.y))}: {fate_in_words(run)}"
+        self._words.set_text(wrapped(words, LETTERS, LINES))
 
     def _show_axes(self, shown: bool) -> None:
         for ax in (self._loss, self._fit):
@@ -162,6 +178,11 @@ class Panels:
 def path_columns(view: View) -> tuple[str, str] | None:
     """Return the columns of a trace that move over a map, if training moves along its axes."""
     return (view.x, view.y) if {view.x, view.y} <= set(PARAMETERS) else None
+
+
+def _colors(frame: Frame) -> list[str]:
+    """Return the colors of the chosen runs' fates."""
+    return [FATE_COLORS[CODED_FATES[code]] for code in fate_codes(frame.chosen_runs)]
 
 
 def _networks(runs: pd.DataFrame, when: str) -> Networks:

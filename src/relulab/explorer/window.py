@@ -92,6 +92,7 @@ class Explorer:
         self._changed = True
         self._asked: Wish | None = None
         self._asked_at = 0.0
+        self._waiting: list[Callable[[], object]] = []  # what is done when the map is whole
         self._refused: InputError | None = None  # what training says of what is asked
         self.sliders: dict[str, NumberSlider] = {}
         self._sliding: tuple[str, ...] = ()  # those that were moved
@@ -256,13 +257,13 @@ class Explorer:
 
     def _pressed(self, event: Any) -> None:
         act: dict[str, Callable[[], object]] = {
-            "t": self.trace_beside_the_coast,
+            "t": lambda: self._when_whole(self.trace_beside_the_coast),
             "escape": lambda: self.trace([]),
             "x": lambda: self._next_axis("x"),
             "y": lambda: self._next_axis("y"),
             "w": self._write_code,
-            "s": self.save_picture,
-            "d": self.save_runs,
+            "s": lambda: self._when_whole(self.save_picture),
+            "d": lambda: self._when_whole(self.save_runs),
         }
         layers = [str(i + 1) for i in range(len(LAYERS))]
         if event.key in act:
@@ -276,6 +277,14 @@ class Explorer:
             self._moved(self.axes)  # Matplotlib's keys make axes logarithmic
             if toolbar is not None and before != [r.log for r in self._picture.ranges()]:
                 toolbar.update()  # there is no way back to limits of another scale
+
+    def _when_whole(self, act: Callable[[], object]) -> None:
+        """Do what needs the map in full, as soon as it is there; the window goes on."""
+        frame = self.frame
+        if not self._changed and frame is not None and frame.whole and frame.wish == self._asked:
+            act()
+        else:
+            self._waiting.append(act)
 
     def _write_code(self) -> None:
         print(self.code())
@@ -366,6 +375,10 @@ class Explorer:
             self._stage.redraw()
         else:
             self._stage.refresh()
+        if done:
+            waiting, self._waiting = self._waiting, []
+            for act in waiting:
+                self._when_whole(act)
 
     def _is_old(self) -> bool:
         """Return whether the map has been another than what is wished for too long."""

@@ -21,7 +21,7 @@ from relulab.figures.style import (
     require_finite,
     with_numbers,
 )
-from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.model.outcome import CODED_FATES, OUTCOMES, UNITS, fate_codes
 from relulab.validation import (
     InputError,
     instance_of,
@@ -35,8 +35,6 @@ LABEL_WIDTH = 12  # characters in a line
 LIGHTEST = 0.15  # how dark the fastest runs are
 NOTHING = "#d6d6d6"  # where a map has nothing to tell
 
-CODED = [(outcome, unit) for outcome in OUTCOMES.categories for unit in UNITS.categories]
-
 
 @drawn_in_style
 def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
@@ -46,15 +44,15 @@ def outcome_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> A
     require_finite("runs", runs, x, y, missing=False)
     words_in("runs", runs, "outcome", OUTCOMES.categories)
     words_in("runs", runs, "unit", UNITS.categories)
-    code = _fate_codes(runs)
+    code = fate_codes(runs)
     mesh = _mesh(runs, x, y, code)
-    colors = ListedColormap([FATE_COLORS[fate] for fate in CODED])
+    colors = ListedColormap([FATE_COLORS[fate] for fate in CODED_FATES])
     ax = ax or new_axes()
     if len(runs):
-        norm = Normalize(-0.5, len(CODED) - 0.5)
+        norm = Normalize(-0.5, len(CODED_FATES) - 0.5)
         ax.pcolormesh(*mesh, cmap=colors, norm=norm, rasterized=True)
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
-    present = [CODED[i] for i in np.unique(code)]
+    present = [CODED_FATES[i] for i in np.unique(code)]
     add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in present}))
     return ax
 
@@ -71,9 +69,9 @@ def speed_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
     require_finite("runs", runs, x, y, missing=False)
     words_in("runs", runs, "outcome", OUTCOMES.categories)
     words_in("runs", runs, "unit", UNITS.categories)
-    code = _fate_codes(runs)
+    code = fate_codes(runs)
     rank = runs["steps_taken"].groupby(code).rank(pct=True).fillna(0).to_numpy(float)
-    full = np.array([to_rgb(FATE_COLORS[fate]) for fate in CODED])[code]
+    full = np.array([to_rgb(FATE_COLORS[fate]) for fate in CODED_FATES])[code]
     darkness = (LIGHTEST + (1 - LIGHTEST) * rank)[:, np.newaxis]
     columns, rows, cells = _mesh(runs, x, y, 1 - darkness * (1 - full))
     ax = ax or new_axes()
@@ -81,7 +79,7 @@ def speed_map(runs: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axe
         shown_cells = np.nan_to_num(cells, nan=to_rgb(NOTHING)[0])
         ax.pcolormesh(columns, rows, shown_cells, rasterized=True)
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
-    present = [CODED[i] for i in np.unique(code)]
+    present = [CODED_FATES[i] for i in np.unique(code)]
     add_to_legend(ax, patches({fate_label(*fate): FATE_COLORS[fate] for fate in present}))
     return ax
 
@@ -175,13 +173,6 @@ def transitions(counts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("after")
     ax.set_ylabel("before", labelpad=10)
     return ax
-
-
-def _fate_codes(runs: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the place of each run's fate in ``CODED``."""
-    outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
-    unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
-    return outcome.astype(np.int64) * len(UNITS.categories) + unit
 
 
 def _labels(counts: pd.DataFrame) -> list[Any]:

@@ -23,8 +23,8 @@ from relulab.figures.palette import cut, drawable, fitting
 from relulab.validation import (
     InputError,
     checked_table,
+    columns_in,
     instance_of,
-    labels_in,
     numbers_in,
     shortened,
     shown,
@@ -291,13 +291,7 @@ def require(argument: str, table: pd.DataFrame, *columns: str, **named: str) -> 
     for name, column in named.items():
         if not isinstance(column, str):
             raise InputError(f"{name}: expected the name of a column, got {shown(column)}")
-    wanted = [*columns, *named.values()]
-    if missing := [name for name in wanted if name not in table]:
-        raise InputError(
-            f"{argument}: expected the columns {', '.join(map(shortened, wanted))};"
-            f" no {shortened(missing[0])} among {', '.join(map(str, table.columns))}"
-        )
-    labels_in(argument, table, *wanted)
+    columns_in(argument, table, *columns, *named.values())
 
 
 def with_numbers(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFrame:

@@ -60,6 +60,16 @@ class Unit(_Described):
 OUTCOMES = pd.CategoricalDtype([o.label for o in Outcome])
 UNITS = pd.CategoricalDtype([u.label for u in Unit])
 
+# A fate is an outcome and a unit together; tables of codes have them in this order.
+CODED_FATES = [(outcome, unit) for outcome in OUTCOMES.categories for unit in UNITS.categories]
+
+
+def fate_codes(runs: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the place in ``CODED_FATES`` of each run of a table, whose words must be known."""
+    outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
+    unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
+    return outcome.astype(np.int64) * len(UNITS.categories) + unit
+
 
 def outcome_labels(codes: npt.NDArray[np.int8]) -> pd.Categorical:
     """Return outcome codes ``(n_nets,)`` as words."""
