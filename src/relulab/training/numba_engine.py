@@ -43,6 +43,7 @@ from relulab.training.numba_kernels import (
 from relulab.training.specification import FinalStates, Problem
 
 BURST = 48
+LEAP = 32
 # When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
 VECTOR = 16
 
@@ -132,7 +133,76 @@ def _alone(
 
 
 @_kernel
-def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lanes):
+def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_lanes):
+    """Step all lanes on one sample, all parameters trained: first unjudged, then, where needed, anew.
+
+    Lanes that may have ended or died on the way are put back and stepped with judgment, beside each
+    other, so that these are few vectors.
+    """
+    before, seen, redo, p_anew, r_anew, counts_anew = scratch
+    w, b, v, c, zero = p[0], p[1], p[2], p[3], constants.zero
+    smallest, biggest = seen[0], seen[1]
+    for i in range(n_lanes):
+        before[0, i], before[1, i], before[2, i], before[3, i] = w[i], b[i], v[i], c[i]
+        smallest[i], biggest[i] = limits.largest, zero
+    _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_lanes)
+    for i in range(n_lanes):
+        fired, pre = before[0, i] * x + before[1, i] > zero, w[i] * x + b[i]
+        # What is not finite stays so, and who is dead stays dead: their end tells of all steps.
+        goes_on = (
+            (smallest[i] > limits.tolerance)
+            & (biggest[i] <= limits.largest_residual)
+            & (pre >= -limits.largest)
+            & (c[i] == c[i])
+            & ((pre > zero) | (not fired))
+        )
+        counts[i] = select(goes_on, select(fired, LEAP * (1 + FIRED), LEAP), 0)
+        w[i] = select(goes_on, w[i], before[0, i])
+        b[i] = select(goes_on, b[i], before[1, i])
+        v[i] = select(goes_on, v[i], before[2, i])
+        c[i] = select(goes_on, c[i], before[3, i])
+    n_anew = 0
+    for i in range(n_lanes):
+        redo[n_anew] = i
+        n_anew += (counts[i] == 0) & (run[i] >= 0)
+    for k in range(n_anew):
+        for j in range(4):
+            p_anew[j, k] = p[j, redo[k]]
+        r_anew[0, k], r_anew[1, k] = r[0, redo[k]], r[1, redo[k]]
+        counts_anew[k] = 0
+    n_vectors = (n_anew + VECTOR - 1) // VECTOR
+    _burst_one_sample(
+        p_anew, r_anew, x, target, None, limits, constants, counts_anew, LEAP, n_vectors * VECTOR
+    )
+    for k in range(n_anew):
+        for j in range(4):
+            p[j, redo[k]] = p_anew[j, k]
+        counts[redo[k]] = counts_anew[k]
+
+
+@_kernel
+def _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_lanes):
+    """Step all lanes LEAP times on one sample, whatever comes, all parameters trained.
+
+    Of the residuals on the way, the smallest and the biggest size are kept.
+    """
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    for _ in range(LEAP):
+        for i in range(n_lanes):
+            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
+            size = abs(residual)
+            least, most = select(size < smallest[i], size, smallest[i]), maximum(size, biggest[i])
+            w[i] -= hidden[i] * gw
+            b[i] -= hidden[i] * gb
+            v[i] -= output[i] * gv
+            c[i] -= output[i] * residual
+            # Last: the first store of a choice would become one under a mask, which AMD's processors
+            # without AVX-512 take many cycles for.
+            smallest[i], biggest[i] = least, most
+
+
+@_kernel
+def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes):
     """Step all lanes BURST times on one sample; without ``trained``, all parameters train.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
@@ -144,7 +214,7 @@ def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lan
     trains_w = trains_b = trains_v = trains_c = True
     if trained is not None:
         trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    for _ in range(BURST):
+    for _ in range(n_steps):
         for i in range(n_lanes):
             pre, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
             size = abs(residual)
@@ -152,10 +222,10 @@ def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_lan
             norm = maximum(maximum(size_c, size_v), abs(gb) * hidden_factor)
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
             goes_on = (norm > tolerance) & (size <= largest_residual) & (pre >= -largest)
-            w[i] = select(goes_on & trains_w, w[i] - hidden[i] * gw, w[i])
-            b[i] = select(goes_on & trains_b, b[i] - hidden[i] * gb, b[i])
-            v[i] = select(goes_on & trains_v, v[i] - output[i] * gv, v[i])
-            c[i] = select(goes_on & trains_c, c[i] - output[i] * residual, c[i])
+            w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
+            b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
+            v[i] -= select(goes_on & trains_v, output[i] * gv, zero)
+            c[i] -= select(goes_on & trains_c, output[i] * residual, zero)
             counts[i] += select(goes_on, select(pre > zero, 1 + FIRED, 1), 0)
 
 
@@ -204,10 +274,10 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
                 & (abs(high) <= largest)
             )
             goes_on = bounded & (not small)
-            w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
-            b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
-            v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
-            c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+            w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
+            b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
+            v[i] -= select(goes_on & trains_v, output[i] * gv, zero)
+            c[i] -= select(goes_on & trains_c, output[i] * gc, zero)
             fires = (low > zero) | (high > zero)
             counts[i] += select(goes_on, select(fires, 1 + FIRED, 1), 0)
 
@@ -252,15 +322,15 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
             finite = (abs(low) <= most) & (abs(high) <= most) & (abs(v[i]) <= most)
             bounded = finite & (loss / n_samples <= divergence_loss)
             goes_on = bounded & (not small)
-            w[i] = w[i] - hidden[i] * gw if goes_on & trains_w else w[i]
-            b[i] = b[i] - hidden[i] * gb if goes_on & trains_b else b[i]
-            v[i] = v[i] - output[i] * gv if goes_on & trains_v else v[i]
-            c[i] = c[i] - output[i] * gc if goes_on & trains_c else c[i]
+            w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
+            b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
+            v[i] -= select(goes_on & trains_v, output[i] * gv, zero)
+            c[i] -= select(goes_on & trains_c, output[i] * gc, zero)
             counts[i] += select(goes_on, select(n_firing[i] > zero, 1 + FIRED, 1), 0)
 
 
 @_kernel
-def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
+def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
     """Add a burst to the lanes' ages; list those that cannot take another one as they are.
 
     Return how many they are.
@@ -270,7 +340,7 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_lanes):
         dies = (fired < taken) & (death[lane] < 0)
         death[lane] = select(dies, age[lane] + fired, death[lane])
         age[lane] += taken
-        stopped[lane] = (taken < BURST) | (age[lane] + BURST > max_steps)
+        stopped[lane] = (taken < n_steps) | (age[lane] + n_steps > max_steps)
     n_due = 0
     for lane in range(n_lanes):  # without a branch, which would be mispredicted
         due[n_due] = lane
@@ -325,14 +395,20 @@ def _train(
     run = np.full(LANES, -1, np.int64)
     age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
     stopped, due = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
-    all_train = trained.all()
+    leaps = tables is None and x.size == 1 and trained.all()
+    n_steps = LEAP if leaps else BURST
+    scratch = (
+        np.empty((4, LANES), parameters.dtype), np.empty((2, LANES), parameters.dtype),
+        np.empty(LANES + 1, np.int64), np.zeros((4, LANES), parameters.dtype),
+        np.zeros((2, LANES), parameters.dtype), np.empty(LANES, counts.dtype),
+    )  # fmt: skip
     n_lanes, n_loaded, n_finished = LANES, 0, 0
 
     while n_finished < n_nets:
-        n_due = _note_burst(counts, age, death, max_steps, stopped, due, n_lanes)
+        n_due = _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes)
         for k in range(n_due):
             lane = due[k]
-            missing = BURST - (counts[lane] & (FIRED - 1)) if run[lane] >= 0 else 0
+            missing = n_steps - (counts[lane] & (FIRED - 1)) if run[lane] >= 0 else 0
             # As long as the lane cannot take a whole burst: catch up, end, or take the next run.
             while True:
                 if run[lane] < 0:
@@ -344,7 +420,7 @@ def _train(
                     r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
                     age[lane], death[lane], missing = 0, -1, 0
                     n_loaded += 1
-                if age[lane] + missing + BURST > max_steps:
+                if age[lane] + missing + n_steps > max_steps:
                     missing = max_steps - age[lane]
                 elif missing == 0:
                     break
@@ -371,9 +447,11 @@ def _train(
         counts[:] = 0
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
-        elif x.size == 1 and all_train:  # compiled apart, so that it need not ask what trains
-            _burst_one_sample(p, r, x[0], target[0], None, limits, constants, counts, n_lanes)
+        elif leaps:
+            _leap(p, r, run, x[0], target[0], limits, constants, counts, scratch, n_lanes)
         elif x.size == 1:
-            _burst_one_sample(p, r, x[0], target[0], trained, limits, constants, counts, n_lanes)
+            _burst_one_sample(
+                p, r, x[0], target[0], trained, limits, constants, counts, n_steps, n_lanes
+            )
         else:
             _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums)

@@ -203,6 +203,24 @@ _adam_edge = _kernel(update_rules.adam_edge)
 
 
 @_kernel
+def _copy(here, first, there, to, n):
+    """Copy columns of the rows that two tables share.
+
+    In loops, as in all kernels: to assign a slice is to compile seconds of Numba's own code for
+    what to say where shapes do not fit.
+    """
+    for j in range(min(here.shape[0], there.shape[0])):
+        for i in range(n):
+            there[j, to + i] = here[j, first + i]
+
+
+@_kernel
+def _forget_splits(tables):
+    for lane in range(tables.rising.size):
+        tables.rising[lane] = -1
+
+
+@_kernel
 def _decayed(gradient, decay, parameter):
     """``update_rules.decayed``, where NumPy's choice would be an array."""
     return select(decay > 0, gradient + decay * parameter, gradient)
@@ -441,10 +459,10 @@ def _train_epochs(
     for start in range(0, nets.shape[1], LANES):
         stop = min(start + LANES, nets.shape[1])
         n = stop - start
-        f[: nets.shape[0], :n] = nets[:, start:stop]
-        notes[:, :n] = all_notes[:, start:stop]
+        _copy(nets, start, f, 0, n)
+        _copy(all_notes, start, notes, 0, n)
         if tables is not None:
-            tables.rising[:] = -1
+            _forget_splits(tables)
         n_training, first = n, notes[TAKEN, 0]
         for step in range(orders.shape[0] * steps_per_epoch):
             if n_training == 0:
@@ -475,8 +493,8 @@ def _train_epochs(
             for i in range(n):
                 n_training += notes[ENDS, i] == TRAINING
                 notes[TAKEN, i] += notes[ENDS, i] == TRAINING
-        nets[:, start:stop] = f[: nets.shape[0], :n]
-        all_notes[:, start:stop] = notes[:, :n]
+        _copy(f, 0, nets, start, n)
+        _copy(notes, 0, all_notes, start, n)
 
 
 @_called_from_python
@@ -515,11 +533,13 @@ def _follow(
     for start in range(0, nets.shape[1], LANES):
         stop = min(start + LANES, nets.shape[1])
         n = stop - start
-        f[: nets.shape[0], :n] = nets[:, start:stop]
+        _copy(nets, start, f, 0, n)
         if tables is not None:
-            tables.rising[:] = -1
-        states[0, :, :n] = f[:4, :n]
-        moved[:] = constants.zero
+            _forget_splits(tables)
+        for j in range(4):
+            for i in range(n):
+                states[0, j, i] = f[j, i]
+                moved[j, i] = constants.zero
         for k in range(states.shape[0] - 1):
             part = k if parts.size > 2 else 0
             taken = samples[parts[part] : parts[part + 1]]
@@ -537,7 +557,8 @@ def _follow(
 def _find_periods(states, moved, n, limits, scratch, zero, period):
     """Write the periods of the first ``n`` lanes, as ``orbits.periods`` says."""
     away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3]
-    scale[:] = zero
+    for i in range(n):
+        scale[i] = zero
     for j in range(4):
         then, most = states[0, j], moved[j]
         for i in range(n):
@@ -548,7 +569,8 @@ def _find_periods(states, moved, n, limits, scratch, zero, period):
         seen[i] = limits.seen * near[i]
         period[i] = UNDECIDED
     for q in range(1, (states.shape[0] - 1) // 2 + 1):
-        away[:] = zero
+        for i in range(n):
+            away[i] = zero
         for j in range(4):
             then, now = states[0, j], states[q, j]
             for i in range(n):
