@@ -44,6 +44,8 @@ from relulab.training.specification import FinalStates, Problem
 
 BURST = 48
 LEAP = 32
+BURSTS = 16, 256
+MANY_ANEW, FEW_ANEW = 6, 1.5
 # When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
 VECTOR = 16
 
@@ -133,11 +135,11 @@ def _alone(
 
 
 @_kernel
-def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_lanes):
+def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_steps, n_lanes):
     """Step all lanes on one sample, all parameters trained: first unjudged, then, where needed, anew.
 
     Lanes that may have ended or died on the way are put back and stepped with judgment, beside each
-    other, so that these are few vectors.
+    other, so that these are few vectors. Return how many they are.
     """
     before, seen, redo, p_anew, r_anew, counts_anew = scratch
     w, b, v, c, zero = p[0], p[1], p[2], p[3], constants.zero
@@ -145,7 +147,7 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_lanes):
     for i in range(n_lanes):
         before[0, i], before[1, i], before[2, i], before[3, i] = w[i], b[i], v[i], c[i]
         smallest[i], biggest[i] = limits.largest, zero
-    _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_lanes)
+    _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes)
     for i in range(n_lanes):
         fired, pre = before[0, i] * x + before[1, i] > zero, w[i] * x + b[i]
         # What is not finite stays so, and who is dead stays dead: their end tells of all steps.
@@ -156,7 +158,7 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_lanes):
             & (c[i] == c[i])
             & ((pre > zero) | (not fired))
         )
-        counts[i] = select(goes_on, select(fired, LEAP * (1 + FIRED), LEAP), 0)
+        counts[i] = select(goes_on, select(fired, n_steps * (1 + FIRED), n_steps), 0)
         w[i] = select(goes_on, w[i], before[0, i])
         b[i] = select(goes_on, b[i], before[1, i])
         v[i] = select(goes_on, v[i], before[2, i])
@@ -172,22 +174,23 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_lanes):
         counts_anew[k] = 0
     n_vectors = (n_anew + VECTOR - 1) // VECTOR
     _burst_one_sample(
-        p_anew, r_anew, x, target, None, limits, constants, counts_anew, LEAP, n_vectors * VECTOR
+        p_anew, r_anew, x, target, None, limits, constants, counts_anew, n_steps, n_vectors * VECTOR
     )
     for k in range(n_anew):
         for j in range(4):
             p[j, redo[k]] = p_anew[j, k]
         counts[redo[k]] = counts_anew[k]
+    return n_anew
 
 
 @_kernel
-def _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_lanes):
-    """Step all lanes LEAP times on one sample, whatever comes, all parameters trained.
+def _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes):
+    """Step all lanes ``n_steps`` times on one sample, whatever comes, all parameters trained.
 
     Of the residuals on the way, the smallest and the biggest size are kept.
     """
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    for _ in range(LEAP):
+    for _ in range(n_steps):
         for i in range(n_lanes):
             _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
             size = abs(residual)
@@ -203,7 +206,7 @@ def _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_lanes):
 
 @_kernel
 def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes):
-    """Step all lanes BURST times on one sample; without ``trained``, all parameters train.
+    """Step all lanes ``n_steps`` times on one sample; without ``trained``, all parameters train.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
@@ -230,8 +233,8 @@ def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_ste
 
 
 @_kernel
-def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
-    """Step all lanes BURST times on any samples, some parameters perhaps frozen; as above.
+def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes, sums):
+    """Step all lanes ``n_steps`` times on any samples, some parameters perhaps frozen; as above.
 
     Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
     step with ``_burst_sorted`` through a function kept LLVM from vectorizing (20 times slower).
@@ -242,7 +245,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
     x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
-    for _ in range(BURST):
+    for _ in range(n_steps):
         for i in range(n_lanes):
             sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
         for k in range(x.size):
@@ -283,8 +286,8 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums):
 
 
 @_kernel
-def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
-    """Step all lanes BURST times by sorted sums; as above.
+def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_lanes):
+    """Step all lanes ``n_steps`` times by sorted sums; as above.
 
     What ``refresh_sides`` does stands here in full: calling it cost 6 %.
     """
@@ -297,7 +300,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes):
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     moved, todo = np.empty(LANES, counts.dtype), np.empty(LANES + 1, np.int64)
     touched = np.zeros(1, x.dtype)
-    for _ in range(BURST):
+    for _ in range(n_steps):
         for i in range(n_lanes):
             rises = w[i] >= zero
             # The split is the first sample beyond it: still so if the two around it say so.
@@ -338,9 +341,9 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
     for lane in range(n_lanes):
         taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> FIRED_BITS
         dies = (fired < taken) & (death[lane] < 0)
-        death[lane] = select(dies, age[lane] + fired, death[lane])
         age[lane] += taken
-        stopped[lane] = (taken < n_steps) | (age[lane] + n_steps > max_steps)
+        death[lane] = select(dies, age[lane] - taken + fired, death[lane])
+        stopped[lane] = (taken < n_steps) | (age[lane] >= max_steps)
     n_due = 0
     for lane in range(n_lanes):  # without a branch, which would be mispredicted
         due[n_due] = lane
@@ -396,7 +399,7 @@ def _train(
     age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
     stopped, due = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
     leaps = tables is None and x.size == 1 and trained.all()
-    n_steps = LEAP if leaps else BURST
+    length = n_steps = LEAP if leaps else BURST
     scratch = (
         np.empty((4, LANES), parameters.dtype), np.empty((2, LANES), parameters.dtype),
         np.empty(LANES + 1, np.int64), np.zeros((4, LANES), parameters.dtype),
@@ -409,7 +412,7 @@ def _train(
         for k in range(n_due):
             lane = due[k]
             missing = n_steps - (counts[lane] & (FIRED - 1)) if run[lane] >= 0 else 0
-            # As long as the lane cannot take a whole burst: catch up, end, or take the next run.
+            # As long as the lane cannot take another burst: catch up, end, or take the next run.
             while True:
                 if run[lane] < 0:
                     if n_loaded == n_nets:
@@ -420,9 +423,7 @@ def _train(
                     r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
                     age[lane], death[lane], missing = 0, -1, 0
                     n_loaded += 1
-                if age[lane] + missing + n_steps > max_steps:
-                    missing = max_steps - age[lane]
-                elif missing == 0:
+                if missing == 0 and age[lane] < max_steps:
                     break
                 outcome, taken, death[lane], loss, norm = _alone(
                     p, r, lane, age[lane], death[lane], missing,
@@ -444,14 +445,24 @@ def _train(
         if n_loaded == n_nets and 2 * n_needed <= n_lanes:
             _pack(p, r, run, age, death, n_lanes)
             n_lanes = n_needed
-        counts[:] = 0
+        left = max_steps
+        for lane in range(n_lanes):
+            counts[lane] = 0
+            left = min(left, max_steps - age[lane] if run[lane] >= 0 else max_steps)
+        n_steps = min(length, left)
         if tables is not None:
-            _burst_sorted(p, r, tables, trained, limits, constants, counts, n_lanes)
+            _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_lanes)
         elif leaps:
-            _leap(p, r, run, x[0], target[0], limits, constants, counts, scratch, n_lanes)
+            n_anew = _leap(
+                p, r, run, x[0], target[0], limits, constants, counts, scratch, n_steps, n_lanes
+            )
+            if n_anew * n_steps > MANY_ANEW * n_lanes:
+                length = max(length // 2, BURSTS[0])
+            elif n_anew * n_steps < FEW_ANEW * n_lanes:
+                length = min(length * 2, BURSTS[1])
         elif x.size == 1:
             _burst_one_sample(
                 p, r, x[0], target[0], trained, limits, constants, counts, n_steps, n_lanes
             )
         else:
-            _burst(p, r, x, target, trained, limits, constants, counts, n_lanes, sums)
+            _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes, sums)
