@@ -32,11 +32,13 @@ from relulab.training.numba_kernels import (
     integer_of,
     limits_of,
     maximum,
+    mean_of,
     move_splits,
     rates_of,
     rests,
     sample,
     select,
+    step_on_one_sample,
     sums_by_tables,
     tables_of,
 )
@@ -147,7 +149,7 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_steps, n_l
     for i in range(n_lanes):
         before[0, i], before[1, i], before[2, i], before[3, i] = w[i], b[i], v[i], c[i]
         smallest[i], biggest[i] = limits.largest, zero
-    _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes)
+    step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes)
     for i in range(n_lanes):
         fired, pre = before[0, i] * x + before[1, i] > zero, w[i] * x + b[i]
         # What is not finite stays so, and who is dead stays dead: their end tells of all steps.
@@ -181,27 +183,6 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_steps, n_l
             p[j, redo[k]] = p_anew[j, k]
         counts[redo[k]] = counts_anew[k]
     return n_anew
-
-
-@_kernel
-def _burst_unjudged(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes):
-    """Step all lanes ``n_steps`` times on one sample, whatever comes, all parameters trained.
-
-    Of the residuals on the way, the smallest and the biggest size are kept.
-    """
-    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    for _ in range(n_steps):
-        for i in range(n_lanes):
-            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
-            size = abs(residual)
-            least, most = select(size < smallest[i], size, smallest[i]), maximum(size, biggest[i])
-            w[i] -= hidden[i] * gw
-            b[i] -= hidden[i] * gb
-            v[i] -= output[i] * gv
-            c[i] -= output[i] * residual
-            # Last: the first store of a choice would become one under a mask, which AMD's processors
-            # without AVX-512 take many cycles for.
-            smallest[i], biggest[i] = least, most
 
 
 @_kernel
@@ -239,10 +220,10 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
     Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
     step with ``_burst_sorted`` through a function kept LLVM from vectorizing (20 times slower).
     """
-    tolerance, divergence_loss, largest = limits.tolerance, limits.divergence_loss, limits.largest
+    tolerance, largest_sum, largest = limits.tolerance, limits.largest_sum, limits.largest
     zero, half, n_samples = constants.zero, constants.half, constants.n_samples
+    inverse, (x_min, x_max) = constants.inverse, limits.ends
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    x_min, x_max = x.min(), x.max()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
     for _ in range(n_steps):
@@ -259,10 +240,10 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
                 sum_c[i] += residual
                 sum_loss[i] += half * (residual * residual)
         for i in range(n_lanes):
-            gw = sum_w[i] / n_samples if trains_w else zero
-            gb = sum_b[i] / n_samples if trains_b else zero
-            gv = sum_v[i] / n_samples if trains_v else zero
-            gc = sum_c[i] / n_samples if trains_c else zero
+            gw = select(trains_w, mean_of(sum_w[i], n_samples, inverse), zero)
+            gb = select(trains_b, mean_of(sum_b[i], n_samples, inverse), zero)
+            gv = select(trains_v, mean_of(sum_v[i], n_samples, inverse), zero)
+            gc = select(trains_c, mean_of(sum_c[i], n_samples, inverse), zero)
             # Monotone in x, also in floating point: the ends tell of all samples.
             low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
             small = (
@@ -272,7 +253,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
                 & (abs(gc) <= tolerance)
             )
             bounded = (
-                (sum_loss[i] / n_samples <= divergence_loss)
+                (sum_loss[i] <= largest_sum)
                 & (abs(low) <= largest)
                 & (abs(high) <= largest)
             )

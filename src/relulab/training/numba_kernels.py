@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from llvmlite.binding import get_host_cpu_features
 from numba.extending import intrinsic
 
@@ -34,6 +35,7 @@ from relulab.training.sorted_sums import (
     SXX,
 )
 from relulab.training.specification import Problem
+from relulab.validation import FloatArray
 
 # Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
 # first-level cache, and a run that ends within a burst wastes few steps of its lane.
@@ -60,7 +62,9 @@ class Limits(NamedTuple):
     divergence_loss: Any
     largest_residual: Any  # whose half square is surely below divergence_loss, and square finite
     hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
+    largest_sum: Any  # of losses, whose mean is surely at most divergence_loss
     largest: Any  # finite number
+    ends: Any  # the smallest and the largest x
 
 
 class Constants(NamedTuple):
@@ -69,6 +73,7 @@ class Constants(NamedTuple):
     zero: Any
     half: Any
     n_samples: Any
+    inverse: Any  # of n_samples, see ``inverses``
     splitter: Any
     resolution: float  # this and the next of ``stability``, in float64 for any dtype
     x_moments: tuple[float, float]
@@ -151,19 +156,28 @@ def limits_of(problem: Problem) -> Limits:
         tolerance = number(options.gradient_tolerance)  # which may be beyond float32
     divergence_loss = number(options.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
+    most = np.finfo(problem.dtype).max
     return Limits(
         tolerance=tolerance,
         divergence_loss=divergence_loss,
         # 1.41 is on the safe side of rounding.
-        largest_residual=np.sqrt(min(divergence_loss, np.finfo(number).max / 2)) * number(1.41),
+        largest_residual=np.sqrt(min(divergence_loss, most / 2)) * number(1.41),
         hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
-        largest=np.finfo(problem.dtype).max,
+        largest_sum=min(divergence_loss, most / problem.x.size) * number(0.999 * problem.x.size),
+        largest=most,
+        ends=(problem.x.min(), problem.x.max()),
     )
 
 
 def integer_of(problem: Problem) -> Any:
     """Return the type of integers that are as wide as the floats, so that vectors match."""
     return np.dtype(f"i{problem.dtype.itemsize}").type
+
+
+def inverses(counts: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> FloatArray:
+    """Return 1 / count for powers of 2, by which one can multiply to the same bits, 0 for others."""
+    exact = (counts > 0) & (counts & (counts - 1) == 0)
+    return np.where(exact, 1 / np.maximum(counts, 1), 0).astype(dtype)
 
 
 def constants_of(problem: Problem) -> Constants:
@@ -173,6 +187,7 @@ def constants_of(problem: Problem) -> Constants:
         number(0),
         number(0.5),
         number(problem.x.size),
+        inverses(np.array([problem.x.size]), problem.dtype)[0],
         splitter(number),
         stability.resolution(number),
         problem.x_moments,
@@ -229,6 +244,42 @@ def sample(w, b, v, c, slope, x, target, zero):
 def maximum(a, b):
     """Return the larger number as the vector units do: b if either is NaN."""
     return select(a > b, a, b)
+
+
+@_kernel
+def minimum(a, b):
+    """Return the smaller number; b if either is NaN."""
+    return select(a < b, a, b)
+
+
+@_kernel
+def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes):
+    """Step all lanes ``n_steps`` times on one sample, whatever comes, all parameters trained.
+
+    Of the residuals on the way, the smallest and the biggest size are kept.
+    """
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    for _ in range(n_steps):
+        for i in range(n_lanes):
+            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
+            size = abs(residual)
+            least, most = minimum(size, smallest[i]), maximum(size, biggest[i])
+            w[i] -= hidden[i] * gw
+            b[i] -= hidden[i] * gb
+            v[i] -= output[i] * gv
+            c[i] -= output[i] * residual
+            # Last: the first store of a choice would become one under a mask, which AMD's processors
+            # without AVX-512 take many cycles for.
+            smallest[i], biggest[i] = least, most
+
+
+@_kernel
+def mean_of(total, count, inverse):
+    """Return total / count; ``inverse`` is 1 / count where that is exact, else 0, see ``inverses``.
+
+    Dividing costs as much as two samples. LLVM decides outside of its loops which of both it is.
+    """
+    return total * inverse if inverse > 0 else total / count
 
 
 @_kernel

@@ -22,14 +22,19 @@ from relulab.training.numba_kernels import (
     compiled,
     constants_of,
     evaluate,
+    inverses,
     larger,
     largest,
     limits_of,
+    maximum,
+    mean_of,
+    minimum,
     rates_of,
     refresh_sides,
     rests,
     sample,
     select,
+    step_on_one_sample,
     sums_by_tables,
     tables_of,
 )
@@ -71,10 +76,12 @@ class AdamKind(NamedTuple):
 
 
 class Orbits(NamedTuple):
-    """The tolerances of ``orbits``, in the dtype of the arithmetic."""
+    """The tolerances of ``orbits``, and bounds for ``_may_return``, in the dtype of the arithmetic."""
 
     tolerance: Any
     seen: Any
+    most_away: Any
+    creeping: Any
 
 
 def run(problem: Problem) -> FinalStates:
@@ -91,7 +98,8 @@ def run(problem: Problem) -> FinalStates:
     notes[DIED], notes[ENDS] = -1, TRAINING
     steps_per_epoch = batches.steps_per_epoch if batches else 1
     # The number of samples of a batch, in the dtype of the arithmetic.
-    counts = np.arange((batches.size if batches else 0) + 1).astype(problem.dtype)
+    counts = _counts(problem, batches.size if batches else 0)
+    everything = np.arange(problem.x.size)
     step, n_epochs = 0, 1
     while active.size:
         first = step // steps_per_epoch
@@ -102,7 +110,8 @@ def run(problem: Problem) -> FinalStates:
             _train_epochs,
             nets, notes, *kind, np.array(problem.trained), problem.x, problem.target,
             tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants,
-            counts, np.empty((N_ROWS, LANES), problem.dtype), np.zeros((N_NOTES, LANES), np.int64),
+            counts, everything, _scratch(problem),
+            np.empty((N_ROWS, LANES), problem.dtype), np.zeros((N_NOTES, LANES), np.int64),
         )  # fmt: skip
         step += n_epochs * steps_per_epoch
         ended = notes[ENDS] != TRAINING
@@ -131,6 +140,11 @@ def run(problem: Problem) -> FinalStates:
 def periods(problem: Problem) -> Any:
     """Return the periods of runs whose parameters are those at max_steps; see ``orbits``."""
     number, batches = problem.dtype.type, problem.batches
+    tolerance = orbits.RETURN_TOLERANCE[problem.dtype.name]
+    seen = orbits.SEEN * tolerance
+    # A hundredth more, for rounding; see ``_may_return``.
+    most_away = 1.01 * seen / (1 - orbits.LONGEST_PERIOD * seen)
+    bounds = map(number, (tolerance, orbits.SEEN, most_away, 0.4 * seen))
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
@@ -140,12 +154,23 @@ def periods(problem: Problem) -> Any:
         _follow,
         _table(problem), *_kind(problem), np.array(problem.trained), problem.x, problem.target,
         tables_of(problem), np.concatenate(samples) if batches else every, parts,
-        constants_of(problem), np.arange(problem.x.size + 1).astype(number),
+        constants_of(problem), _counts(problem, batches.size if batches else 0), _scratch(problem),
         np.empty((N_ROWS, LANES), number), np.full((N_NOTES, LANES), TRAINING, np.int64),
         np.empty((orbits.FOLLOWED + 1, 4, LANES), number), np.empty((4, LANES), number),
-        Orbits(number(orbits.RETURN_TOLERANCE[problem.dtype.name]), number(orbits.SEEN)), period,
+        Orbits(*bounds), np.arange(problem.n_nets), period,
     )  # fmt: skip
     return period
+
+
+def _counts(problem: Problem, most: int) -> FloatArray:
+    """Return the numbers of samples that a batch may have, and their inverses, see ``mean_of``."""
+    counts = np.arange(most + 1)
+    return np.stack([counts.astype(problem.dtype), inverses(counts, problem.dtype)])
+
+
+def _scratch(problem: Problem) -> tuple[Any, ...]:
+    """Return what ``refresh_sides`` works with."""
+    return np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, problem.dtype)
 
 
 def _table(problem: Problem) -> FloatArray:
@@ -228,20 +253,20 @@ def _decayed(gradient, decay, parameter):
 
 @_kernel
 def _next(f, j, rate, i, sgd, adam, power1, power2):
-    """Return the next value of parameter j in lane i, its velocity, its s, and the rate of m."""
+    """Return the step of parameter j in lane i, its next velocity and s, and the rate of m."""
     here, g, state = f[j, i], f[GRADIENT + j, i], f[STATE + j, i]
     if sgd is not None:
         gradient, momentum = _decayed(g * f[FACTOR, i], f[DECAY + j, i], here), f[NUMBERS, i]
         velocity = _faster(state, momentum, gradient)
         step = select(sgd.nesterov, _faster(velocity, momentum, gradient), velocity)
-        return here - rate * step, velocity, rate, rate
+        return rate * step, velocity, rate, rate
     if adam is not None:
         gradient, epsilon = _decayed(g, f[DECAY + j, i], here), f[NUMBERS + 2, i]
         beta1, beta2 = f[NUMBERS, i], f[NUMBERS + 1, i]
         m, s = _moments(state, f[S + j, i], gradient, beta1, beta2, adam.one)
         size = _adam_size(s, rate, power1, power2, epsilon, adam.one)
-        return here - size * m, m, s, size
-    return here - rate * g, state, rate, rate
+        return size * m, m, s, size
+    return rate * g, state, rate, rate
 
 
 @_kernel
@@ -254,9 +279,13 @@ def _factor(f, i, sgd):
 
 
 @_kernel
-def _means(f, leaks, x, target, samples, tables, trained, count, scratch, n, constants):
-    """Write the mean gradients and loss over some samples of the first lanes."""
+def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, constants):
+    """Write the mean gradients and loss over some samples of the first lanes.
+
+    ``mean`` is their number and its inverse, as ``mean_of`` takes them.
+    """
     zero, half = constants.zero, constants.half
+    count, inverse = mean
     if tables is not None:
         moved, todo, touched = scratch
         refresh_sides(f[W], f[B], tables, moved, todo, touched, n, zero)
@@ -290,15 +319,15 @@ def _means(f, leaks, x, target, samples, tables, trained, count, scratch, n, con
                 f[LOSS, i] += half * (residual * residual)
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     for i in range(n):
-        f[GRADIENT, i] = select(trains_w, f[GRADIENT, i] / count, zero)
-        f[GRADIENT + 1, i] = select(trains_b, f[GRADIENT + 1, i] / count, zero)
-        f[GRADIENT + 2, i] = select(trains_v, f[GRADIENT + 2, i] / count, zero)
-        f[GRADIENT + 3, i] = select(trains_c, f[GRADIENT + 3, i] / count, zero)
-        f[LOSS, i] /= count
+        f[GRADIENT, i] = select(trains_w, mean_of(f[GRADIENT, i], count, inverse), zero)
+        f[GRADIENT + 1, i] = select(trains_b, mean_of(f[GRADIENT + 1, i], count, inverse), zero)
+        f[GRADIENT + 2, i] = select(trains_v, mean_of(f[GRADIENT + 2, i], count, inverse), zero)
+        f[GRADIENT + 3, i] = select(trains_c, mean_of(f[GRADIENT + 3, i], count, inverse), zero)
+        f[LOSS, i] = mean_of(f[LOSS, i], count, inverse)
 
 
 @_kernel
-def _advance(f, notes, sgd, adam, trained, n):
+def _advance(f, notes, sgd, adam, trained, zero, n):
     """Take the step of the gradients in the first lanes that have not ended."""
     if sgd is not None:
         for i in range(n):
@@ -306,26 +335,26 @@ def _advance(f, notes, sgd, adam, trained, n):
     if adam is not None:
         for i in range(n):
             goes_on = notes[ENDS, i] == TRAINING
-            f[POWER1, i] = select(goes_on, f[POWER1, i] * f[NUMBERS, i], f[POWER1, i])
-            f[POWER2, i] = select(goes_on, f[POWER2, i] * f[NUMBERS + 1, i], f[POWER2, i])
+            f[POWER1, i] *= select(goes_on, f[NUMBERS, i], adam.one)
+            f[POWER2, i] *= select(goes_on, f[NUMBERS + 1, i], adam.one)
     # Each with its rows at places that LLVM knows.
     if trained[0]:
-        _advance_one(f, notes, W, HIDDEN, sgd, adam, n)
+        _advance_one(f, notes, W, HIDDEN, sgd, adam, zero, n)
     if trained[1]:
-        _advance_one(f, notes, B, HIDDEN, sgd, adam, n)
+        _advance_one(f, notes, B, HIDDEN, sgd, adam, zero, n)
     if trained[2]:
-        _advance_one(f, notes, V, OUTPUT, sgd, adam, n)
+        _advance_one(f, notes, V, OUTPUT, sgd, adam, zero, n)
     if trained[3]:
-        _advance_one(f, notes, C, OUTPUT, sgd, adam, n)
+        _advance_one(f, notes, C, OUTPUT, sgd, adam, zero, n)
 
 
 @_kernel
-def _advance_one(f, notes, j, rate, sgd, adam, n):
+def _advance_one(f, notes, j, rate, sgd, adam, zero, n):
     """Take the step of parameter j, whose rate is in another row."""
     for i in range(n):
         goes_on = notes[ENDS, i] == TRAINING
-        there, velocity, s, _ = _next(f, j, f[rate, i], i, sgd, adam, f[POWER1, i], f[POWER2, i])
-        f[j, i] = select(goes_on, there, f[j, i])
+        step, velocity, s, _ = _next(f, j, f[rate, i], i, sgd, adam, f[POWER1, i], f[POWER2, i])
+        f[j, i] -= select(goes_on, step, zero)
         if sgd is not None:
             f[STATE + j, i] = select(goes_on, velocity, f[STATE + j, i])
         if adam is not None:
@@ -379,8 +408,8 @@ def _fate_within(f, i, leaks, sgd, adam, x, target, tables, trained, constants):
     stands, sizes = True, np.zeros(4)
     for j in range(4):
         rate = hidden if j < 2 else output
-        there, velocity, s, size = _next(f, j, rate, i, sgd, adam, power1, power2)
-        same, sizes[j] = there == f[j, i], np.float64(size)
+        step, velocity, s, size = _next(f, j, rate, i, sgd, adam, power1, power2)
+        same, sizes[j] = f[j, i] - step == f[j, i], np.float64(size)
         if sgd is not None:
             momentum = f[NUMBERS, i]
             same &= momentum * velocity == momentum * f[STATE + j, i]
@@ -450,12 +479,11 @@ def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, z
 @_called_from_python
 def _train_epochs(
     nets, all_notes, leaks, sgd, adam, trained, x, target, tables, orders, steps_per_epoch,
-    max_steps, limits, constants, counts, f, notes,
+    max_steps, limits, constants, counts, everything, scratch, f, notes,
 ):  # fmt: skip
     """Train all networks through some epochs, or to their end, judging every state."""
-    ends, everything = (x.min(), x.max()), np.arange(x.size)
-    size, by_batches = counts.size - 1, orders.shape[1] > 0
-    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
+    ends, all_mean = limits.ends, (constants.n_samples, constants.inverse)
+    size, by_batches = counts.shape[1] - 1, orders.shape[1] > 0
     for start in range(0, nets.shape[1], LANES):
         stop = min(start + LANES, nets.shape[1])
         n = stop - start
@@ -472,8 +500,8 @@ def _train_epochs(
             judged = number == 0 or k == max_steps
             batch = orders[epoch, number * size : (number + 1) * size] if by_batches else everything
             seen = everything if judged else batch
-            count = constants.n_samples if judged else counts[batch.size]
-            _means(f, leaks, x, target, seen, tables, trained, count, scratch, n, constants)
+            mean = all_mean if judged else (counts[0, batch.size], counts[1, batch.size])
+            _means(f, leaks, x, target, seen, tables, trained, mean, scratch, n, constants)
             n_asked = _judge(
                 f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, constants.zero,
                 max_steps,
@@ -486,9 +514,9 @@ def _train_epochs(
                         )
                         notes[ENDS, i] = fate if fate != TRAINING else notes[ENDS, i]
             if by_batches and judged:
-                count = counts[batch.size]
-                _means(f, leaks, x, target, batch, tables, trained, count, scratch, n, constants)
-            _advance(f, notes, sgd, adam, trained, n)
+                mean = counts[0, batch.size], counts[1, batch.size]
+                _means(f, leaks, x, target, batch, tables, trained, mean, scratch, n, constants)
+            _advance(f, notes, sgd, adam, trained, constants.zero, n)
             n_training = 0
             for i in range(n):
                 n_training += notes[ENDS, i] == TRAINING
@@ -522,41 +550,106 @@ def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
 
 @_called_from_python
 def _follow(
-    nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, f, notes,
-    states, moved, limits, period,
+    nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, scratch, f, notes,
+    states, moved, limits, chosen, period,
 ):  # fmt: skip
     """Step all networks, without judging, and find their periods from the states.
 
-    ``samples[parts[k]:parts[k+1]]`` are what step k takes; with a single such part, every step.
+    ``samples[parts[k]:parts[k+1]]`` are what step k takes; with a single such part, every step. All
+    go half of the way, and those that may have a period, which are few, the whole. ``chosen`` are
+    the numbers of all, ``period`` is filled with 0.
     """
-    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
-    for start in range(0, nets.shape[1], LANES):
-        stop = min(start + LANES, nets.shape[1])
-        n = stop - start
-        _copy(nets, start, f, 0, n)
-        if tables is not None:
-            _forget_splits(tables)
-        for j in range(4):
-            for i in range(n):
-                states[0, j, i] = f[j, i]
-                moved[j, i] = constants.zero
-        for k in range(states.shape[0] - 1):
-            part = k if parts.size > 2 else 0
-            taken = samples[parts[part] : parts[part + 1]]
-            count = counts[taken.size]
-            _means(f, leaks, x, target, taken, tables, trained, count, scratch, n, constants)
-            _advance(f, notes, sgd, adam, trained, n)
+    all_mean = constants.n_samples, constants.inverse
+    alone = leaks is None and tables is None and x.size == 1 and trained.all()
+    n_chosen, n_steps = chosen.size, (states.shape[0] - 1) // 2
+    for looks in (True, False):
+        n_kept = 0
+        for start in range(0, n_chosen, LANES):
+            n = min(LANES, n_chosen - start)
+            for j in range(nets.shape[0]):
+                for i in range(n):
+                    f[j, i] = nets[j, chosen[start + i]]
+            if tables is not None:
+                _forget_splits(tables)
             for j in range(4):
                 for i in range(n):
-                    states[k + 1, j, i] = f[j, i]
-                    moved[j, i] = larger(moved[j, i], abs(f[j, i] - states[0, j, i]))
-        _find_periods(states, moved, n, limits, f[GRADIENT:], constants.zero, period[start:stop])
+                    states[0, j, i] = f[j, i]
+                    moved[j, i] = constants.zero
+            for k in range(n_steps):
+                part = k if parts.size > 2 else 0
+                taken = samples[parts[part] : parts[part + 1]]
+                if alone:
+                    step_on_one_sample(
+                        f[W:HIDDEN], f[HIDDEN:SLOPE], x[0], target[0], f[GRADIENT], f[LOSS],
+                        constants.zero, 1, n,
+                    )  # fmt: skip
+                else:
+                    mean = all_mean
+                    if taken.size < x.size:
+                        mean = counts[0, taken.size], counts[1, taken.size]
+                    _means(f, leaks, x, target, taken, tables, trained, mean, scratch, n, constants)
+                    _advance(f, notes, sgd, adam, trained, constants.zero, n)
+                if looks:
+                    _look_back(f, states, moved, k < 2, constants.zero, n)
+                else:
+                    for j in range(4):
+                        for i in range(n):
+                            states[k + 1, j, i] = f[j, i]
+                            away = abs(f[j, i] - states[0, j, i])
+                            moved[j, i] = larger(moved[j, i], away) + constants.zero
+            if looks:
+                for i in range(n):
+                    chosen[n_kept] = chosen[start + i]
+                    n_kept += _may_return(f, states, moved, i, limits, constants.zero)
+            else:
+                _find_periods(states, moved, n, limits, f[GRADIENT:], constants.zero)
+                for i in range(n):
+                    period[chosen[start + i]] = np.int64(f[GRADIENT, i])
+        n_chosen, n_steps = n_kept, states.shape[0] - 1
 
 
 @_kernel
-def _find_periods(states, moved, n, limits, scratch, zero, period):
-    """Write the periods of the first ``n`` lanes, as ``orbits.periods`` says."""
-    away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3]
+def _look_back(f, states, moved, skips, zero, n):
+    """Note how near to the first state the states after it come, and how far away, in ``moved``.
+
+    One that ``skips`` does not count for how near. For ``+ zero`` see ``step_on_one_sample``.
+    """
+    closest, farthest, away = moved[0], moved[1], f[GRADIENT]
+    for i in range(n):
+        most = abs(f[0, i] - states[0, 0, i])
+        for j in range(1, 4):
+            most = maximum(most, abs(f[j, i] - states[0, j, i]))
+        away[i] = most
+        farthest[i] = maximum(most, farthest[i]) + zero
+    for i in range(n):
+        closest[i] = away[i] if skips else minimum(away[i], closest[i]) + zero
+
+
+@_kernel
+def _may_return(f, states, moved, i, limits, zero):
+    """Return whether a lane may have a period, from its first half of the states.
+
+    Let q be its period, d = SEEN*tolerance the distance that counts, in parts of the scale. Each
+    x[k] is within k//q <= 64 such distances of one of the first q states; so the scale is at most
+    the largest of |x[0]| and |x[k] - x[0]| over these, divided by 1 - 64*d, and x[q] must be within
+    d of that. And since x[k+1] - x[k] repeats to within 2*63*d/1000, but is beyond d for some k (or
+    q were 1), it is beyond .87*d for some k < q; then x[k] or x[k+1] is farther than .43*d from
+    x[0]. The scale is at least |x[0]| of a parameter that has moved.
+    """
+    size, still, finite = moved[1, i], zero, True
+    for j in range(4):
+        there, begun = f[j, i], abs(states[0, j, i])
+        size = max(size, begun)
+        still = max(still, begun if there != states[0, j, i] else zero)
+        finite = finite and np.isfinite(there)
+    creeps = moved[1, i] <= limits.creeping * still
+    return finite and moved[0, i] <= limits.most_away * size and not creeps
+
+
+@_kernel
+def _find_periods(states, moved, n, limits, scratch, zero):
+    """Write the periods of the first ``n`` lanes into ``scratch[0]``, as ``orbits.periods`` says."""
+    period, away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for i in range(n):
         scale[i] = zero
     for j in range(4):
