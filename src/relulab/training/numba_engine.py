@@ -10,7 +10,7 @@ no network waits any more, the last ones move together and step in fewer vectors
 That is for plain descent on the full batch; all else is in ``numba_lockstep``.
 """
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from relulab.training.numba_kernels import (
     step_on_one_sample,
     sums_by_tables,
     tables_of,
+    whole_vectors,
 )
 from relulab.training.specification import FinalStates, Problem
 
@@ -56,6 +57,52 @@ NO_DECAY = (0.0, 0.0, 0.0, 0.0)
 # A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
+
+
+class Lanes(NamedTuple):
+    """The networks that step together, one in each lane.
+
+    An empty lane has -1 as the number of its ``run``, and NaN as its parameters, so that it freezes
+    in every burst.
+    """
+
+    p: Any
+    r: Any
+    run: Any
+    age: Any
+    death: Any
+    counts: Any  # of the steps of a burst, see FIRED
+    stopped: Any
+    due: Any
+    sums: Any
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """Return empty lanes."""
+        p, r = (np.full((rows, LANES), np.nan, problem.dtype) for rows in (4, 2))
+        run, age, death = np.full(LANES, -1), np.zeros(LANES, np.int64), np.full(LANES, -1)
+        counts, stopped = np.zeros(LANES, integer_of(problem)), np.zeros(LANES, np.int64)
+        due, sums = np.zeros(LANES + 1, np.int64), np.zeros((5, LANES), problem.dtype)
+        return cls(p, r, run, age, death, counts, stopped, due, sums)
+
+
+class Anew(NamedTuple):
+    """Where all lanes stood before a leap, and those that are stepped anew."""
+
+    before: Any
+    seen: Any
+    lanes: Any
+    p: Any
+    r: Any
+    counts: Any
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """Return room for all lanes."""
+        before, seen, p, r = (np.zeros((rows, LANES), problem.dtype) for rows in (4, 2, 4, 2))
+        lanes, counts = np.zeros(LANES + 1, np.int64), np.zeros(LANES, integer_of(problem))
+        return cls(before, seen, lanes, p, r, counts)
+
 
 _kernel = compiled(stability, numba_kernels)
 _called_from_python = compiled(stability, numba_kernels, from_python=True)
@@ -77,7 +124,8 @@ def run(problem: Problem) -> FinalStates:
         problem.options.max_steps,
         limits_of(problem),
         constants_of(problem),
-        np.zeros(LANES, integer_of(problem)),
+        Lanes.of(problem),
+        Anew.of(problem),
         (final.parameters, final.loss, final.gradient_norm),
         (final.steps_taken, final.death_step, final.outcome),
     )
@@ -137,15 +185,16 @@ def _alone(
 
 
 @_kernel
-def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_steps, n_lanes):
+def _leap(lanes, anew, x, target, trained, limits, constants, n_steps, n_lanes):
     """Step all lanes on one sample, all parameters trained: first unjudged, then, where needed, anew.
 
     Lanes that may have ended or died on the way are put back and stepped with judgment, beside each
     other, so that these are few vectors. Return how many they are.
     """
-    before, seen, redo, p_anew, r_anew, counts_anew = scratch
+    whole_vectors()
+    p, r, run, counts = lanes.p, lanes.r, lanes.run, lanes.counts
     w, b, v, c, zero = p[0], p[1], p[2], p[3], constants.zero
-    smallest, biggest = seen[0], seen[1]
+    before, smallest, biggest = anew.before, anew.seen[0], anew.seen[1]
     for i in range(n_lanes):
         before[0, i], before[1, i], before[2, i], before[3, i] = w[i], b[i], v[i], c[i]
         smallest[i], biggest[i] = limits.largest, zero
@@ -167,37 +216,38 @@ def _leap(p, r, run, x, target, limits, constants, counts, scratch, n_steps, n_l
         c[i] = select(goes_on, c[i], before[3, i])
     n_anew = 0
     for i in range(n_lanes):
-        redo[n_anew] = i
+        anew.lanes[n_anew] = i
         n_anew += (counts[i] == 0) & (run[i] >= 0)
     for k in range(n_anew):
+        lane = anew.lanes[k]
         for j in range(4):
-            p_anew[j, k] = p[j, redo[k]]
-        r_anew[0, k], r_anew[1, k] = r[0, redo[k]], r[1, redo[k]]
-        counts_anew[k] = 0
+            anew.p[j, k] = p[j, lane]
+        anew.r[0, k], anew.r[1, k], anew.counts[k] = r[0, lane], r[1, lane], 0
     n_vectors = (n_anew + VECTOR - 1) // VECTOR
     _burst_one_sample(
-        p_anew, r_anew, x, target, None, limits, constants, counts_anew, n_steps, n_vectors * VECTOR
-    )
+        anew.p, anew.r, x, target, trained, limits, constants, anew.counts, n_steps,
+        n_vectors * VECTOR,
+    )  # fmt: skip
     for k in range(n_anew):
+        lane = anew.lanes[k]
         for j in range(4):
-            p[j, redo[k]] = p_anew[j, k]
-        counts[redo[k]] = counts_anew[k]
+            p[j, lane] = anew.p[j, k]
+        counts[lane] = anew.counts[k]
     return n_anew
 
 
 @_kernel
 def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes):
-    """Step all lanes ``n_steps`` times on one sample; without ``trained``, all parameters train.
+    """Step all lanes ``n_steps`` times on one sample.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
     """
+    whole_vectors()
     tolerance, largest, zero = limits.tolerance, limits.largest, constants.zero
     largest_residual, hidden_factor = limits.largest_residual, limits.hidden_factor
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    trains_w = trains_b = trains_v = trains_c = True
-    if trained is not None:
-        trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     for _ in range(n_steps):
         for i in range(n_lanes):
             pre, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
@@ -220,6 +270,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
     Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
     step with ``_burst_sorted`` through a function kept LLVM from vectorizing (20 times slower).
     """
+    whole_vectors()
     tolerance, largest_sum, largest = limits.tolerance, limits.largest_sum, limits.largest
     zero, half, n_samples = constants.zero, constants.half, constants.n_samples
     inverse, (x_min, x_max) = constants.inverse, limits.ends
@@ -252,11 +303,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
                 & (abs(gv) <= tolerance)
                 & (abs(gc) <= tolerance)
             )
-            bounded = (
-                (sum_loss[i] <= largest_sum)
-                & (abs(low) <= largest)
-                & (abs(high) <= largest)
-            )
+            bounded = (sum_loss[i] <= largest_sum) & (abs(low) <= largest) & (abs(high) <= largest)
             goes_on = bounded & (not small)
             w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
             b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
@@ -272,6 +319,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
 
     What ``refresh_sides`` does stands here in full: calling it cost 6 %.
     """
+    whole_vectors()
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
     zero, n_samples = constants.zero, constants.n_samples
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
@@ -319,6 +367,7 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
 
     Return how many they are.
     """
+    whole_vectors()
     for lane in range(n_lanes):
         taken, fired = counts[lane] & (FIRED - 1), counts[lane] >> FIRED_BITS
         dies = (fired < taken) & (death[lane] < 0)
@@ -363,7 +412,8 @@ def _train(
     max_steps,
     limits,
     constants,
-    counts,
+    lanes,
+    anew,
     floats,
     integers,
 ):
@@ -371,22 +421,10 @@ def _train(
     final_p, final_loss, final_norm = floats
     final_steps, final_death, final_outcome = integers
     n_nets = parameters.shape[1]
-    p, r = np.empty((4, LANES), parameters.dtype), np.empty((2, LANES), parameters.dtype)
-    sums = np.empty((5, LANES), parameters.dtype)
-    # An empty lane holds NaN, so that it freezes in every burst.
-    p[:] = np.nan
-    r[:] = np.nan
-    run = np.full(LANES, -1, np.int64)
-    age, death = np.zeros(LANES, np.int64), np.full(LANES, -1, np.int64)
-    stopped, due = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
-    leaps = tables is None and x.size == 1 and trained.all()
+    p, r, run, age, death, counts, stopped, due, sums = lanes
+    leaps = tables is None and x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
     length = n_steps = LEAP if leaps else BURST
-    scratch = (
-        np.empty((4, LANES), parameters.dtype), np.empty((2, LANES), parameters.dtype),
-        np.empty(LANES + 1, np.int64), np.zeros((4, LANES), parameters.dtype),
-        np.zeros((2, LANES), parameters.dtype), np.empty(LANES, counts.dtype),
-    )  # fmt: skip
-    n_lanes, n_loaded, n_finished = LANES, 0, 0
+    n_lanes, n_loaded, n_finished = run.size, 0, 0
 
     while n_finished < n_nets:
         n_due = _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes)
@@ -435,7 +473,7 @@ def _train(
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_lanes)
         elif leaps:
             n_anew = _leap(
-                p, r, run, x[0], target[0], limits, constants, counts, scratch, n_steps, n_lanes
+                lanes, anew, x[0], target[0], trained, limits, constants, n_steps, n_lanes
             )
             if n_anew * n_steps > MANY_ANEW * n_lanes:
                 length = max(length // 2, BURSTS[0])

@@ -37,6 +37,7 @@ from relulab.training.numba_kernels import (
     step_on_one_sample,
     sums_by_tables,
     tables_of,
+    whole_vectors,
 )
 from relulab.training.specification import FinalStates, Problem
 from relulab.training.update_rules import AdamRule, SGDRule
@@ -49,7 +50,9 @@ UNDECIDED = -1  # of a period
 # The rows of a table of networks: parameters and rates; of slopes and optimizers also these, of
 # which SGD takes momentum, max_norm and four velocities, Adam beta1, beta2, epsilon, four m, four s
 # and the two powers.
-W, B, V, C, HIDDEN, OUTPUT, SLOPE, DECAY, NUMBERS, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 11, 14
+# Those that functions are called with are of a NumPy type, or Numba compiles one for each number.
+W, B, V, C, HIDDEN, OUTPUT = map(np.int64, range(6))
+SLOPE, DECAY, NUMBERS, STATE = 6, 7, 11, 14
 M, S, POWER1, POWER2, N_STORED = 14, 18, 22, 23, 24
 # Of the networks that step, also what they step by. One array with rows at known places, and one of
 # integers, are what LLVM knows not to overlap, so that loops over lanes become vectors.
@@ -284,6 +287,7 @@ def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, cons
 
     ``mean`` is their number and its inverse, as ``mean_of`` takes them.
     """
+    whole_vectors()
     zero, half = constants.zero, constants.half
     count, inverse = mean
     if tables is not None:
@@ -329,6 +333,7 @@ def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, cons
 @_kernel
 def _advance(f, notes, sgd, adam, trained, zero, n):
     """Take the step of the gradients in the first lanes that have not ended."""
+    whole_vectors()
     if sgd is not None:
         for i in range(n):
             f[FACTOR, i] = _factor(f, i, sgd)
@@ -351,6 +356,7 @@ def _advance(f, notes, sgd, adam, trained, zero, n):
 @_kernel
 def _advance_one(f, notes, j, rate, sgd, adam, zero, n):
     """Take the step of parameter j, whose rate is in another row."""
+    whole_vectors()
     for i in range(n):
         goes_on = notes[ENDS, i] == TRAINING
         step, velocity, s, _ = _next(f, j, f[rate, i], i, sgd, adam, f[POWER1, i], f[POWER2, i])
@@ -442,6 +448,7 @@ def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, z
 
     ``ends`` are the least and the largest x. Return how many are to be asked whether they rest.
     """
+    whole_vectors()
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
     x_min, x_max = ends
     n_asked = 0
@@ -560,7 +567,7 @@ def _follow(
     the numbers of all, ``period`` is filled with 0.
     """
     all_mean = constants.n_samples, constants.inverse
-    alone = leaks is None and tables is None and x.size == 1 and trained.all()
+    alone = leaks is None and tables is None and x.size == 1 and _all_train(trained)
     n_chosen, n_steps = chosen.size, (states.shape[0] - 1) // 2
     for looks in (True, False):
         n_kept = 0
@@ -609,11 +616,17 @@ def _follow(
 
 
 @_kernel
+def _all_train(trained):
+    return trained[0] and trained[1] and trained[2] and trained[3]
+
+
+@_kernel
 def _look_back(f, states, moved, skips, zero, n):
     """Note how near to the first state the states after it come, and how far away, in ``moved``.
 
     One that ``skips`` does not count for how near. For ``+ zero`` see ``step_on_one_sample``.
     """
+    whole_vectors()
     closest, farthest, away = moved[0], moved[1], f[GRADIENT]
     for i in range(n):
         most = abs(f[0, i] - states[0, 0, i])
@@ -649,6 +662,7 @@ def _may_return(f, states, moved, i, limits, zero):
 @_kernel
 def _find_periods(states, moved, n, limits, scratch, zero):
     """Write the periods of the first ``n`` lanes into ``scratch[0]``, as ``orbits.periods`` says."""
+    whole_vectors()
     period, away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for i in range(n):
         scale[i] = zero
