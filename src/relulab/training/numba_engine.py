@@ -186,10 +186,10 @@ def _alone(
 
 @_kernel
 def _leap(lanes, anew, x, target, trained, limits, constants, n_steps, n_lanes):
-    """Step all lanes on one sample, all parameters trained: first unjudged, then, where needed, anew.
+    """Step all lanes on one sample, without judging; and those that may have ended on the way anew.
 
-    Lanes that may have ended or died on the way are put back and stepped with judgment, beside each
-    other, so that these are few vectors. Return how many they are.
+    They, and those that have died, are put back and stepped with judgment, beside each other, so
+    that these are few vectors. Return how many they are. All parameters train.
     """
     whole_vectors()
     p, r, run, counts = lanes.p, lanes.r, lanes.run, lanes.counts

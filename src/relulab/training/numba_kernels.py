@@ -173,7 +173,7 @@ def integer_of(problem: Problem) -> Any:
 
 
 def inverses(counts: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> FloatArray:
-    """Return 1 / count for powers of 2, by which one can multiply to the same bits, 0 for others."""
+    """Return 1 / count for powers of 2, by which one multiplies to the same bits; 0 for others."""
     exact = (counts > 0) & (counts & (counts - 1) == 0)
     return np.where(exact, 1 / np.maximum(counts, 1), 0).astype(dtype)
 
@@ -267,8 +267,8 @@ def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lane
             b[i] -= hidden[i] * gb
             v[i] -= output[i] * gv
             c[i] -= output[i] * residual
-            # Last: the first store of a choice would become one under a mask, which AMD's processors
-            # without AVX-512 take many cycles for.
+            # Last: LLVM would make of the first a store under a mask, which takes AMD's processors
+            # without AVX-512 many cycles. Where there is no other store, ``+ zero`` hinders it.
             smallest[i], biggest[i] = least, most
 
 

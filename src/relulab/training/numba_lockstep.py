@@ -79,7 +79,7 @@ class AdamKind(NamedTuple):
 
 
 class Orbits(NamedTuple):
-    """The tolerances of ``orbits``, and bounds for ``_may_return``, in the dtype of the arithmetic."""
+    """The tolerances of ``orbits`` and the bounds of ``_may_return``, in the arithmetic's dtype."""
 
     tolerance: Any
     seen: Any
@@ -557,8 +557,8 @@ def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
 
 @_called_from_python
 def _follow(
-    nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, scratch, f, notes,
-    states, moved, limits, chosen, period,
+    nets, leaks, sgd, adam, trained, x, target, tables, samples, parts, constants, counts, scratch,
+    f, notes, states, moved, limits, chosen, period,
 ):  # fmt: skip
     """Step all networks, without judging, and find their periods from the states.
 
@@ -661,7 +661,7 @@ def _may_return(f, states, moved, i, limits, zero):
 
 @_kernel
 def _find_periods(states, moved, n, limits, scratch, zero):
-    """Write the periods of the first ``n`` lanes into ``scratch[0]``, as ``orbits.periods`` says."""
+    """Write the periods of the first lanes into ``scratch[0]``, as ``orbits.periods`` says."""
     whole_vectors()
     period, away, scale, near, seen = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for i in range(n):
