@@ -133,9 +133,10 @@ def _on_threads(train: Any, n_threads: int) -> Any:
 
 def numba_threads() -> int:
     """Return the most threads that Numba has here."""
-    from numba.np.ufunc.parallel import get_thread_count
+    import numba
 
-    return int(get_thread_count())
+    config: Any = numba.config
+    return int(config.NUMBA_NUM_THREADS)
 
 
 class CJob(ctypes.Structure):
@@ -181,12 +182,10 @@ def _library(n_samples: int, flags: tuple[str, ...]) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         compiled, linked = f"{folder}/peers.o", f"{folder}/peers.so"
         how = ["-O3", "-march=native", "-fPIC", f"-DN_SAMPLES={n_samples}", *flags]
+        compiling = [*compiler, *how, "-c", str(SOURCE), "-o", compiled]
         # Linked apart: with -ffast-math it would take the denormals from the whole process.
-        for call in (
-            [*how, "-c", str(SOURCE), "-o", compiled],
-            ["-shared", compiled, "-o", linked],
-        ):
-            subprocess.run([*compiler, *call], capture_output=True, check=True)
+        for call in (compiling, [*compiler, "-shared", compiled, "-o", linked]):
+            subprocess.run(call, capture_output=True, check=True)
         return ctypes.CDLL(linked)
 
 

@@ -151,7 +151,7 @@ def compiled_peers(job: peers.Job, n_threads: int) -> dict[str, Program]:
     """Return those of Numba and C++ that can be made here."""
     made: dict[str, peers.Trainer] = {}
     for suffix, fastmath in (("", False), (", fast math", True)):
-        how = {"n_threads": n_threads, "fastmath": fastmath}
+        how: dict[str, Any] = {"n_threads": n_threads, "fastmath": fastmath}
         if HAS_NUMBA and n_threads <= peers.numba_threads():
             made[f"Numba prange{suffix}"] = peers.numba_loop(job, **how)
             made[f"Numba prange, {peers.LANES} lanes{suffix}"] = peers.numba_lanes(job, **how)
@@ -290,8 +290,8 @@ def small_jobs(options: Namespace) -> pd.DataFrame:
         train = ours(ENGINES[-1], data=data, max_steps=max_steps)
         programs = [Timed("relulab", 1, n_networks, train)]
         if not options.quick:
-            x, target = map(tuple, (data.x.tolist(), data.target.tolist()))
-            made = compiled_peers(peers.Job(x, target, max_steps, TOLERANCE), 1)
+            same_job = peers.Job(tuple(data.x), tuple(data.target), max_steps, TOLERANCE)
+            made = compiled_peers(same_job, 1)
             programs += [Timed(peer, 1, n_networks, run) for peer, run in made.items()]
         table = timed(programs, rows, train(rows), options.repeats, data)
         table.insert(0, "job", name)
@@ -304,9 +304,9 @@ def small_jobs(options: Namespace) -> pd.DataFrame:
 
 def in_period_search(train: Program, rows: pd.DataFrame, repeats: int) -> float:
     """Return the part of our training in which unfinished runs are followed to find periods."""
-    from relulab.training import trainer
+    from relulab.training.orbits import find_periods
 
-    find_periods, searching = trainer.find_periods, 0.0
+    searching = 0.0
 
     def watched(*arguments: Any) -> Any:
         nonlocal searching
@@ -315,7 +315,7 @@ def in_period_search(train: Program, rows: pd.DataFrame, repeats: int) -> float:
         searching += time.perf_counter() - began
         return periods
 
-    with patch.object(trainer, "find_periods", watched):
+    with patch("relulab.training.trainer.find_periods", watched):
         parts = []
         for _ in range(repeats):
             began, searching = time.perf_counter(), 0.0

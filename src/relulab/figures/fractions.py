@@ -176,7 +176,7 @@ def dots(
     if log and (table[value] > 0).any():
         ax.set_xscale("log")
     if amounts and len(table):
-        ax.margins(x=0.15)  # the text has room
+        ax.margins(x=0.2)  # the text has room
     _name_rows(ax, names)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
