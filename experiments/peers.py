@@ -26,6 +26,7 @@ import numpy as np
 from relulab.validation import FloatArray
 
 Trainer = Callable[[FloatArray, FloatArray], FloatArray]
+Samples = tuple[float, ...]
 
 LANES = 16  # as in peers.cpp
 SOURCE = Path(__file__).with_suffix(".cpp")
@@ -35,22 +36,26 @@ STRICT = ("-ffp-contract=off", "-fno-trapping-math")  # which change no bit
 class Job(NamedTuple):
     """The samples and the stopping rule."""
 
-    x: tuple[float, ...]
-    target: tuple[float, ...]
+    x: Samples
+    target: Samples
     max_steps: int
     tolerance: float
 
 
 def numba_loop(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Trainer:
     """``prange`` over networks, each in a scalar loop that ends when it has ended."""
+    return partial(_in_place, _on_threads(_numba_loop(job.x, job.target, fastmath), job, n_threads))
+
+
+@cache
+def _numba_loop(x_: Samples, target_: Samples, fastmath: bool) -> Any:
     import numba
 
     # Arrays of outside are constants to Numba, so that the loop over samples is unrolled.
-    x, target, n, max_steps = np.array(job.x), np.array(job.target), len(job.x), job.max_steps
-    tolerance = job.tolerance
+    x, target, n = np.array(x_), np.array(target_), len(x_)
 
     @numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")
-    def train(p: FloatArray, rates: FloatArray) -> None:
+    def train(p: FloatArray, rates: FloatArray, max_steps: int, tolerance: float) -> None:
         for i in numba.prange(rates.size):
             w, b, v, c, rate = p[0, i], p[1, i], p[2, i], p[3, i], rates[i]
             for _ in range(max_steps):
@@ -76,18 +81,23 @@ def numba_loop(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Train
                 c -= rate * gc
             p[0, i], p[1, i], p[2, i], p[3, i] = w, b, v, c
 
-    return partial(_in_place, _on_threads(train, n_threads))
+    return train
 
 
 def numba_lanes(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Trainer:
     """``prange`` over blocks of networks, which LLVM steps in vectors until all have ended."""
+    train = _numba_lanes(job.x, job.target, fastmath)
+    return partial(_in_blocks, _on_threads(train, job, n_threads))
+
+
+@cache
+def _numba_lanes(x_: Samples, target_: Samples, fastmath: bool) -> Any:
     import numba
 
-    x, target, n, max_steps = np.array(job.x), np.array(job.target), len(job.x), job.max_steps
-    tolerance = job.tolerance
+    x, target, n = np.array(x_), np.array(target_), len(x_)
 
     @numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")
-    def train(p: FloatArray, rates: FloatArray) -> None:
+    def train(p: FloatArray, rates: FloatArray, max_steps: int, tolerance: float) -> None:
         for block in numba.prange(rates.size // LANES):
             here = slice(block * LANES, (block + 1) * LANES)
             w, b, v, c = p[0, here].copy(), p[1, here].copy(), p[2, here].copy(), p[3, here].copy()
@@ -116,16 +126,16 @@ def numba_lanes(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Trai
                     break
             p[0, here], p[1, here], p[2, here], p[3, here] = w, b, v, c
 
-    return partial(_in_blocks, _on_threads(train, n_threads))
+    return train
 
 
-def _on_threads(train: Any, n_threads: int) -> Any:
+def _on_threads(train: Any, job: Job, n_threads: int) -> Any:
     import numba
 
     def run(p: FloatArray, rates: FloatArray) -> None:
         before = numba.get_num_threads()
         numba.set_num_threads(n_threads)
-        train(p, rates)
+        train(p, rates, job.max_steps, job.tolerance)
         numba.set_num_threads(before)
 
     return run
@@ -190,7 +200,7 @@ def _library(n_samples: int, flags: tuple[str, ...]) -> ctypes.CDLL:
 
 
 def _in_place(train: Any, parameters: FloatArray, rates: FloatArray) -> FloatArray:
-    final = np.array(parameters)
+    final = np.array(parameters, order="C")
     train(final, np.ascontiguousarray(rates))
     return final
 

@@ -153,10 +153,10 @@ def compiled_peers(job: peers.Job, n_threads: int) -> dict[str, Program]:
     for suffix, fastmath in (("", False), (", fast math", True)):
         how: dict[str, Any] = {"n_threads": n_threads, "fastmath": fastmath}
         if HAS_NUMBA and n_threads <= peers.numba_threads():
-            made[f"Numba prange{suffix}"] = peers.numba_loop(job, **how)
-            made[f"Numba prange, {peers.LANES} lanes{suffix}"] = peers.numba_lanes(job, **how)
+            made[f"Numba loop{suffix}"] = peers.numba_loop(job, **how)
+            made[f"Numba, {peers.LANES} lanes{suffix}"] = peers.numba_lanes(job, **how)
         if peers.has_cpp():
-            made[f"C++{suffix}"] = peers.cpp(job, **how)
+            made[f"C++ loop{suffix}"] = peers.cpp(job, **how)
             made[f"C++, {peers.LANES} lanes{suffix}"] = peers.cpp(job, **how, lanes=True)
     return {name: on_rows(trainer) for name, trainer in made.items()}
 
@@ -489,7 +489,8 @@ def report(results: rl.Results) -> rl.Report:
         yield name, table
     # Of each program the row of the most threads: what it makes of the machine.
     table = load(results, "side_by_side").sort_values("threads")
-    table = table.drop_duplicates("program", keep="last").sort_values("times_python_loop")
+    table = table.drop_duplicates("program", keep="last")
+    table = table.sort_values("times_python_loop", ascending=False)
     is_ours = table["program"].str.startswith("relulab")
     table["by"] = np.where(is_ours, "relulab", "others")
     value = "times_python_loop"
