@@ -1,14 +1,15 @@
 """The peers of throughput.py do the same job: what they are timed on is what relulab does."""
 
+import os
 from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from test_experiment import load_script
 
 import peers
 import relulab as rl
+import throughput
 
 pytestmark = pytest.mark.slow  # compilers are slow, and what they make is of no user
 
@@ -17,6 +18,7 @@ NUMBA = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is missing"
 JAX = pytest.mark.skipif(find_spec("jax") is None, reason="JAX (extra peers) is missing")
 TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch (extra peers) is missing")
 CPP = pytest.mark.skipif(not peers.has_cpp(), reason="g++ with OpenMP is missing")
+THREADS = peers.numba_threads() if find_spec("numba") else os.cpu_count() or 1
 COMPILED = [
     pytest.param(peers.numba_loop, id="Numba", marks=NUMBA),
     pytest.param(peers.numba_lanes, id="Numba, lanes", marks=NUMBA),
@@ -43,11 +45,7 @@ def trained(n_samples):
 
 
 def labels(start, final, n_samples):
-    return (
-        load_script("throughput")
-        .records["side_by_side"]
-        .__globals__["labels"](start, final, DATA[n_samples][0])
-    )
+    return throughput.labels(start, final, DATA[n_samples][0])
 
 
 @pytest.mark.parametrize("n_samples", DATA)
@@ -57,6 +55,7 @@ def test_without_fast_math_a_peer_has_our_bits(peer, n_samples):
     assert {"converged", "diverged", "unfinished"} <= set(ours.outcome)
     final = peer(job)(start, rate)
     np.testing.assert_array_equal(final, ours.networks.stack())
+    np.testing.assert_array_equal(peer(job, n_threads=min(2, THREADS))(start, rate), final)
 
 
 @pytest.mark.parametrize("peer", COMPILED)
@@ -72,7 +71,11 @@ def test_with_fast_math_a_peer_has_our_labels(peer):
     "peer",
     [
         pytest.param(peers.jax_while, marks=JAX),
-        pytest.param(peers.torch_steps, marks=TORCH),
+        pytest.param(
+            peers.torch_steps,
+            # torch.compile calls what PyTorch itself deprecates.
+            marks=[TORCH, pytest.mark.filterwarnings("ignore::DeprecationWarning")],
+        ),
     ],
 )
 def test_a_library_has_our_labels(peer):
@@ -81,6 +84,7 @@ def test_a_library_has_our_labels(peer):
     np.testing.assert_array_equal(labels(start, final, 1), labels(start, ours.networks.stack(), 1))
 
 
+@CPP
 def test_fast_math_leaves_the_denormals_of_the_process():
     peers.cpp(peers.Job((1.0,), (3.0,), 1, TOLERANCE), fastmath=True)
     assert np.float64(5e-324) * np.float64(1.0) > 0
