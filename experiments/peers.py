@@ -5,11 +5,13 @@ shape (n_nets,), and returns the final w, b, v, c. What a trainer compiles, it c
 stop by one rule, which each state meets before its step: the gradient is within the tolerance, the
 loss is above 1e30 or NaN, or ``max_steps`` have been made (``jax_fixed_steps`` has the last alone).
 
-Numba and C++ without fast math take the operations in the order of relulab's specification, and
-reach its bits, which it judges more strictly: it asks whether descent rests where the gradient is
-small, when the unit died, and whether the run goes in circles. With fast math they fuse and reorder
-operations; JAX and PyTorch do so as they like. Where networks step side by side, they are sorted by
-their rates first, so that those that take about as long are together.
+Without fast math, Numba and C++ take the operations in the order of relulab's specification and
+reach the same bits. With it they fuse and reorder operations, as JAX and PyTorch do. None of them
+does all that relulab does: it also checks that descent rests where the gradient is small, finds the
+step at which a unit dies, and looks for orbits.
+
+Where networks step side by side, they are sorted by rate first, so that those that take about as
+many steps are together.
 """
 
 import ctypes
