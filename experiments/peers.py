@@ -6,9 +6,10 @@ stop by one rule, which each state meets before its step: the gradient is within
 loss is above 1e30 or NaN, or ``max_steps`` have been made (``jax_fixed_steps`` has the last alone).
 
 Without fast math, Numba and C++ take the operations in the order of relulab's specification and
-reach the same bits. With it they fuse and reorder operations, as JAX and PyTorch do. None of them
-does all that relulab does: it also checks that descent rests where the gradient is small, finds the
-step at which a unit dies, and looks for orbits.
+reach the same bits. With it they fuse and reorder operations, as JAX always does; what PyTorch
+compiles had our bits where it was measured. None of them does all that relulab does: it also checks
+that descent rests where the gradient is small, finds the step at which a unit dies, and looks for
+orbits.
 
 Where networks step side by side, they are sorted by rate first, so that those that take about as
 many steps are together.

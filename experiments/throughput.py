@@ -7,7 +7,8 @@ reported as medians and ratios; rows on a part of the networks are scaled to all
 
 The peers of ``peers.py`` stop by the same rule, and ``differing_labels`` is the fraction of
 networks that end differently. ``differing_bits`` is that of networks whose final parameters are not
-ours to the last bit: 0 without fast math. Ours alone also finds death steps and periods.
+ours to the last bit: 0 for Numba and C++ without fast math. Ours alone also finds death steps and
+periods, and judges whether descent rests.
 """
 
 import os
