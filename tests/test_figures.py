@@ -261,6 +261,21 @@ def test_dots_share_the_row_of_their_name():
     assert figures.legend_of(figures.dots(table, "of", "steps")) is None
 
 
+def test_dots_of_names_that_no_two_share_stand_on_their_row_with_their_values():
+    table = pd.DataFrame(
+        {"of": ["a", "b", "c"], "by": ["ours", "ours", "theirs"], "times": [1234.5, 30.0, 0.0]}
+    )
+    how = {"log": True, "low": "times", "high": "times"}
+    ax = figures.dots(table, "of", "times", "by", amounts=True, **how)
+    [both, none] = (c.lines[0].get_xydata().tolist() for c in ax.containers)
+    assert both == [[1234.5, 0], [30, 1]]
+    assert none == []
+    assert [(t.get_text(), t.xy) for t in ax.texts] == [("1,234", (1234.5, 0)), ("30", (30, 1))]
+    right = ax.get_window_extent().x1
+    assert all(t.get_window_extent().x1 < right for t in ax.texts)
+    assert not figures.dots(table, "of", "times", "by", **how).texts
+
+
 RATED = pd.DataFrame(
     {
         "scheme": ["he", "he", "torch"],

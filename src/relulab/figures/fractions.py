@@ -136,6 +136,7 @@ def dots(
     log: bool = False,
     low: str = "low",
     high: str = "high",
+    amounts: bool = False,
 ) -> Axes:
     """Draw a row for each name, with a dot at its value and a bar from the column low to high.
 
@@ -144,29 +145,38 @@ def dots(
     table : DataFrame
         Columns label, value, low and high. Rows come in the order in which names are met.
     by : str, optional
-        A column; each of its values has a color, a marker and a line of its own within the row.
+        A column; each of its values has a color and a marker, and where names are shared a line
+        of its own within the row.
     log : bool
         Whether the axis is logarithmic. What is not above 0 has no place on it, and no dot.
     low, high : str
         The columns of the ends of the bars.
+    amounts : bool
+        Whether each dot has its value beside it.
     """
     require("table", table, *columns_of(by), label=label, value=value, low=low, high=high)
     instance_of("log", log, bool)
+    instance_of("amounts", amounts, bool)
     table = placed("table", table, value, low, high)
     places, names = pd.factorize(table[label], use_na_sentinel=False)
     place = pd.Series(places, table.index, float)
     ax = ax or new_axes(_height(names))
     entries = []
     groups = groups_of(table, by)
+    spread = SPREAD if len(names) < len(table) else 0.0
     for i, (name, color, rows) in enumerate(groups):
         how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
         rows = rows[rows[value] > 0] if log else rows[rows[value].notna()]
         reach = np.maximum([rows[value] - rows[low], rows[high] - rows[value]], 0)
-        at = place[rows.index] + (i - (len(groups) - 1) / 2) * SPREAD / len(groups)
+        at = place[rows.index] + (i - (len(groups) - 1) / 2) * spread / len(groups)
         ax.errorbar(rows[value], at, xerr=reach, linestyle="none", elinewidth=1.2, **how)
         entries.append(line_entry(name, linestyle="none", **how))
+        for where in zip(rows[value], at, strict=True) if amounts else ():
+            ax.annotate(_amount(where[0]), where, (6, 0), textcoords="offset points", va="center")
     if log and (table[value] > 0).any():
         ax.set_xscale("log")
+    if amounts and len(table):
+        ax.margins(x=0.2)  # the text has room
     _name_rows(ax, names)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
