@@ -5,10 +5,12 @@ one after the other, so memory does not grow with the runs but with the values t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from relulab.analysis.distinct import Codes, IntArray
 from relulab.validation import (
     InputError,
     checked_table,
@@ -24,6 +26,10 @@ STEPS = ("steps_taken", "death_step")
 EXPECTED = "expected a DataFrame, several of them, or Results"
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
+
+# Counts are added up when so many parts came, or most rows, and more than a few, are of these.
+MOST_PARTS = 8
+FEW_ROWS = 1024
 
 
 def count_groups(
@@ -41,7 +47,7 @@ def count_groups(
     counted : list of DataFrame
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
-    totals: list[pd.Series] = []
+    tallies = [_Tally([*by, *names]) for names in measures]
     for frame in frames:
         if missing := [column for column in by if column not in frame]:
             raise InputError(
@@ -51,12 +57,10 @@ def count_groups(
         labels_in("runs", frame, *by)
         for names in measures:
             require(frame, names)
-        counts = [
-            frame.groupby([*by, *names], observed=True, dropna=False).size() for names in measures
-        ]
-        totals = [_added(*both) for both in zip(totals, counts, strict=True)] if totals else counts
-    if not totals:
-        raise InputError("runs: expected at least one table, got none")
+        codes = Codes(frame)
+        for tally in tallies:
+            tally.add(frame, codes)
+    totals = [tally.total() for tally in tallies]
     keys = [total.index.to_frame(index=False) for total in totals]
     groups = keys[0][by].drop_duplicates(ignore_index=True) if by else pd.DataFrame(index=[0])
     counted = []
@@ -64,6 +68,61 @@ def count_groups(
         number = key.groupby(by, sort=False, observed=True, dropna=False).ngroup() if by else 0
         counted.append(key[names].assign(group=number, count=total.to_numpy("int64")))
     return groups, counted
+
+
+class _Tally:
+    """How many runs have each combination of the values of some columns."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self._columns = columns
+        self._parts: list[_Part] = []  # of the same types
+        self._settled: pd.Series | None = None  # of the types before
+
+    def add(self, frame: pd.DataFrame, codes: Codes) -> None:
+        """Count the runs of a frame, too."""
+        at, counts = codes.distinct(self._columns)
+        rows = frame[self._columns].iloc[at]
+        if self._parts and not self._parts[0].rows.dtypes.equals(rows.dtypes):
+            self._settle()
+        self._parts.append(_Part(rows, counts))
+        first, *others = (len(part.rows) for part in self._parts)
+        if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
+            self._parts = [_together(self._parts)]
+
+    def total(self) -> pd.Series:
+        """Return the number of runs of each combination that occurs, in pandas' order."""
+        self._settle()
+        if self._settled is None:
+            raise InputError("runs: expected at least one table, got none")
+        return self._settled
+
+    def _settle(self) -> None:
+        """Count with pandas, which knows how types go together, and what is the same value."""
+        if self._parts:
+            rows, counts = _joined(self._parts)
+            keys = [rows[name] for name in rows]
+            count = pd.Series(counts, rows.index).groupby(keys, observed=True, dropna=False).sum()
+            self._settled = count if self._settled is None else _added(self._settled, count)
+            self._parts = []
+
+
+class _Part(NamedTuple):
+    """Rows, and how many runs have the values of each."""
+
+    rows: pd.DataFrame
+    counts: IntArray
+
+
+def _joined(parts: list[_Part]) -> _Part:
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    return _Part(rows, np.concatenate([part.counts for part in parts]))
+
+
+def _together(parts: list[_Part]) -> _Part:
+    """Return the distinct rows of several parts."""
+    rows, counts = _joined(parts)
+    at, counts = Codes(rows).distinct(list(rows), counts)
+    return _Part(rows.iloc[at], counts)
 
 
 def _added(counts: pd.Series, more: pd.Series) -> pd.Series:
