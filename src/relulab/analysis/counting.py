@@ -5,7 +5,7 @@ one after the other, so memory does not grow with the runs but with the values t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -81,13 +81,15 @@ class _Tally:
     def add(self, frame: pd.DataFrame, codes: Codes) -> None:
         """Count the runs of a frame, too."""
         at, counts = codes.distinct(self._columns)
-        rows = frame[self._columns].iloc[at]
-        if self._parts and not self._parts[0].rows.dtypes.equals(rows.dtypes):
+        part = _Part([frame[name].array.take(at) for name in self._columns], counts)
+        if self._parts and self._parts[0].types != part.types:
             self._settle()
-        self._parts.append(_Part(rows, counts))
-        first, *others = (len(part.rows) for part in self._parts)
+        self._parts.append(part)
+        first, *others = (part.counts.size for part in self._parts)
         if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
-            self._parts = [_together(self._parts)]
+            table, counts = self._together()
+            at, counts = Codes(table).distinct(self._columns, counts)
+            self._parts = [_Part([table[name].array.take(at) for name in table], counts)]
 
     def total(self) -> pd.Series:
         """Return the number of runs of each combination that occurs, in pandas' order."""
@@ -99,30 +101,30 @@ class _Tally:
     def _settle(self) -> None:
         """Count with pandas, which knows how types go together, and what is the same value."""
         if self._parts:
-            rows, counts = _joined(self._parts)
-            keys = [rows[name] for name in rows]
-            count = pd.Series(counts, rows.index).groupby(keys, observed=True, dropna=False).sum()
+            table, counts = self._together()
+            by = [table[name] for name in table]
+            count = pd.Series(counts, table.index).groupby(by, observed=True, dropna=False).sum()
             self._settled = count if self._settled is None else _added(self._settled, count)
             self._parts = []
 
+    def _together(self) -> tuple[pd.DataFrame, IntArray]:
+        """Return the rows of all parts, which may repeat, with their counts."""
+        columns = zip(*(part.columns for part in self._parts), strict=True)
+        joined = [pd.concat(map(pd.Series, arrays), ignore_index=True) for arrays in columns]
+        counts = np.concatenate([part.counts for part in self._parts])
+        return pd.DataFrame(dict(zip(self._columns, joined, strict=True))), counts
+
 
 class _Part(NamedTuple):
-    """Rows, and how many runs have the values of each."""
+    """Rows that differ, and how many runs have the values of each."""
 
-    rows: pd.DataFrame
+    columns: list[Any]
     counts: IntArray
 
-
-def _joined(parts: list[_Part]) -> _Part:
-    rows = pd.concat([part.rows for part in parts], ignore_index=True)
-    return _Part(rows, np.concatenate([part.counts for part in parts]))
-
-
-def _together(parts: list[_Part]) -> _Part:
-    """Return the distinct rows of several parts."""
-    rows, counts = _joined(parts)
-    at, counts = Codes(rows).distinct(list(rows), counts)
-    return _Part(rows.iloc[at], counts)
+    @property
+    def types(self) -> list[Any]:
+        """Return the types of the columns."""
+        return [column.dtype for column in self.columns]
 
 
 def _added(counts: pd.Series, more: pd.Series) -> pd.Series:

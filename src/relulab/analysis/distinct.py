@@ -1,7 +1,7 @@
 """The distinct rows of a table, found by whole numbers that stand for its values.
 
-pandas' groupby looks up every value of every column, sorts, and holds the lock of Python; a table of
-runs has few values, so nearly all of that is spared where rows that repeat are found first.
+pandas' groupby looks up every value of every column and makes much of each row. A table of runs has
+few different rows, so nearly all of that is spared where those that repeat are found first.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Codes:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
-        # Where numbers are larger than this, a table of all of them costs more than looking them up.
+        # Where numbers are larger, counting by all of them costs more than looking them up.
         self._limit = 4 * len(table) + 4096
         self._known: dict[tuple[str, ...], tuple[IntArray, int]] = {}
 
@@ -57,9 +57,11 @@ class Codes:
     def _of_column(self, column: pd.Series) -> tuple[IntArray, int]:
         dtype = column.dtype
         if isinstance(dtype, pd.CategoricalDtype):
-            return column.cat.codes.to_numpy(np.int64) + 1, len(dtype.categories) + 1
+            codes: IntArray = column.cat.codes.to_numpy(np.int64) + 1
+            return codes, len(dtype.categories) + 1
         if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
-            plain = column.to_numpy(column.array.dtype.numpy_dtype, na_value=0)
+            unsigned = dtype == "UInt64"
+            plain = column.to_numpy("uint64" if unsigned else "int64", na_value=0)
             numbers, n = self._of_integers(plain.astype(np.int64))
             return np.where(column.isna(), 0, numbers + 1), n + 1
         if isinstance(dtype, np.dtype) and dtype.kind in "biu":
@@ -76,7 +78,8 @@ class Codes:
         """Return numbers for integers: how far they are from the smallest, if that is not far."""
         least, most = (int(values.min()), int(values.max())) if values.size else (0, 0)
         if most - least < self._limit:
-            return values - least, most - least + 1
+            numbers: IntArray = values - least
+            return numbers, most - least + 1
         return self._compact(values, most - least + 1)
 
     def _compact(self, numbers: IntArray, n: int) -> tuple[IntArray, int]:
@@ -84,11 +87,11 @@ class Codes:
         if n <= self._limit:
             return numbers, n
         found, values = pd.factorize(numbers)
-        return found.astype(np.int64, copy=False), len(values)
+        return found.astype(np.int64), len(values)
 
 
 def _is_constant(column: pd.Series) -> bool:
-    """Return whether it is easily seen that all rows are the same, as the name of their sweep is."""
+    """Return whether all rows are seen to be the same, as the name of their sweep is."""
     if column.empty:
         return False
     if isinstance(column.dtype, pd.StringDtype):

@@ -359,7 +359,7 @@ def _first_that_holds(
     dtype: pd.CategoricalDtype,
 ) -> npt.NDArray[np.int64]:
     """Return, as codes of a dtype, the word of the first condition that holds in each row."""
-    *codes, rest = dtype.categories.get_indexer([*words, otherwise])
+    *codes, rest = map(list(dtype.categories).index, [*words, otherwise])
     chosen: npt.NDArray[np.int64] = np.select([_holds(c) for c in conditions], codes, rest)
     return chosen
 
