@@ -57,8 +57,8 @@ class Codes:
     def _of_column(self, column: pd.Series) -> tuple[IntArray, int]:
         dtype = column.dtype
         if isinstance(dtype, pd.CategoricalDtype):
-            codes: IntArray = column.cat.codes.to_numpy(np.int64) + 1
-            return codes, len(dtype.categories) + 1
+            codes = column.cat.codes.to_numpy(np.int64)
+            return np.asarray(codes + 1, np.int64), len(dtype.categories) + 1
         if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
             unsigned = dtype == "UInt64"
             plain = column.to_numpy("uint64" if unsigned else "int64", na_value=0)
@@ -78,8 +78,7 @@ class Codes:
         """Return numbers for integers: how far they are from the smallest, if that is not far."""
         least, most = (int(values.min()), int(values.max())) if values.size else (0, 0)
         if most - least < self._limit:
-            numbers: IntArray = values - least
-            return numbers, most - least + 1
+            return np.asarray(values - least, np.int64), most - least + 1
         return self._compact(values, most - least + 1)
 
     def _compact(self, numbers: IntArray, n: int) -> tuple[IntArray, int]:

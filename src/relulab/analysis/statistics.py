@@ -2,6 +2,7 @@
 
 Every function takes the runs as a DataFrame or as an iterable of DataFrames (the parts of a
 results folder), which are counted one after the other, so memory does not grow with the runs.
+``in_one_pass`` makes several tables of one reading of the parts.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from relulab.analysis.counting import (
     n_runs,
     require,
 )
+from relulab.analysis.one_pass import in_one_pass
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import (
     Float64Array,
@@ -36,6 +38,7 @@ from relulab.validation import (
 __all__ = [
     "OPTIMA",
     "cumulative",
+    "in_one_pass",
     "optimum",
     "optimum_rates",
     "outcome_rates",
