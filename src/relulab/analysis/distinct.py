@@ -60,9 +60,8 @@ class Codes:
             codes = column.cat.codes.to_numpy(np.int64)
             return np.asarray(codes + 1, np.int64), len(dtype.categories) + 1
         if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
-            unsigned = dtype == "UInt64"
-            plain = column.to_numpy("uint64" if unsigned else "int64", na_value=0)
-            numbers, n = self._of_integers(plain.astype(np.int64))
+            plain = column.to_numpy("uint64" if dtype == "UInt64" else "int64", na_value=0)
+            numbers, n = self._of_integers(plain.astype(np.int64, copy=False))
             return np.where(column.isna(), 0, numbers + 1), n + 1
         if isinstance(dtype, np.dtype) and dtype.kind in "biu":
             return self._of_integers(column.to_numpy().astype(np.int64, copy=False))
@@ -72,7 +71,7 @@ class Codes:
         if _is_constant(column):
             return np.zeros(len(column), np.int64), 1
         groups = column.groupby(column, sort=False, observed=True, dropna=False)
-        return groups.ngroup().to_numpy(np.int64), groups.ngroups
+        return np.asarray(groups.ngroup(), np.int64), groups.ngroups
 
     def _of_integers(self, values: IntArray) -> tuple[IntArray, int]:
         """Return numbers for integers: how far they are from the smallest, if that is not far."""
