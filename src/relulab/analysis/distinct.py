@@ -13,6 +13,9 @@ import pandas as pd
 
 IntArray = npt.NDArray[np.int64]
 
+# A table of so many numbers is made in no time.
+FEW = 4096
+
 
 class Codes:
     """The rows of a table as whole numbers, which are the same only where values are.
@@ -23,8 +26,9 @@ class Codes:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
+        self._backwards = np.arange(len(table))[::-1]
         # Where numbers are larger, counting by all of them costs more than looking them up.
-        self._limit = 4 * len(table) + 4096
+        self._limit = 4 * len(table) + FEW
         self._known: dict[tuple[str, ...], tuple[IntArray, int]] = {}
 
     def distinct(
@@ -36,7 +40,7 @@ class Codes:
         """
         numbers, n = self._numbers(tuple(columns))
         first = np.full(n, -1)
-        first[numbers[::-1]] = np.arange(numbers.size)[::-1]
+        first[numbers[::-1]] = self._backwards  # of several the last is written last
         rows = np.sort(first[first >= 0])
         # Sums in float64 are exact, as whole numbers far below 2**53.
         sums = np.bincount(numbers, counts, n).astype(np.int64)
@@ -48,7 +52,9 @@ class Codes:
             *others, last = columns
             if others:
                 (a, n_a), (b, n_b) = self._numbers((*others,)), self._numbers((last,))
-                found = self._compact(a * n_b + b, n_a * n_b)
+                found = a * n_b + b, n_a * n_b
+                if found[1] > self._limit:
+                    found = self._looked_up(found[0])
             else:
                 found = self._of_column(self._table[last])
             self._known[columns] = found
@@ -66,8 +72,11 @@ class Codes:
         if isinstance(dtype, np.dtype) and dtype.kind in "biu":
             return self._of_integers(column.to_numpy().astype(np.int64, copy=False))
         if isinstance(dtype, np.dtype) and dtype.kind in "fmM" and dtype.itemsize <= 8:
-            bits = column.to_numpy().view(f"i{dtype.itemsize}")
-            return self._of_integers(bits.astype(np.int64, copy=False))
+            bits = column.to_numpy().view(f"i{dtype.itemsize}").astype(np.int64, copy=False)
+            # Numbers of few digits, as rounded ones are, end in zeros, and are small without.
+            used = int(np.bitwise_or.reduce(bits))
+            zeros = max((used & -used).bit_length() - 1, 0)
+            return self._of_integers(bits >> zeros)
         if _is_constant(column):
             return np.zeros(len(column), np.int64), 1
         groups = column.groupby(column, sort=False, observed=True, dropna=False)
@@ -76,16 +85,22 @@ class Codes:
     def _of_integers(self, values: IntArray) -> tuple[IntArray, int]:
         """Return numbers for integers: how far they are from the smallest, if that is not far."""
         least, most = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        if most - least < self._limit:
-            return np.asarray(values - least, np.int64), most - least + 1
-        return self._compact(values, most - least + 1)
-
-    def _compact(self, numbers: IntArray, n: int) -> tuple[IntArray, int]:
-        """Return numbers of a small range."""
-        if n <= self._limit:
+        if most - least >= self._limit:
+            return self._looked_up(values)
+        numbers, n = np.asarray(values - least, np.int64), most - least + 1
+        if n <= FEW:
             return numbers, n
+        # Those that occur, without the gaps: the fewer, the less to count with other columns.
+        occurs = np.zeros(n, bool)
+        occurs[numbers] = True
+        place = np.cumsum(occurs) - 1
+        return place[numbers], int(place[-1]) + 1
+
+    @staticmethod
+    def _looked_up(numbers: IntArray) -> tuple[IntArray, int]:
+        """Return numbers of a small range for any."""
         found, values = pd.factorize(numbers)
-        return found.astype(np.int64), len(values)
+        return found.astype(np.int64, copy=False), len(values)
 
 
 def _is_constant(column: pd.Series) -> bool:

@@ -176,10 +176,11 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
         excess_loss <= tolerance,
         runs["unit"] == "died",
         runs["unit"] == "born_dead",
-        runs["outcome"].isin(["converged", "unstable"]),
+        runs["outcome"] == "converged",
+        runs["outcome"] == "unstable",
         runs["outcome"] == "oscillating",
     ]
-    words = ["diverged", "global", "died", "born_dead", "local", "oscillating"]
+    words = ["diverged", "global", "died", "born_dead", "local", "local", "oscillating"]
     codes = _first_that_holds(conditions, words, "moving", OPTIMA)
     codes[_on_one_sample(runs)] = -1
     return pd.Categorical.from_codes(codes, dtype=OPTIMA)
@@ -352,6 +353,8 @@ def _as_floats(column: pd.Series) -> Float64Array:
 
 def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:
     """Return where a condition holds; it does not where a value is missing."""
+    if condition.dtype == bool:  # none is missing
+        return condition.to_numpy()
     return condition.fillna(False).to_numpy(bool)
 
 
@@ -360,10 +363,10 @@ def _first_that_holds(
     words: Sequence[str],
     otherwise: str,
     dtype: pd.CategoricalDtype,
-) -> npt.NDArray[np.int64]:
+) -> npt.NDArray[np.int8]:
     """Return, as codes of a dtype, the word of the first condition that holds in each row."""
-    *codes, rest = map(list(dtype.categories).index, [*words, otherwise])
-    chosen: npt.NDArray[np.int64] = np.select([_holds(c) for c in conditions], codes, rest)
+    *codes, rest = (np.int8(list(dtype.categories).index(word)) for word in [*words, otherwise])
+    chosen: npt.NDArray[np.int8] = np.select([_holds(c) for c in conditions], codes, rest)
     return chosen
 
 
@@ -372,7 +375,7 @@ def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, ["death_step", "outcome", "steps_taken"])
     death_step = frame["death_step"].astype("Int64")
     alive = death_step.isna()
-    censored = alive & (frame["outcome"] == "unfinished")
+    censored = alive & _holds(frame["outcome"] == "unfinished")
     fate = _first_that_holds([~alive, censored], ["n_died", "n_censored"], "never", WATCHED)
     return frame.assign(
         step=death_step.mask(censored, frame["steps_taken"]),
