@@ -6,17 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from queue import Queue
-from typing import TypeVar
+from typing import Any
 
 import pandas as pd
 
 from relulab.analysis.counting import Runs, frames_of
 from relulab.validation import InputError, shown
 
-T = TypeVar("T")
 
-
-def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], T]) -> list[T]:
+def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) -> list[Any]:
     """Return several tables of the same runs, which are read once, part by part.
 
     The tables are made at the same time, in threads, while the next part is read.
@@ -110,7 +108,7 @@ class _Feed:
             deque(self, maxlen=0)
 
 
-def _made(table: Callable[[Iterator[pd.DataFrame]], T], feed: _Feed) -> T:
+def _made(table: Callable[[Iterator[pd.DataFrame]], Any], feed: _Feed) -> Any:
     """Return a table, whether it took all frames or not."""
     try:
         return table(feed)
