@@ -75,37 +75,30 @@ class _Tally:
 
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
-        self._parts: list[_Part] = []  # of the same types
-        self._settled: pd.Series | None = None  # of the types before
+        self._parts: list[_Part] = []
 
     def add(self, frame: pd.DataFrame, codes: Codes) -> None:
         """Count the runs of a frame, too."""
-        at, counts = codes.distinct(self._columns)
-        part = _Part([frame[name].array.take(at) for name in self._columns], counts)
-        if self._parts and self._parts[0].types != part.types:
-            self._settle()
-        self._parts.append(part)
+        self._keep(frame, *codes.distinct(self._columns))
         first, *others = (part.counts.size for part in self._parts)
         if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
             table, counts = self._together()
-            at, counts = Codes(table).distinct(self._columns, counts)
-            self._parts = [_Part([table[name].array.take(at) for name in table], counts)]
+            self._parts = []
+            self._keep(table, *Codes(table).distinct(self._columns, counts))
 
     def total(self) -> pd.Series:
         """Return the number of runs of each combination that occurs, in pandas' order."""
-        self._settle()
-        if self._settled is None:
+        if not self._parts:
             raise InputError("runs: expected at least one table, got none")
-        return self._settled
+        table, counts = self._together()
+        # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
+        by = [table[name] for name in table]
+        total: pd.Series = pd.Series(counts).groupby(by, observed=True, dropna=False).sum()
+        return total
 
-    def _settle(self) -> None:
-        """Count with pandas, which knows how types go together, and what is the same value."""
-        if self._parts:
-            table, counts = self._together()
-            by = [table[name] for name in table]
-            count = pd.Series(counts, table.index).groupby(by, observed=True, dropna=False).sum()
-            self._settled = count if self._settled is None else _added(self._settled, count)
-            self._parts = []
+    def _keep(self, table: pd.DataFrame, rows: IntArray, counts: IntArray) -> None:
+        columns = [table[name].array.take(rows) for name in self._columns]
+        self._parts.append(_Part(columns, counts))
 
     def _together(self) -> tuple[pd.DataFrame, IntArray]:
         """Return the rows of all parts, which may repeat, with their counts."""
@@ -120,21 +113,6 @@ class _Part(NamedTuple):
 
     columns: list[Any]
     counts: IntArray
-
-    @property
-    def types(self) -> list[Any]:
-        """Return the types of the columns."""
-        return [column.dtype for column in self.columns]
-
-
-def _added(counts: pd.Series, more: pd.Series) -> pd.Series:
-    """Return the counts of two tables together."""
-    # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
-    keys = pd.concat([part.index.to_frame(index=False) for part in (counts, more)])
-    numbers = np.concatenate([counts, more])
-    by = [keys[name] for name in keys]
-    total: pd.Series = pd.Series(numbers, keys.index).groupby(by, observed=True, dropna=False).sum()
-    return total
 
 
 def beside(groups: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
