@@ -52,9 +52,12 @@ class Codes:
             *others, last = columns
             if others:
                 (a, n_a), (b, n_b) = self._numbers((*others,)), self._numbers((last,))
-                found = a * n_b + b, n_a * n_b
+                # In place, as below: fresh memory takes longer than arithmetic.
+                numbers = a * n_b
+                numbers += b
+                found = numbers, n_a * n_b
                 if found[1] > self._limit:
-                    found = self._looked_up(found[0])
+                    found = self._looked_up(numbers)
             else:
                 found = self._of_column(self._table[last])
             self._known[columns] = found
@@ -63,12 +66,14 @@ class Codes:
     def _of_column(self, column: pd.Series) -> tuple[IntArray, int]:
         dtype = column.dtype
         if isinstance(dtype, pd.CategoricalDtype):
-            codes = column.cat.codes.to_numpy(np.int64)
-            return np.asarray(codes + 1, np.int64), len(dtype.categories) + 1
+            codes = np.add(column.cat.codes.to_numpy(), 1, dtype=np.int64)
+            return codes, len(dtype.categories) + 1
         if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
             plain = column.to_numpy("uint64" if dtype == "UInt64" else "int64", na_value=0)
             numbers, n = self._of_integers(plain.astype(np.int64, copy=False))
-            return np.where(column.isna(), 0, numbers + 1), n + 1
+            numbers += 1
+            numbers[column.isna().to_numpy()] = 0
+            return numbers, n + 1
         if isinstance(dtype, np.dtype) and dtype.kind in "biu":
             return self._of_integers(column.to_numpy().astype(np.int64, copy=False))
         if isinstance(dtype, np.dtype) and dtype.kind in "fmM" and dtype.itemsize <= 8:
@@ -76,7 +81,7 @@ class Codes:
             # Numbers of few digits, as rounded ones are, end in zeros, and are small without.
             used = int(np.bitwise_or.reduce(bits))
             zeros = max((used & -used).bit_length() - 1, 0)
-            return self._of_integers(bits >> zeros)
+            return self._of_integers(bits >> zeros if zeros else bits)
         if _is_constant(column):
             return np.zeros(len(column), np.int64), 1
         groups = column.groupby(column, sort=False, observed=True, dropna=False)
