@@ -12,6 +12,7 @@ inactive on every sample; so what is counted of all is who is inactive at the en
 
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,14 +149,18 @@ def remedies_table(results: rl.Results) -> pd.DataFrame:
     The steps are not those of all that converged: dead ones, which learn c alone, do so in a few.
     """
     by = ["remedy", "domain", "learning_rate"]
-    table = statistics.summary(remedies(results), by, TOLERANCE).set_index(by)
+    table, steps = statistics.in_one_pass(
+        remedies(results),
+        partial(statistics.summary, by=by, tolerance=TOLERANCE),
+        lambda runs: statistics.steps_to_converge(map(found, runs), by),
+    )
+    table, steps = table.set_index(by), steps.set_index(by)
     count = table["n_runs"]
     parts = {"inactive": table["born_dead"] + table["died"], "best": table["global_optimum"]}
     columns: dict[str, Any] = {"n_runs": count}
     for name, fraction in parts.items():
         low, high = statistics.wilson_interval((fraction * count).round(), count)
         columns |= {name: fraction, f"{name}_low": low, f"{name}_high": high}
-    steps = statistics.steps_to_converge(map(found, remedies(results)), by).set_index(by)
     steps["n_converged"] = steps["n_converged"] / count.loc[steps.index]
     steps = steps.rename(columns={"n_converged": "best_and_converged"})
     steps = steps.rename(columns={q: f"steps_{q}" for q in ("q10", "q50", "q90")})
@@ -209,11 +214,15 @@ def remedies_figure(rows: pd.DataFrame, domain: str) -> Axes:
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     known = results.load_record("names")
-    summary = statistics.summary(schemes(results), ["sweep"], TOLERANCE)
+    summary, rates = statistics.in_one_pass(
+        schemes(results),
+        partial(statistics.summary, by="sweep", tolerance=TOLERANCE),
+        partial(statistics.outcome_rates, by="sweep"),
+    )
     yield "schemes", known.merge(summary, on="sweep").drop(columns="sweep")
 
     born_dead = known.pivot(index="scheme", columns="domain", values="born_dead_theory")
-    rates = known.merge(statistics.outcome_rates(schemes(results), ["sweep"]), on="sweep")
+    rates = known.merge(rates, on="sweep")
     for domain, name in FILES.items():
         here = rates[rates["domain"] == domain]
         ax = figures.fate_bars(here, "scheme")

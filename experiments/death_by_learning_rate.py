@@ -5,6 +5,7 @@ dies in the first step, by quadrature, and the fraction that dies in all as the 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,34 +44,43 @@ def runs_of(results: rl.Results) -> Iterator[pd.DataFrame]:
         )
 
 
-def death_rates(results: rl.Results) -> pd.DataFrame:
+def death_rates(rates: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the fraction of all runs whose unit dies, in the first step and ever, with theory."""
-    parts = []
-    for event in (AT_ONCE, IN_ALL):
-        rates = statistics.rates(runs_of(results), event, ["learning_rate"])
-        parts.append(rates[rates[event].astype(bool)].drop(columns=event).assign(event=event))
+    parts = [
+        table[table[event].astype(bool)].drop(columns=event).assign(event=event)
+        for event, table in rates.items()
+    ]
     table = pd.concat(parts, ignore_index=True)
     expected = theory.death_at_first_step_probability(X, TARGET, table["learning_rate"], **STD)
     return table.assign(theory=np.where(table["event"] == AT_ONCE, expected, np.nan))
 
 
+def shown(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the rates whose survival is drawn."""
+    return runs[runs["learning_rate"].isin(SHOWN_RATES)]
+
+
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
-    table = death_rates(results)
+    at_once, in_all, curves = statistics.in_one_pass(
+        runs_of(results),
+        partial(statistics.rates, column=AT_ONCE, by="learning_rate"),
+        partial(statistics.rates, column=IN_ALL, by="learning_rate"),
+        lambda parts: statistics.survival(map(shown, parts), "learning_rate"),
+    )
+    table = death_rates({AT_ONCE: at_once, IN_ALL: in_all})
     yield "death_rates", table
 
     ax = figures.intervals(table, "learning_rate", by="event", log="x")
     rates = np.geomspace(table["learning_rate"].min(), table["learning_rate"].max(), 200)
-    at_once = theory.death_at_first_step_probability(X, TARGET, rates, **STD)
-    figures.mark_curve(ax, rates, at_once, "quadrature: first step")
+    expected = theory.death_at_first_step_probability(X, TARGET, rates, **STD)
+    figures.mark_curve(ax, rates, expected, "quadrature: first step")
     slowly = theory.small_rate_death_probability(X, TARGET, **STD)
     figures.mark_level(ax, slowly, f"dies as η → 0: {slowly:.4f}")
     ax.set(title="How many units does a learning rate kill, and how many at once?", ylim=(0, None))
     ax.set_ylabel("fraction of runs")
     yield "death_rates", ax
 
-    shown = (runs[runs["learning_rate"].isin(SHOWN_RATES)] for runs in runs_of(results))
-    curves = statistics.survival(shown, ["learning_rate"])
     yield "survival", curves
     ax = figures.survival(curves, "learning_rate")
     ax.set(title="When do units die?", ylim=(0, 1))

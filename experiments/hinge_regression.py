@@ -7,6 +7,8 @@ your own. Both columns are standardized for training; the figures are in the uni
 """
 
 from argparse import Namespace
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,13 +62,13 @@ def one_row_each(fits: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     )
 
 
-def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
+def learned_fits(frames: Iterable[pd.DataFrame], x: Any) -> pd.DataFrame:
     """Return the most frequent fits: their fraction of all runs, the best loss and w, b, v, c."""
     # One fit are those that predict the same but for where the gradient became small enough: to one
     # decimal of the targets' standard deviation.
     keys = [f"at_{k}" for k in range(len(x))]
     parts, n_runs = [], 0
-    for runs in results.frames([*"wbvc", "loss", "outcome"]):
+    for runs in frames:
         finite = runs[runs["outcome"] != "diverged"]
         predictions = rl.Networks(*(finite[p] for p in "wbvc")).predict(x)
         decimals = pd.DataFrame(predictions.round(1) + 0.0, finite.index, keys)
@@ -80,17 +82,20 @@ def learned_fits(results: rl.Results, x: Any) -> pd.DataFrame:
 
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
-    columns = ["excess_loss", "outcome", "unit"]
-    rates = statistics.optimum_rates(results.frames(columns), ["sweep"])
-    yield "optimum_rates", rates
     data = results.data()
+    rates, excess, learned = statistics.in_one_pass(
+        results.frames([*"wbvc", "loss", "excess_loss", "outcome", "unit"]),
+        partial(statistics.optimum_rates, by="sweep"),
+        partial(statistics.cumulative, value="excess_loss", by="sweep"),
+        partial(learned_fits, x=np.quantile(data.x, [0, 0.25, 0.5, 0.75, 1])),
+    )
+    yield "optimum_rates", rates
     fit = rl.best_fit(data)
     parameters = {name: getattr(fit.network, name) for name in "wbvc"}
     optimum = pd.DataFrame({**parameters, "loss": fit.loss, "kind": fit.kind})
     yield "best_fit", optimum
 
     x = np.linspace(data.x.min(), data.x.max(), 400)
-    learned = learned_fits(results, np.quantile(data.x, [0, 0.25, 0.5, 0.75, 1]))
     yield "fits", learned.reset_index(drop=True)
     shown = pd.concat([learned, optimum])
     curves = pd.DataFrame(
@@ -128,7 +133,6 @@ def report(results: rl.Results) -> rl.Report:
     ax.set_title(f"How often is the best fit found? (η = {LEARNING_RATE:g})")
     yield "optimum_by_scheme", ax
 
-    excess = statistics.cumulative(results.frames(["excess_loss"]), "excess_loss", ["sweep"])
     ax = figures.cumulative(excess, "excess_loss", "sweep")
     ax.set_title("How far from the best loss do runs end?")
     yield "excess_loss", ax

@@ -4,6 +4,9 @@ One sample (x=1, target=3), b = c = 0, a grid over the two weights. Closed forms
 unit dies under gradient flow, that is as the rate goes to 0, and from where it dies in one step.
 """
 
+from collections.abc import Iterable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -24,17 +27,26 @@ SWEEPS = {
 }
 
 
+def steps_to_learn(parts: Iterable[pd.DataFrame]) -> tuple[int, int]:
+    """Return the fewest and the most steps of networks that learned: one scale for all rates."""
+    steps = pd.concat(
+        runs.loc[(runs["outcome"] == "converged") & (runs["unit"] == "alive"), "steps_taken"]
+        for runs in parts
+    )
+    return max(steps.min(), 1), steps.max()
+
+
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["w0", "v0", "outcome", "unit", "death_step", "steps_taken"]
-    yield "outcome_rates", statistics.outcome_rates(results.frames(columns), ["sweep"])
-    yield "summary", statistics.summary(results.frames(columns), ["sweep"])
-    # One scale of colors for all rates.
-    learned = pd.concat(
-        runs.loc[(runs["outcome"] == "converged") & (runs["unit"] == "alive"), "steps_taken"]
-        for runs in results.frames(columns)
+    rates, summary, limits = statistics.in_one_pass(
+        results.frames(columns),
+        partial(statistics.outcome_rates, by="sweep"),
+        partial(statistics.summary, by="sweep"),
+        steps_to_learn,
     )
-    limits = (max(learned.min(), 1), learned.max())
+    yield "outcome_rates", rates
+    yield "summary", summary
     w, v = np.linspace(-1, 5, 601), np.linspace(-4, 4, 801)
     start = (w, 0.0, v[:, np.newaxis], 0.0, X, TARGET)
     for name, rate in RATES.items():

@@ -4,6 +4,7 @@ One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0, rates from 
 """
 
 from argparse import Namespace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,14 @@ def curves(_options: Namespace) -> pd.DataFrame:
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     columns = ["learning_rate", "outcome", "unit", "death_step", "steps_taken"]
-    rates = statistics.outcome_rates(results.frames(columns, "rates"), ["learning_rate"])
+    rates, summary, steps = statistics.in_one_pass(
+        results.frames(columns, "rates"),
+        partial(statistics.outcome_rates, by="learning_rate"),
+        partial(statistics.summary, by="learning_rate"),
+        partial(statistics.steps_to_converge, by=["learning_rate", "unit"]),
+    )
     yield "outcome_rates", rates
-    yield "summary", statistics.summary(results.frames(columns, "rates"), ["learning_rate"])
+    yield "summary", summary
 
     ax = figures.outcome_fractions(rates)
     born = theory.born_dead_probability(SWEEP.w, SWEEP.b, X, X)
@@ -52,9 +58,6 @@ def report(results: rl.Results) -> rl.Report:
     ax.set_title("Which learning rates train the network, kill it, blow it up?")
     yield "outcome_fractions", ax
 
-    steps = statistics.steps_to_converge(
-        results.frames(columns, "rates"), ["learning_rate", "unit"]
-    )
     yield "steps_to_converge", steps
     rate = np.union1d(np.geomspace(RATES[0], 1.999, 400), RATES[RATES < 2])
     dead = theory.dead_unit_steps(SWEEP.c, TARGET, rate, SWEEP.gradient_tolerance)

@@ -552,6 +552,12 @@ CALLS |= {
         {"by": SOME_COLUMNS, "value": words(*RUNS, "group", "count", "fraction")},
         named=BLAMED | {"value": "columns|column|by"},
     ),
+    "statistics.in_one_pass": Call(
+        lambda runs, table: statistics.in_one_pass(runs, statistics.outcome_rates, table),
+        {"runs": RUNS, "table": partial(statistics.survival, by="unit")},
+        named={"runs": BLAMED["runs"], "table": "tables"},
+        allowed=(TypeError,),  # of a function that takes no runs
+    ),
     "statistics.optimum": Call(
         statistics.optimum, {"runs": RUNS, "tolerance": 1e-6}
     ),
@@ -905,7 +911,7 @@ def takes_arguments(method: Any) -> bool:
 
 
 def arguments_of(function: Callable[..., Any]) -> set[str]:
-    names = {"files": "file", "ranges": "w"}  # of which there may be several
+    names = {"files": "file", "ranges": "w", "tables": "table"}  # of which there may be several
     parameters = inspect.signature(function).parameters
     return {names.get(name, name) for name in parameters} - {"self"}
 

@@ -5,10 +5,12 @@ one after the other, so memory does not grow with the runs but with the values t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from relulab.analysis.distinct import Codes, IntArray
 from relulab.validation import (
     InputError,
     checked_table,
@@ -24,6 +26,10 @@ STEPS = ("steps_taken", "death_step")
 EXPECTED = "expected a DataFrame, several of them, or Results"
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
+
+# Counts are added up when so many parts came, or most rows, and more than a few, are of these.
+MOST_PARTS = 8
+FEW_ROWS = 1024
 
 
 def count_groups(
@@ -41,7 +47,7 @@ def count_groups(
     counted : list of DataFrame
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
-    totals: list[pd.Series] = []
+    tallies = [_Tally([*by, *names]) for names in measures]
     for frame in frames:
         if missing := [column for column in by if column not in frame]:
             raise InputError(
@@ -51,12 +57,10 @@ def count_groups(
         labels_in("runs", frame, *by)
         for names in measures:
             require(frame, names)
-        counts = [
-            frame.groupby([*by, *names], observed=True, dropna=False).size() for names in measures
-        ]
-        totals = [_added(*both) for both in zip(totals, counts, strict=True)] if totals else counts
-    if not totals:
-        raise InputError("runs: expected at least one table, got none")
+        codes = Codes(frame)
+        for tally in tallies:
+            tally.add(frame, codes)
+    totals = [tally.total() for tally in tallies]
     keys = [total.index.to_frame(index=False) for total in totals]
     groups = keys[0][by].drop_duplicates(ignore_index=True) if by else pd.DataFrame(index=[0])
     counted = []
@@ -66,14 +70,49 @@ def count_groups(
     return groups, counted
 
 
-def _added(counts: pd.Series, more: pd.Series) -> pd.Series:
-    """Return the counts of two tables together."""
-    # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
-    keys = pd.concat([part.index.to_frame(index=False) for part in (counts, more)])
-    numbers = np.concatenate([counts, more])
-    by = [keys[name] for name in keys]
-    total: pd.Series = pd.Series(numbers, keys.index).groupby(by, observed=True, dropna=False).sum()
-    return total
+class _Tally:
+    """How many runs have each combination of the values of some columns."""
+
+    def __init__(self, columns: list[str]) -> None:
+        self._columns = columns
+        self._parts: list[_Part] = []
+
+    def add(self, frame: pd.DataFrame, codes: Codes) -> None:
+        """Count the runs of a frame, too."""
+        self._keep(frame, *codes.distinct(self._columns))
+        first, *others = (part.counts.size for part in self._parts)
+        if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
+            table, counts = self._together()
+            self._parts = []
+            self._keep(table, *Codes(table).distinct(self._columns, counts))
+
+    def total(self) -> pd.Series:
+        """Return the number of runs of each combination that occurs, in pandas' order."""
+        if not self._parts:
+            raise InputError("runs: expected at least one table, got none")
+        table, counts = self._together()
+        # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
+        by = [table[name] for name in table]
+        total: pd.Series = pd.Series(counts).groupby(by, observed=True, dropna=False).sum()
+        return total
+
+    def _keep(self, table: pd.DataFrame, rows: IntArray, counts: IntArray) -> None:
+        columns = [table[name].array.take(rows) for name in self._columns]
+        self._parts.append(_Part(columns, counts))
+
+    def _together(self) -> tuple[pd.DataFrame, IntArray]:
+        """Return the rows of all parts, which may repeat, with their counts."""
+        columns = zip(*(part.columns for part in self._parts), strict=True)
+        joined = [pd.concat(map(pd.Series, arrays), ignore_index=True) for arrays in columns]
+        counts = np.concatenate([part.counts for part in self._parts])
+        return pd.DataFrame(dict(zip(self._columns, joined, strict=True))), counts
+
+
+class _Part(NamedTuple):
+    """Rows that differ, and how many runs have the values of each."""
+
+    columns: list[Any]
+    counts: IntArray
 
 
 def beside(groups: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 Every function takes the runs as a DataFrame or as an iterable of DataFrames (the parts of a
 results folder), which are counted one after the other, so memory does not grow with the runs.
+``in_one_pass`` makes several tables of one reading of the parts.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from relulab.analysis.counting import (
     n_runs,
     require,
 )
+from relulab.analysis.one_pass import in_one_pass
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import (
     Float64Array,
@@ -36,6 +38,7 @@ from relulab.validation import (
 __all__ = [
     "OPTIMA",
     "cumulative",
+    "in_one_pass",
     "optimum",
     "optimum_rates",
     "outcome_rates",
@@ -64,6 +67,9 @@ SUMMARY_COLUMNS = (
 OPTIMA = pd.CategoricalDtype(
     ["global", "local", "oscillating", "moving", "died", "born_dead", "diverged"]
 )
+
+# What ends the watch over a unit.
+WATCHED = pd.CategoricalDtype(["n_died", "n_censored", "never"])
 
 
 def wilson_interval(
@@ -170,16 +176,14 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
         excess_loss <= tolerance,
         runs["unit"] == "died",
         runs["unit"] == "born_dead",
-        runs["outcome"].isin(["converged", "unstable"]),
+        runs["outcome"] == "converged",
+        runs["outcome"] == "unstable",
         runs["outcome"] == "oscillating",
     ]
-    found = np.select(
-        [_holds(condition) for condition in conditions],
-        ["diverged", "global", "died", "born_dead", "local", "oscillating"],
-        "moving",
-    )
-    labels = pd.Series(pd.Categorical(found, dtype=OPTIMA))
-    return pd.Categorical(labels.mask(_on_one_sample(runs)), dtype=OPTIMA)
+    words = ["diverged", "global", "died", "born_dead", "local", "local", "oscillating"]
+    codes = _first_that_holds(conditions, words, "moving", OPTIMA)
+    codes[_on_one_sample(runs)] = -1
+    return pd.Categorical.from_codes(codes, dtype=OPTIMA)
 
 
 def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -189,6 +193,8 @@ def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
     the same samples.
     """
     lacking = runs["excess_loss"].isna() & ~_holds(runs["outcome"] == "diverged")
+    if not lacking.any():
+        return np.zeros(len(runs), bool)
     sweep = runs["sweep"] if "sweep" in runs else np.zeros(len(runs))
     return lacking.groupby(np.asarray(sweep), dropna=False).transform("any").to_numpy(bool)
 
@@ -270,7 +276,7 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
     by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
     groups, (fates,) = count_groups(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
     start = pd.DataFrame({"group": groups.index, "step": 0, "fate": "n_died", "count": 0})
-    events = pd.concat([start, fates.dropna(subset="step")])
+    events = pd.concat([start, fates.dropna(subset="step").astype({"fate": str})])
     table = events.pivot_table("count", ["group", "step"], "fate", "sum", fill_value=0)
     table = table.reindex(columns=["n_died", "n_censored"], fill_value=0).reset_index()
     gone = table["n_died"] + table["n_censored"]
@@ -347,7 +353,21 @@ def _as_floats(column: pd.Series) -> Float64Array:
 
 def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:
     """Return where a condition holds; it does not where a value is missing."""
+    if condition.dtype == bool:  # none is missing
+        return condition.to_numpy()
     return condition.fillna(False).to_numpy(bool)
+
+
+def _first_that_holds(
+    conditions: Sequence["pd.Series[bool]"],
+    words: Sequence[str],
+    otherwise: str,
+    dtype: pd.CategoricalDtype,
+) -> npt.NDArray[np.int8]:
+    """Return, as codes of a dtype, the word of the first condition that holds in each row."""
+    *codes, rest = (np.int8(list(dtype.categories).index(word)) for word in [*words, otherwise])
+    chosen: npt.NDArray[np.int8] = np.select([_holds(c) for c in conditions], codes, rest)
+    return chosen
 
 
 def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -355,10 +375,11 @@ def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
     require(frame, ["death_step", "outcome", "steps_taken"])
     death_step = frame["death_step"].astype("Int64")
     alive = death_step.isna()
-    censored = alive & (frame["outcome"] == "unfinished")
+    censored = alive & _holds(frame["outcome"] == "unfinished")
+    fate = _first_that_holds([~alive, censored], ["n_died", "n_censored"], "never", WATCHED)
     return frame.assign(
         step=death_step.mask(censored, frame["steps_taken"]),
-        fate=np.select([~_holds(alive), _holds(censored)], ["n_died", "n_censored"], "never"),
+        fate=pd.Categorical.from_codes(fate, dtype=WATCHED),
     )
 
 

@@ -1,6 +1,7 @@
 """What an experiment reports: figures and tables in files, the fates of its runs in print."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,9 @@ from relulab.validation import InputError, counted, named_as_options, shown
 
 # How the names of the tables of --by begin.
 TABLES_BY = ("summary_by_", "survival_by_")
+
+# What is read for them, of what there is.
+COLUMNS_BY = ("excess_loss", "steps_taken", "death_step", "outcome", "unit")
 
 # The summary counts so many sweeps one by one, more of them together.
 MOST_PRINTED = 8
@@ -84,8 +88,21 @@ def tables_by(results: Results, by: Sequence[str]) -> Report:
     """Print what became of the runs for each value of some columns, and yield it as tables."""
     if by:
         with named_as_options(by="by"):
-            summary = statistics.summary(results.frames(), by)
-            survival = statistics.survival(results.frames(), by)
+            summary, survival = statistics.in_one_pass(
+                results.frames(_columns(results, by)),
+                partial(statistics.summary, by=by),
+                partial(statistics.survival, by=by),
+            )
         print(f"\n{tables.text(summary)}")
         yield f"{TABLES_BY[0]}{'_'.join(by)}", summary
         yield f"{TABLES_BY[1]}{'_'.join(by)}", survival
+
+
+def _columns(results: Results, by: Sequence[str]) -> list[str] | None:
+    """Return which columns the tables need; None, which is all, if ``by`` has an unknown one.
+
+    Who counts then names it, with all that there are.
+    """
+    manifest = results.layout.manifest()
+    there = manifest.columns if manifest else {}
+    return [name for name in there if name in (*by, *COLUMNS_BY)] if {*by} <= {*there} else None

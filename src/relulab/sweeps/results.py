@@ -259,21 +259,20 @@ class Results:
 
     def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
         """Return the runs of a part in some columns."""
-        columns = {name: manifest.columns[name] for name in wanted if name != SWEEP}
+        columns = {name: manifest.columns[name] for name in wanted}
         with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
             stored = part.open()
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
                 raise DamagedFileError("its columns are of other types")
-            table = stored.read([name for name in columns if name in there], COLUMNS)
+            table = stored.read(
+                [name for name in there if name in columns and name != SWEEP], COLUMNS
+            )
             if wrong := unknown_words(table):
                 raise DamagedFileError(f"it has no known words in {wrong[0]}")
-        frame = pd.DataFrame(index=pd.RangeIndex(stored.n_rows))
-        if columns:
-            frame = in_schema(table, arrow_schema(columns), stored.n_rows).to_pandas()
-            frame = with_known_words(frame)
-        frame.insert(wanted.index(SWEEP), SWEEP, part.sweep)
-        return frame
+        return with_known_words(
+            in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep).to_pandas()
+        )
 
     def _nothing(self, what: str) -> InputError:
         return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")

@@ -139,15 +139,27 @@ def unknown_words(table: pa.Table) -> list[str]:
 
 def with_known_words(frame: pd.DataFrame) -> pd.DataFrame:
     """Return stored runs with all the words that there are now, so that parts go together."""
-    return frame.astype({name: words for name, words in KNOWN.items() if name in frame})
+    lacking = {
+        name: words
+        for name, words in KNOWN.items()
+        if name in frame and frame[name].dtype != words  # to make the same codes again takes time
+    }
+    return frame.astype(lacking)
 
 
-def in_schema(table: pa.Table, schema: pa.Schema, n_rows: int) -> pa.Table:
-    """Return a stored table in the columns of another schema, which holds all of its columns."""
-    arrays = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(n_rows, field.type)
-        for field in schema
-    ]
+def in_schema(
+    table: pa.Table, schema: pa.Schema, n_rows: int, sweep: str | None = None
+) -> pa.Table:
+    """Return a stored table in the columns of another schema, which holds all of its columns.
+
+    With ``sweep``, that column has its name.
+    """
+    arrays = []
+    for field in schema:
+        if field.name == SWEEP and sweep is not None:
+            arrays.append(pa.repeat(pa.scalar(sweep), n_rows))
+        elif field.name in table.column_names:
+            arrays.append(table[field.name].cast(field.type))
+        else:
+            arrays.append(pa.nulls(n_rows, field.type))
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,119 @@
+"""Several tables from one reading of the runs: each is made in a thread, as the parts come."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from queue import Queue
+from typing import Any
+
+import pandas as pd
+
+from relulab.analysis.counting import Runs, frames_of
+from relulab.validation import InputError, shown
+
+
+def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) -> list[Any]:
+    """Return several tables of the same runs, which are read once, part by part.
+
+    The tables are made at the same time, in threads, while the next part is read.
+
+    Parameters
+    ----------
+    runs : DataFrame, or iterable of DataFrame
+        Such as the parts of a results folder, in the columns that the tables together need.
+    *tables : callable
+        Each takes an iterator of DataFrames, as the functions of ``statistics`` do, and returns its
+        table, or whatever it makes of them. It must leave the values in them as they are, because
+        the others see them, too.
+
+    Returns
+    -------
+    list
+        What each of them returned, in their order.
+
+    Raises
+    ------
+    InputError
+        If the runs are no tables. What one of ``tables`` raises is raised.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> import relulab as rl
+    >>> from relulab import statistics
+    >>> start = {name: rl.Normal(0, 1) for name in "wbv"}
+    >>> runs = rl.Sweep(data=rl.TrainingSet.point(1, 3), **start, learning_rate=[0.1, 0.2], draws=9)
+    >>> rates, curves = statistics.in_one_pass(
+    ...     runs.run(),
+    ...     partial(statistics.outcome_rates, by="learning_rate"),
+    ...     partial(statistics.survival, by="learning_rate"),
+    ... )
+    >>> int(rates["count"].sum())
+    18
+    """
+    if wrong := [table for table in tables if not callable(table)]:
+        raise InputError(f"tables: expected functions of runs, got {shown(wrong[0])}")
+    feeds = [_Feed() for _ in tables]
+    with ThreadPoolExecutor(max(len(tables), 1)) as pool:
+        made = [
+            pool.submit(copy_context().run, _made, table, feed)
+            for table, feed in zip(tables, feeds, strict=True)
+        ]
+        end: _StoppedError | None = _StoppedError()
+        try:
+            for frame in frames_of(runs):
+                for feed in feeds:
+                    feed.queue.put(frame.copy(deep=False))
+                if any(feed.failed for feed in feeds):
+                    break
+            else:
+                end = None
+        finally:  # whatever happened, or the threads would wait for ever
+            for feed in feeds:
+                feed.queue.put(end)
+    errors = [error for future in made if (error := future.exception())]
+    for error in errors:
+        if not isinstance(error, _StoppedError):
+            raise error
+    return [future.result() for future in made]
+
+
+class _StoppedError(Exception):
+    """There are no more frames, though there are more runs: something failed elsewhere."""
+
+
+class _Feed:
+    """The frames for one table, of which one may wait."""
+
+    def __init__(self) -> None:
+        self.queue: Queue[pd.DataFrame | _StoppedError | None] = Queue(1)
+        self.failed = False
+        self._ended = False
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return self
+
+    def __next__(self) -> pd.DataFrame:
+        item = None if self._ended else self.queue.get()
+        if isinstance(item, pd.DataFrame):
+            return item
+        self._ended = True
+        raise item or StopIteration
+
+    def drain(self) -> None:
+        """Take what is left, or whoever puts it there would wait for ever."""
+        with suppress(_StoppedError):
+            deque(self, maxlen=0)
+
+
+def _made(table: Callable[[Iterator[pd.DataFrame]], Any], feed: _Feed) -> Any:
+    """Return a table, whether it took all frames or not."""
+    try:
+        return table(feed)
+    except BaseException:
+        feed.failed = True
+        raise
+    finally:
+        feed.drain()
