@@ -11,18 +11,19 @@ file need not read all of it.
 
 import hashlib
 import json
+import mmap
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relulab.sweeps.files import is_regular, write_whole
+from relulab.sweeps.files import is_regular, whole
 
 # In the metadata of every Parquet file that relulab wrote.
 MARK = b"relulab"
@@ -127,33 +128,48 @@ def write_table(
     about : dict of JSON values
         What the file holds; it comes back from ``StoredTable.open``.
     dictionary : collection of str
-        The columns that may have one; those get it whose values repeat.
+        The columns that may have one; those get it whose values repeat. Of the rest, whole numbers
+        are stored as differences.
     """
-    repeating = [n for n in table.column_names if n in dictionary and _repeats(table[n])]
+    known = [name for name in table.column_names if name in dictionary]
+    repeating = [name for name in known if _repeats(table[name])]
+    # Numbers of runs and draws, which take next to nothing as differences.
+    counting = [n for n in known if n not in repeating and pa.types.is_integer(table[n].type)]
     text = json.dumps({"body": _ZEROS.decode(), "footer": _ZEROS.decode(), "about": dict(about)})
-    sink = pa.BufferOutputStream()
     # The rest are floats as good as random: a dictionary makes writing slower and files larger,
     # compression took a third of the time of writing to save
     # an eighth of the bytes, and their ranges help no reader.
-    with pq.ParquetWriter(
-        sink,
-        table.schema,
-        use_dictionary=repeating,
-        # Statistics say nothing of NaN, so that readers would skip rows that have one.
-        write_statistics=[name for name in repeating if not _has_nan(table[name])],
-        compression="none",
-        write_page_checksum=True,
-    ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({MARK.decode(): text})
-    content = memoryview(sink.getvalue())
-    start = len(content) - _footer_size(bytes(content[-_END:]), len(content))
-    footer = bytes(content[start:])
-    for place, of in ((_BODY, content[:start]), (_FOOTER, None)):
-        digest = _digest(footer if of is None else of).encode()
+    with whole(folder, file) as sink:
+        with pq.ParquetWriter(
+            sink,
+            table.schema,
+            use_dictionary=repeating,
+            column_encoding=dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
+            write_statistics=[name for name in repeating if _has_range(table[name])],
+            compression="none",
+            write_page_checksum=True,
+        ) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({MARK.decode(): text})
+        _fill_in_digests(sink)
+
+
+def _fill_in_digests(sink: BinaryIO) -> None:
+    """Put the digests of what was written into its footer."""
+    sink.flush()
+    with (
+        mmap.mmap(sink.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as content,
+    ):
+        start = len(content) - _footer_size(bytes(content[-_END:]), len(content))
+        footer = bytes(content[start:])
+        body = _digest(content[:start])
+    for place, digest in ((_BODY, body), (_FOOTER, None)):
+        text = (digest or _digest(footer)).encode()
         at = _found(place, footer).start(1)
-        footer = footer[:at] + digest + footer[at + _DIGITS :]
-    write_whole(folder, file, content[:start], footer)
+        footer = footer[:at] + text + footer[at + _DIGITS :]
+    sink.seek(start)
+    sink.write(footer)
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
@@ -162,8 +178,15 @@ def _repeats(column: pa.ChunkedArray) -> bool:
     return pa.types.is_dictionary(some.type) or 2 * len(some.unique()) <= len(some)
 
 
-def _has_nan(column: pa.ChunkedArray) -> bool:
-    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+def _has_range(column: pa.ChunkedArray) -> bool:
+    """Return whether the smallest and the largest value of a column can help a reader to skip it.
+
+    Those of words do not, though they are dear. A range says nothing of NaN, so that readers would
+    skip rows that have one.
+    """
+    if pa.types.is_floating(column.type):
+        return not pc.any(pc.is_nan(column)).as_py()
+    return not pa.types.is_dictionary(column.type)
 
 
 def is_ours(file: Path) -> bool:
