@@ -176,7 +176,7 @@ def _costs(
             tasks = [(sweep, rows, copies, max_steps, slot, engine) for slot in slots]
             done = map_unordered(_probe, tasks, n_jobs=n_workers, threads=threads)
             with closing(done):
-                return mean(needed for _, needed in done)
+                return float(mean(needed for _, needed in done))
 
         seconds(1, max_steps=1)  # compiles, starts workers
         taken: list[tuple[float, float]] = []
