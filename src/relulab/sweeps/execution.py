@@ -243,7 +243,9 @@ def _announce(todo: list[Part], sweeps: Mapping[str, Sweep], folder: Path) -> No
 
 def megabytes(n_bytes: float) -> str:
     """Return a size in words."""
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    return f"{n_bytes / 1e6:.{0 if n_bytes >= 1e7 else 1}f} MB"
 
 
 def _noted(

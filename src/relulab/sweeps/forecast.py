@@ -36,7 +36,7 @@ from relulab.training.engines import resolved_engine
 PROBED = 1000
 COPIES = 8
 # A short probe is repeated so often, or so long.
-REPEATS, ENOUGH_SECONDS = 5, 2.0
+REPEATS, ENOUGH_SECONDS = 5, 1.0
 # What takes longer is not trained in copies: its time is that of its steps.
 LONG = 15.0
 
@@ -172,17 +172,19 @@ def _costs(
             for k in range(n_workers)
         ]
 
-        def seconds(copies: int, max_steps: int | None = None) -> float:
-            tasks = [(sweep, rows, copies, max_steps, slot, engine) for slot in slots]
+        def seconds(sweep: Sweep, copies: int) -> float:
+            tasks = [(sweep, rows, copies, slot, engine) for slot in slots]
             done = map_unordered(_probe, tasks, n_jobs=n_workers, threads=threads)
             with closing(done):
                 return float(mean(needed for _, needed in done))
 
-        seconds(1, max_steps=1)  # compiles, starts workers
+        short = replace(sweep, max_steps=min(sweep.max_steps, 1))
+        vars(short)["best_loss"] = sweep.best_loss  # which may take long, and is the same
+        seconds(short, 1)  # compiles, starts workers
         taken: list[tuple[float, float]] = []
         while len(taken) < REPEATS and sum(map(sum, taken)) < ENOUGH_SECONDS:
-            once = seconds(1)
-            taken.append((once, seconds(COPIES) if once < LONG else COPIES * once))
+            once = seconds(sweep, 1)
+            taken.append((once, seconds(sweep, COPIES) if once < LONG else COPIES * once))
     once, often = (median(times) for times in zip(*taken, strict=True))
     each = max((often - once) / (COPIES - 1), 0)
     return max(once - each, 0), each / run.size + _drawing(sweep)
@@ -196,17 +198,8 @@ def _spread(n: int, n_wanted: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).integers(edges[:-1], edges[1:])
 
 
-def _probe(
-    sweep: Sweep,
-    rows: Mapping[str, Any],
-    copies: int,
-    max_steps: int | None,
-    slot: Slot,
-    engine: str,
-) -> float:
+def _probe(sweep: Sweep, rows: Mapping[str, Any], copies: int, slot: Slot, engine: str) -> float:
     """Train some runs, each as often as there are copies, write them; return the seconds."""
-    if max_steps is not None:
-        sweep = replace(sweep, max_steps=max_steps)
     copied = {name: np.tile(values, copies) for name, values in rows.items()}
     began = time.perf_counter()
     slot.write(pd.DataFrame(sweep._trained(copied, engine), copy=False))

@@ -11,13 +11,12 @@ file need not read all of it.
 
 import hashlib
 import json
-import mmap
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -154,21 +153,16 @@ def write_table(
         _fill_in_digests(sink)
 
 
-def _fill_in_digests(sink: BinaryIO) -> None:
+def _fill_in_digests(sink: Any) -> None:
     """Put the digests of what was written into its footer."""
-    sink.flush()
-    with (
-        mmap.mmap(sink.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as content,
-    ):
-        start = len(content) - _footer_size(bytes(content[-_END:]), len(content))
-        footer = bytes(content[start:])
-        body = _digest(content[:start])
-    for place, digest in ((_BODY, body), (_FOOTER, None)):
-        text = (digest or _digest(footer)).encode()
+    footer = _footer(sink)
+    sink.truncate(sink.seek(-len(footer), os.SEEK_END))
+    sink.seek(0)
+    body = hashlib.file_digest(sink, "sha256").hexdigest()
+    for place, of in ((_BODY, body), (_FOOTER, None)):
+        digest = (of or _digest(footer)).encode()
         at = _found(place, footer).start(1)
-        footer = footer[:at] + text + footer[at + _DIGITS :]
-    sink.seek(start)
+        footer = footer[:at] + digest + footer[at + _DIGITS :]
     sink.write(footer)
 
 
