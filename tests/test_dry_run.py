@@ -36,6 +36,7 @@ POINTS = rl.Sweep(
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     monkeypatch.setattr(forecasts, "REPEATS", 1)
+    monkeypatch.setattr(forecasts, "PROBED", 100)
 
 
 def experiment(**more):
@@ -86,6 +87,8 @@ def test_a_dry_run_tells_what_is_missing(tmp_path, capsys):
     run_sweeps({"grid": GRID, "points": POINTS}, results, progress=False)
     text = told(tmp_path, capsys)
     assert numbers(text) == {"grid": (2_000, 0), "points": (1_000, 0)}
+    restarted = numbers(told(tmp_path, capsys, "--restart"))
+    assert restarted == {"grid": (2_000, 2_000), "points": (1_000, 1_000)}
     assert "0 runs to train in 0 parts: 0.0 MB of disk, and about 0 s" in text
 
 
