@@ -217,7 +217,7 @@ learning_rate=0.3; 1 sample)
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
         """Return run, draw (if drawn), w0, b0, v0, c0, settings of runs start ... stop-1."""
-        return pd.DataFrame(self._start(start, stop))
+        return pd.DataFrame(self._start(start, stop), copy=False)
 
     def _start(self, start: int, stop: int) -> dict[str, Any]:
         """Return the columns of ``parameters``, as arrays."""
@@ -257,11 +257,12 @@ learning_rate=0.3; 1 sample)
             parts = np.split(draw, np.flatnonzero(np.diff(draw // DRAWS_PER_BLOCK)) + 1)
             return np.concatenate([self._random(name, part) for part in parts])
         stream = (*PARAMETERS, *BOUNDS).index(name)
+        distribution = self._values[name]
         first, end = int(draw[0]), int(draw[-1]) + 1
         values = np.empty(end - first)
         for k in range(first // DRAWS_PER_BLOCK, (end - 1) // DRAWS_PER_BLOCK + 1):
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k)))
-            block = self._values[name].sample(rng, DRAWS_PER_BLOCK)
+            block = distribution.sample(rng, DRAWS_PER_BLOCK)
             begin = k * DRAWS_PER_BLOCK - first
             values[max(begin, 0) : begin + DRAWS_PER_BLOCK] = block[
                 max(-begin, 0) : end - first - begin
