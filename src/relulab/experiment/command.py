@@ -17,10 +17,12 @@ from relulab.experiment.options import adapted, check_by, check_use, option_pars
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
 from relulab.sweeps.dask_client import dask_client
-from relulab.sweeps.execution import run_sweeps
+from relulab.sweeps.execution import megabytes, run_sweeps
+from relulab.sweeps.forecast import duration, forecast
 from relulab.sweeps.planning import checked_sweeps, named
 from relulab.sweeps.results import Results
 from relulab.sweeps.streams import own_output
+from relulab.sweeps.sweep import Sweep
 from relulab.validation import InputError, counted, named_as_options, one_line, shown
 
 
@@ -104,6 +106,9 @@ def _kept(results: Results) -> str:
 
 def _run(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
     failed = 0
+    if getattr(options, "dry_run", False):
+        _say_what_it_costs(experiment, options, results)
+        return 0
     if options.figures:
         _say_what_is_wrong(results)
     else:
@@ -145,12 +150,57 @@ def _say_what_is_wrong(results: Results) -> None:
         )
 
 
-def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
-    """Make what the folder lacks; return the number of shards that failed."""
+def _sweeps(experiment: Experiment, options: argparse.Namespace) -> dict[str, Sweep]:
+    """Return the sweeps that the command line asks for."""
     asked = experiment.sweeps
     described = asked(options) if callable(asked) else asked
     sweeps = adapted(checked_sweeps(described), options)
     check_by(options.by, sweeps)
+    return sweeps
+
+
+def _say_what_it_costs(
+    experiment: Experiment, options: argparse.Namespace, results: Results
+) -> None:
+    """Print what the same command without --dry-run would train, and what that takes."""
+    sweeps = _sweeps(experiment, options)
+    with named_as_options(n_jobs="jobs", engine="engine"):
+        there = forecast(
+            sweeps,
+            results,
+            n_jobs=options.jobs,
+            engine=options.engine,
+            restart=options.restart,
+            records=experiment.records,
+        )
+    for note in there.notes:
+        print(note, file=sys.stderr)
+    costs = there.costs.values()
+    table = pd.DataFrame(
+        {
+            "sweep": list(there.costs),
+            "runs": [f"{cost.n_runs:,}" for cost in costs],
+            "to train": [f"{cost.n_missing:,}" for cost in costs],
+            "disk": [megabytes(cost.n_bytes) for cost in costs],
+            "time of one worker": [duration(cost.once + sum(cost.parts)) for cost in costs],
+        }
+    )
+    print(table.to_string(index=False), end="\n\n")
+    workers = counted(there.n_workers, "worker")
+    print(
+        f"{sum(cost.n_missing for cost in costs):,} runs to train in"
+        f" {counted(sum(len(cost.parts) for cost in costs), 'part')}:"
+        f" {megabytes(sum(cost.n_bytes for cost in costs))} of disk, and about"
+        f" {duration(there.seconds)} with {workers} and the engine {there.engine}"
+    )
+    if experiment.records:
+        print(f"not told: the time of the records {', '.join(experiment.records)}")
+    print(f"nothing is written in {one_line(str(results.folder))}")
+
+
+def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+    """Make what the folder lacks; return the number of shards that failed."""
+    sweeps = _sweeps(experiment, options)
     scheduler, named = options.scheduler, named_as_options(n_jobs="jobs", engine="engine")
     with named, nullcontext() if scheduler is None else dask_client(scheduler) as client:
         failed = run_sweeps(

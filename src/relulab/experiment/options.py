@@ -25,7 +25,7 @@ QUICK = 5
 # there.)
 ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "csv", "results"}
 ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
-ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by"}
+ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by", "dry_run"}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -77,6 +77,8 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--seed", type=int, help="the seed of the random draws")
     add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
     add("--restart", action="store_true", help="delete this experiment's runs and start anew")
+    add("--dry-run", action="store_true",
+        help="only say how many runs there are, and what disk and time they will take")  # fmt: skip
 
 
 def _choices(words: Sequence[str]) -> str:
@@ -101,6 +103,8 @@ def check_use(
             why = " with --figures, which trains nothing"
         elif not experiment.sweeps and name in ABOUT_SWEEPS:
             why = f", because {experiment.name} has no sweep"
+        elif name == "scheduler" and options.dry_run:
+            why = " with --dry-run, which tells the time on this machine"
         else:
             continue
         option = "--" + name.replace("_", "-")

@@ -5,12 +5,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 
 from relulab.sweeps.attempts import Lost, Unseen
@@ -25,7 +26,13 @@ from relulab.sweeps.planning import checked_sweeps, plan
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep
-from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
+from relulab.sweeps.workers import (
+    Turns,
+    checked_client,
+    checked_n_jobs,
+    engine_for_workers,
+    map_unordered,
+)
 from relulab.sweeps.writing import FULL, Slot, Writer, gone, no_room, told_in_a_line
 from relulab.training.engines import resolved_engine
 from relulab.validation import InputError, instance_of, one_line
@@ -124,8 +131,8 @@ def run_sweeps(
         if progress and n_missing > FEW_RUNS:
             _announce(todo, whole, results.folder)
         with progress_of(n_done, n_done + n_missing, quiet=not progress or not todo) as bar:
-            n_jobs = n_jobs if n_missing > FEW_RUNS else 1
-            _train(todo, whole, manifest, writer, n_jobs, engine, client, bar.update)
+            workers = (n_jobs, 1) if n_missing > FEW_RUNS else (1, 0)
+            _train(todo, whole, manifest, writer, *workers, engine, client, bar.update)
         writer.manifest(manifest)
         remove_temporary_files(results.folder)  # of workers that died
     return sum(part.shard.state == FAILED for part in todo)
@@ -183,11 +190,15 @@ def _train(
     manifest: Manifest,
     writer: Writer,
     n_jobs: int,
+    spare: int,
     engine: str,
     client: Any,
     advance: Callable[[int], object],
 ) -> None:
-    """Train the shards of some parts, and keep the manifest."""
+    """Train the shards of some parts, and keep the manifest.
+
+    With a spare thread, all cores train while a part is written.
+    """
     if not todo:  # nor need anybody look whether Numba can be used
         return
     if client is not None:
@@ -197,12 +208,15 @@ def _train(
     todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
     for name in {part.sweep for part in todo}:
         _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
+    turns = Turns(joblib.effective_n_jobs(n_jobs))
     tasks = [
-        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine)
+        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine, turns)
         for part in todo
         for slot in [writer.slot(part, manifest)]
     ]
-    done = map_unordered(_run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client)
+    done = map_unordered(
+        _run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client, spare=spare
+    )
     with closing(done):  # before the lock is given back
         try:
             for shard in _noted(done, [part.shard for part in todo], manifest, writer):
@@ -222,13 +236,16 @@ def _announce(todo: list[Part], sweeps: Mapping[str, Sweep], folder: Path) -> No
     free = shutil.disk_usage(folder).free
     print(
         f"{n_runs:,} runs to train in {len(todo):,} parts, which take about"
-        f" {_megabytes(needed)} of disk ({_megabytes(free)} free)",
+        f" {megabytes(needed)} of disk ({megabytes(free)} free)",
         file=sys.stderr,
     )
 
 
-def _megabytes(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+def megabytes(n_bytes: float) -> str:
+    """Return a size in words."""
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    return f"{n_bytes / 1e6:.{0 if n_bytes >= 1e7 else 1}f} MB"
 
 
 def _noted(
@@ -260,18 +277,26 @@ def _noted(
             written = time.monotonic()
 
 
-def _run_shard(sweep: Sweep, start: int, stop: int, slot: Slot, engine: str) -> Ended | Unseen:
-    """Train one shard and write its file; return how that ended.
+def _run_shard(
+    sweep: Sweep,
+    start: int,
+    stop: int,
+    slot: Slot,
+    engine: str,
+    turn: AbstractContextManager[Any],
+) -> Ended | Unseen:
+    """Train one shard, in its turn, and write its file; return how that ended.
 
     A worker whose process was killed goes on for a while, so it looks whether another process has
     taken over the folder.
     """
     unseen = Unseen(str(slot.ours.folder))
-    began = time.perf_counter()
     try:
-        if not slot.ours.holds():
-            return unseen
-        runs = sweep.train(start, stop, engine)
+        with turn:
+            began = time.perf_counter()
+            if not slot.ours.holds():
+                return unseen
+            runs = sweep.train(start, stop, engine)
     except Exception:
         return Ended(error=traceback.format_exc())
     try:

@@ -4,29 +4,38 @@ import os
 import re
 import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 # A half-written file, in the folder itself: readers of runs/ take every file there, some of them
 # hidden ones, too.
 _TEMPORARY = re.compile(r"\.relulab-[0-9a-f]{32}\.tmp")
 
 
-def write_whole(folder: Path, file: Path, *content: bytes | memoryview) -> None:
-    """Write a file of a results folder so that it appears whole or not at all, also if power fails.
+@contextmanager
+def whole(folder: Path, file: Path) -> Iterator[BinaryIO]:
+    """Open a file of a results folder that appears whole or not at all, also if power fails.
 
     No folder is made, so that none comes back that was deleted meanwhile.
     """
     temporary = folder / f".relulab-{uuid.uuid4().hex}.tmp"
     try:
-        with temporary.open("xb") as sink:
-            for part in content:
-                sink.write(part)
+        with temporary.open("x+b") as sink:
+            yield sink
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(file.parent)
+
+
+def write_whole(folder: Path, file: Path, content: bytes) -> None:
+    """Write a file with ``whole``."""
+    with whole(folder, file) as sink:
+        sink.write(content)
 
 
 def remove_temporary_files(folder: Path) -> None:

@@ -217,7 +217,7 @@ learning_rate=0.3; 1 sample)
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
         """Return run, draw (if drawn), w0, b0, v0, c0, settings of runs start ... stop-1."""
-        return pd.DataFrame(self._start(start, stop))
+        return pd.DataFrame(self._start(start, stop), copy=False)
 
     def _start(self, start: int, stop: int) -> dict[str, Any]:
         """Return the columns of ``parameters``, as arrays."""
@@ -229,7 +229,10 @@ learning_rate=0.3; 1 sample)
                 f" {shown(stop)}"
             )
         within_memory("start, stop", stop - start)
-        run = np.arange(start, stop)
+        return self._rows(np.arange(start, stop))
+
+    def _rows(self, run: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Return the columns of ``parameters`` of ascending runs."""
         draw, point = np.divmod(run, self.n_points)
         shape = tuple(axis.size for axis in self.axes.values())
         index = dict(zip(self.axes, np.unravel_index(point, shape), strict=True)) if shape else {}
@@ -250,17 +253,23 @@ learning_rate=0.3; 1 sample)
         """Return the values of a drawn parameter for ascending draws."""
         if not draw.size:
             return np.empty(0)
+        if draw[-1] - draw[0] > draw.size + DRAWS_PER_BLOCK:  # most blocks between are not needed
+            parts = np.split(draw, np.flatnonzero(np.diff(draw // DRAWS_PER_BLOCK)) + 1)
+            return np.concatenate([self._random(name, part) for part in parts])
         stream = (*PARAMETERS, *BOUNDS).index(name)
-        first, last = draw[0] // DRAWS_PER_BLOCK, draw[-1] // DRAWS_PER_BLOCK
-        blocks = [
-            self._values[name].sample(
-                np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k))),
-                DRAWS_PER_BLOCK,
-            )
-            for k in range(first, last + 1)
-        ]
-        values: Float64Array = np.concatenate(blocks)[draw - first * DRAWS_PER_BLOCK]
-        return values
+        distribution = self._values[name]
+        first, end = int(draw[0]), int(draw[-1]) + 1
+        values = np.empty(end - first)
+        for k in range(first // DRAWS_PER_BLOCK, (end - 1) // DRAWS_PER_BLOCK + 1):
+            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k)))
+            block = distribution.sample(rng, DRAWS_PER_BLOCK)
+            begin = k * DRAWS_PER_BLOCK - first
+            values[max(begin, 0) : begin + DRAWS_PER_BLOCK] = block[
+                max(-begin, 0) : end - first - begin
+            ]
+        if self.n_points == 1 and values.size == draw.size:
+            return values
+        return values[draw - first]
 
     def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
         """Train runs start ... stop-1 and return the rows of the results table."""
@@ -268,7 +277,8 @@ learning_rate=0.3; 1 sample)
         rows = self._start(start, stop)
         if start == stop:
             raise InputError(f"stop: expected a number above start, got {stop}")
-        return self._trained(rows, engine)
+        # The arrays are nobody else's, so the table is made of them and not of copies.
+        return pd.DataFrame(self._trained(rows, engine), copy=False)
 
     def train_at(self, points: Mapping[str, Any], engine: str = "auto") -> pd.DataFrame:
         """Train runs from any points, which need be on no grid, and return a row for each.
@@ -298,9 +308,9 @@ learning_rate=0.3; 1 sample)
         """
         resolved_engine(engine)
         there, rows = rows_at(self, points)
-        return there._trained(rows, engine)
+        return pd.DataFrame(there._trained(rows, engine))
 
-    def _trained(self, rows: dict[str, Any], engine: str) -> pd.DataFrame:
+    def _trained(self, rows: dict[str, Any], engine: str) -> dict[str, Any]:
         """Return the columns of starts and settings with those of where training leads."""
         # Here, because describing a sweep and drawing its results must not load an engine.
         from relulab.training.trainer import descend
@@ -321,7 +331,7 @@ learning_rate=0.3; 1 sample)
                 final["excess_loss"] = final["loss"] - best
             names.insert(names.index("loss") + 1, "excess_loss")
             final = {name: final[name] for name in names}
-        return pd.DataFrame({**rows, **final})
+        return rows | final
 
     @cached_property
     def best_loss(self) -> float | None:
@@ -394,13 +404,19 @@ learning_rate=0.3; 1 sample)
         return {**start, **final, **steps, "outcome": "outcome", "unit": "unit"}
 
     @property
-    def bytes_per_run(self) -> int:
-        """How much disk a run takes, about: little for values that repeat, which are numbered."""
-        fixed = {f"{name}0" for name in PARAMETERS if name not in self.drawn}
-        fixed |= {name for name in self.settings if name not in self.drawn}
-        fixed |= {"steps_taken", "death_step", "n_revivals", "period"}
-        fixed |= {"draw"} if self.n_points > 1 else set()
-        return sum(1 if name in fixed else _width(kind) for name, kind in self.columns.items())
+    def bytes_per_run(self) -> float:
+        """How much disk a run takes, about: little for values that repeat, and for counts."""
+        counts = {"run", "draw", "steps_taken", "death_step", "n_revivals", "period"}
+        starts = {f"{name}0" if name in PARAMETERS else name: name for name in self._values}
+        n_bytes = 0.0
+        for column, kind in self.columns.items():
+            drawn = starts.get(column) in self.drawn
+            if drawn and self.n_points > 1:  # the same at all points of the grid
+                n_bytes += 1 + 8 / self.n_points
+            else:
+                few = column in counts or (column in starts and not drawn)
+                n_bytes += 1 if few else _width(kind)
+        return n_bytes
 
     def specification(self) -> dict[str, Any]:
         """Return all that decides the runs' bits, but for the number of draws, as JSON values."""

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from importlib import import_module
-from threading import current_thread, main_thread
+from threading import Semaphore, current_thread, main_thread
 from typing import Any
 
 import joblib
@@ -56,6 +56,7 @@ def map_unordered(
     n_jobs: int,
     threads: bool,
     client: Any = None,
+    spare: int = 0,
 ) -> Generator[tuple[int, Any], None, None]:
     """Yield (index of the task, ``function(*task)``) as the tasks get done.
 
@@ -63,6 +64,7 @@ def map_unordered(
     releases the GIL: then the workers are threads of this process, else processes, but for a single
     task or a single worker, which need none. A backend that was chosen by
     ``joblib.parallel_config`` goes before that, and the cluster of a Dask ``client`` before all.
+    Of threads there are ``spare`` more; see ``Turns``.
 
     An exception of the function is raised here. When a worker process dies, which takes the others
     with it, the tasks that may have been running are tried again, each alone; one that dies again
@@ -73,7 +75,8 @@ def map_unordered(
     if client is not None:
         done = by_dask(client, function, numbered)
     else:
-        done = _by_joblib(function, numbered, joblib.effective_n_jobs(n_jobs), threads)
+        n_workers = joblib.effective_n_jobs(n_jobs)
+        done = _by_joblib(function, numbered, n_workers, threads, spare)
     with closing(done):
         for i, result, error in done:
             if error:
@@ -82,13 +85,13 @@ def map_unordered(
 
 
 def _by_joblib(
-    function: Callable[..., Any], tasks: Tasks, n_workers: int, threads: bool
+    function: Callable[..., Any], tasks: Tasks, n_workers: int, threads: bool, spare: int
 ) -> Generator[Done, None, None]:
     left = dict(tasks)
     while left:
         try:
             for i, result, error in _attempted(
-                function, dict(left), min(n_workers, len(left)), threads
+                function, dict(left), min(n_workers, len(left)), threads, spare
             ):
                 del left[i]
                 yield i, result, error
@@ -108,12 +111,14 @@ def _alone(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
 
 
 def _attempted(
-    function: Callable[..., Any], tasks: Tasks, n_workers: int, threads: bool
+    function: Callable[..., Any], tasks: Tasks, n_workers: int, threads: bool, spare: int = 0
 ) -> Generator[Done, None, None]:
     prefer = "threads" if threads else "processes"
     backend, _ = get_active_backend(prefer=prefer)
     in_threads = getattr(backend, "supports_sharedmem", False)
     processes = n_workers > 1 and not in_threads
+    if threads and in_threads:
+        n_workers += spare
     workers = joblib.Parallel(
         # A single thread, too, is another than this one, which hears Ctrl-C meanwhile.
         n_jobs=max(n_workers, 2) if threads and in_threads else n_workers,
@@ -135,6 +140,16 @@ def _attempted(
             warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
             if not isinstance(results, list):
                 results.close()
+
+
+class Turns(Semaphore):
+    """What workers do inside this, at most so many do at a time; a worker elsewhere need not wait.
+
+    With one thread more than turns, one writes to the disk while all others compute.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return nullcontext, ()
 
 
 @contextmanager

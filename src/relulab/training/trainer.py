@@ -32,6 +32,10 @@ from relulab.validation import (
     within_memory,
 )
 
+# So many networks are trained at a time: what engines read and write stays small. The slowest
+# network of each block makes no difference to that many.
+BLOCK = 2**18
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -174,21 +178,58 @@ def descend(
     engine: str,
 ) -> Trained:
     """Train networks, each with its settings: those of the options, each of shape (n_nets,)."""
-    problem = _problem(networks, data, settings, options)
-    final, period = _run(problem, engine)
+    ends = _ends(networks, data, settings, options, engine)
     return Trained(
         initial=networks,
         settings=settings,
-        networks=Networks.from_stack(final.parameters),
-        loss=final.loss,
-        gradient_norm=final.gradient_norm,
-        steps_taken=final.steps_taken,
-        death_step=final.death_step,
-        n_revivals=final.n_revivals if options.can_revive else None,
-        period=period,
-        outcome=outcome_labels(np.where(period > 0, np.int8(Outcome.OSCILLATING), final.outcome)),
-        unit=unit_labels(final.death_step),
+        networks=Networks.from_stack(ends["parameters"]),
+        loss=ends["loss"],
+        gradient_norm=ends["gradient_norm"],
+        steps_taken=ends["steps_taken"],
+        death_step=ends["death_step"],
+        n_revivals=ends["n_revivals"] if options.can_revive else None,
+        period=ends["period"],
+        outcome=outcome_labels(ends["outcome"]),
+        unit=unit_labels(ends["death_step"]),
     )
+
+
+def _ends(
+    networks: Networks,
+    data: TrainingSet,
+    settings: dict[str, FloatArray],
+    options: TrainingOptions,
+    engine: str,
+) -> dict[str, Any]:
+    """Return the arrays of ``FinalStates`` and the periods, made block by block."""
+    n_nets = len(networks)
+    if n_nets <= BLOCK:
+        return _end(_problem(networks, data, settings, options), engine)
+
+    def problem(block: slice) -> Problem:
+        part = Networks.from_stack(np.stack([getattr(networks, p)[block] for p in PARAMETERS]))
+        its = {name: values[block] for name, values in settings.items()}
+        return _problem(part, data, its, options)
+
+    blocks = [slice(first, first + BLOCK) for first in range(0, n_nets, BLOCK)]
+    if options.dtype != "float64":  # what is beyond its range is refused before any training
+        for block in blocks:
+            problem(block)
+    ends: dict[str, Any] = {}
+    for block in blocks:
+        for name, values in _end(problem(block), engine).items():
+            if name not in ends:
+                ends[name] = np.empty((*values.shape[:-1], n_nets), values.dtype)
+            ends[name][..., block] = values
+    return ends
+
+
+def _end(problem: Problem, engine: str) -> dict[str, Any]:
+    """Return the arrays of ``FinalStates`` and the periods of one block."""
+    final, period = _run(problem, engine)
+    ends = {name: values for name, values in vars(final).items() if name != "rule"}
+    outcome = np.where(period > 0, np.int8(Outcome.OSCILLATING), final.outcome)
+    return ends | {"period": period, "outcome": outcome}
 
 
 @takes(UpdateKeywords)
