@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba.extending import intrinsic
 
@@ -204,6 +205,24 @@ def _emit_select(typing_context, condition, a, b):
 select: Any = intrinsic(_emit_select)
 
 
+def _emit_prefetch(typing_context, array, index):
+    def emit(context, builder, signature, arguments):
+        pointer = context.make_array(array)(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(pointer, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        # To be read, and kept in all caches; of data.
+        builder.call(function, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return numba.types.void(array, numba.types.intp), emit
+
+
+# Begin to fetch an element of a contiguous array, by its place in the memory, without waiting.
+prefetch: Any = intrinsic(_emit_prefetch)
+
+
 @_kernel
 def sample(w, b, v, c, slope, x, target, zero):
     """Return one sample's pre-activation, residual, gw, gb and gv (gc is the residual)."""
@@ -268,7 +287,8 @@ def evaluate(p, lane, x, target, tables, slope, trained, constants):
             finite = finite and np.isfinite(pre)
     else:
         sorted_x = tables.x
-        guess = _guess_split(w, b, sorted_x, tables.guesses, tables.inverse_width, zero)
+        slot = _slot_of(w, b, sorted_x, tables.inverse_width, zero)
+        guess = _guess_split(slot, sorted_x, tables.guesses)
         tables.splits[lane] = _find_split(w, b, sorted_x, guess, zero)
         tables.rising[lane] = w >= zero
         _load_sides(tables, lane)
@@ -358,13 +378,18 @@ def _beyond(w, b, x, rises, zero):
 
 
 @_kernel
-def _guess_split(w, b, x, guesses, inverse_width, zero):
-    """Return a sample shortly before the split."""
+def _slot_of(w, b, x, inverse_width, zero):
+    """Return the part of the range of x in which the split is."""
     n = x.size
     part = (-b / w - x[0]) * inverse_width
     inside = (part >= zero) & (part < n)
-    slot = int(part) if inside else (n if part > zero else 0)
-    return max(min(guesses[slot] - 1, n - NEAR), 0)
+    return int(part) if inside else (n if part > zero else 0)
+
+
+@_kernel
+def _guess_split(slot, x, guesses):
+    """Return a sample shortly before the split."""
+    return max(min(guesses[slot] - 1, x.size - NEAR), 0)
 
 
 @_kernel
@@ -430,35 +455,37 @@ def _load_sides(tables, lane):
 
 
 @_kernel
-def move_splits(w, b, tables, moved, todo, touched, n_lanes, zero):
+def move_splits(w, b, tables, moved, todo, n_lanes, zero):
     """Find the split of the lanes that moved beyond it, and load its sides."""
     x, moments, splits, rising = tables.x, tables.moments, tables.splits, tables.rising
     n_moved = 0
     for i in range(n_lanes):
         todo[n_moved] = i
         n_moved += moved[i]
-    # Touching what the next loop reads, in a loop so short that the processor waits for the memory
-    # of many lanes at once, halves the time where the tables do not fit its caches.
+    # Each loop asks for what the next one reads, of many lanes at once: halves the time where the
+    # tables do not fit the caches.
     for k in range(n_moved):
         i = todo[k]
-        splits[i] = _guess_split(w[i], b[i], x, tables.guesses, tables.inverse_width, zero)
+        splits[i] = _slot_of(w[i], b[i], x, tables.inverse_width, zero)
+        prefetch(tables.guesses, splits[i])
     last = min(NEAR, x.size) - 1
     for k in range(n_moved):
-        guess = splits[todo[k]]
-        touched[0] += x[guess] + x[guess + last]
+        i = todo[k]
+        splits[i] = _guess_split(splits[i], x, tables.guesses)
+        prefetch(x, splits[i])
+        prefetch(x, splits[i] + last)
     for k in range(n_moved):
         i = todo[k]
         splits[i] = _find_split(w[i], b[i], x, splits[i], zero)
         rising[i] = w[i] >= zero
-    for k in range(n_moved):
-        split = splits[todo[k]]
-        touched[0] += moments[split, 0, 0] + moments[split, 1, 0]
+        prefetch(moments, splits[i] * (2 * N_COLUMNS))
+        prefetch(moments, splits[i] * (2 * N_COLUMNS) + N_COLUMNS)
     for k in range(n_moved):
         _load_sides(tables, todo[k])
 
 
 @_kernel
-def refresh_sides(w, b, tables, moved, todo, touched, n_lanes, zero):
+def refresh_sides(w, b, tables, moved, todo, n_lanes, zero):
     """Find the splits of the lanes that moved beyond theirs, and load their sides."""
     sides, splits, rising, n = tables.sides, tables.splits, tables.rising, tables.x.size
     before, after = sides[X_BEFORE], sides[X_AFTER]
@@ -469,7 +496,7 @@ def refresh_sides(w, b, tables, moved, todo, touched, n_lanes, zero):
         last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
         same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
         moved[i] = not same
-    move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
+    move_splits(w, b, tables, moved, todo, n_lanes, zero)
 
 
 _add_sample = _kernel(stability.add_sample)

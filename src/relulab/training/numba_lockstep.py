@@ -240,8 +240,8 @@ def _means(f, leaks, x, target, samples, tables, trained, count, scratch, n, con
     """Write the mean gradients and loss over some samples of the first lanes."""
     zero, half = constants.zero, constants.half
     if tables is not None:
-        moved, todo, touched = scratch
-        refresh_sides(f[W], f[B], tables, moved, todo, touched, n, zero)
+        moved, todo = scratch
+        refresh_sides(f[W], f[B], tables, moved, todo, n, zero)
         for i in range(n):
             if leaks is None:
                 slope = None
@@ -437,7 +437,7 @@ def _train_epochs(
     """Train all networks through some epochs, or to their end, judging every state."""
     ends, everything = (x.min(), x.max()), np.arange(x.size)
     size, by_batches = counts.size - 1, orders.shape[1] > 0
-    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
+    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
     for start in range(0, nets.shape[1], LANES):
         stop = min(start + LANES, nets.shape[1])
         n = stop - start
@@ -511,7 +511,7 @@ def _follow(
 
     ``samples[parts[k]:parts[k+1]]`` are what step k takes; with a single such part, every step.
     """
-    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, x.dtype)
+    scratch = np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
     for start in range(0, nets.shape[1], LANES):
         stop = min(start + LANES, nets.shape[1])
         n = stop - start
