@@ -464,21 +464,21 @@ def move_splits(w, b, tables, moved, todo, n_lanes, zero):
     # Each loop asks for what the next one reads, of many lanes at once. Places are unsigned: Numba
     # asks of others whether they count from the end. That and no branches saved a quarter.
     for k in range(n_moved):
-        i = np.uintp(todo[k])
-        splits[i] = _slot_of(w[i], b[i], x, tables.inverse_width, zero)
-        prefetch(tables.guesses, splits[i])
+        lane = np.uintp(todo[k])
+        splits[lane] = _slot_of(w[lane], b[lane], x, tables.inverse_width, zero)
+        prefetch(tables.guesses, splits[lane])
     last = min(NEAR, x.size) - 1
     for k in range(n_moved):
-        i = np.uintp(todo[k])
-        splits[i] = _guess_split(splits[i], x, tables.guesses)
-        prefetch(x, splits[i])
-        prefetch(x, splits[i] + last)
+        lane = np.uintp(todo[k])
+        splits[lane] = _guess_split(splits[lane], x, tables.guesses)
+        prefetch(x, splits[lane])
+        prefetch(x, splits[lane] + last)
     for k in range(n_moved):
-        i = np.uintp(todo[k])
-        splits[i] = _find_split(w[i], b[i], x, splits[i], zero)
-        rising[i] = w[i] >= zero
-        prefetch(moments, splits[i] * (2 * N_COLUMNS))
-        prefetch(moments, splits[i] * (2 * N_COLUMNS) + N_COLUMNS)
+        lane = np.uintp(todo[k])
+        splits[lane] = _find_split(w[lane], b[lane], x, splits[lane], zero)
+        rising[lane] = w[lane] >= zero
+        prefetch(moments, splits[lane] * (2 * N_COLUMNS))
+        prefetch(moments, splits[lane] * (2 * N_COLUMNS) + N_COLUMNS)
     for k in range(n_moved):
         _load_sides(tables, np.uintp(todo[k]))
 
