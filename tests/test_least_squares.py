@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relulab.model.data import TrainingSet
 from relulab.model.network import Networks
+from relulab.theory import optimum
 from relulab.theory.optimum import best_fit, smallest_loss, smallest_losses
 from relulab.validation import InputError
 
@@ -175,6 +176,49 @@ def test_a_small_slope_is_not_nearly_none():
     assert smallest_loss(data) > 0.05
     for tiny in (2.0**-101, 1e-200, 5e-324):  # with which no hinge in float64 is near enough
         assert smallest_loss(data, tiny) == smallest_loss(data)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 1 - 2.0**-20])
+@pytest.mark.parametrize("seed", range(12))
+def test_judging_all_splits_changes_nothing(seed, slope, monkeypatch):
+    """What float64 finds to be surely worse is so: to the bit, with all in twice the precision."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 400))
+    x, noise = rng.normal(size=(2, n))
+    x = [
+        lambda: x,
+        lambda: np.round(x),
+        lambda: 1 + np.round(9 * x) * 2.0**-52,
+        lambda: x + 1e9,
+        lambda: np.where(x > 0, 1e-150 * x, np.round(x)),
+        lambda: rng.standard_cauchy(n),
+    ][seed % 6]()
+    place = (x - np.median(x)) / (np.ptp(x) or 1)
+    target = np.maximum(place, 0) + [0.1, 1e-7][seed % 2] * noise + [0, 1e12][seed // 6]
+    samples = TrainingSet(x, target)
+    few = fit_of(samples, slope)
+    monkeypatch.setattr(optimum, "MARGIN", 1e300)
+    assert fit_of(TrainingSet(x, target), slope) == few
+
+
+def fit_of(data, slope):
+    """Return the least loss and the best fit, or that they are refused."""
+    try:
+        loss = smallest_loss(data, slope)
+        fit = best_fit(data, slope)
+    except InputError as error:
+        return str(error)
+    return loss, fit.kind, fit.network.stack().tobytes()
+
+
+def test_few_of_many_splits_are_judged():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 30_000)
+    data = TrainingSet(x, np.maximum(x, 0) + 0.1 * rng.normal(size=x.size))
+    for slope in (0.0, 0.01, 1.0):
+        with np.errstate(all="ignore"):
+            right, left = optimum._Scaled.of(data).candidates(np.array([slope]))
+        assert right.size + left.size < 100
 
 
 def test_many_slopes_at_once_are_each_alone():

@@ -691,6 +691,44 @@ def test_errors_of_sums_and_products_are_exact(a, b, number):
         assert pair[0] + pair[1] == pair[0]
 
 
+def put_together(first, then):
+    """Return the moments of a union: count, mean_x, mean_target, sxx, sxt, stt."""
+    count = first[0] + then[0]
+    fraction = then[0] / count
+    weight = first[0] * fraction
+    dx, dt = then[1] - first[1], then[2] - first[2]
+    means = first[1] + dx * fraction, first[2] + dt * fraction
+    products = dx * dx, dx * dt, dt * dt
+    squares = (
+        a + b + product * weight
+        for a, b, product in zip(first[3:], then[3:], products, strict=True)
+    )
+    return count, *means, *squares
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 10, 17, 101, 300])
+def test_moments_are_put_together_in_one_order(n):
+    """The tables are part of the specification: sample by sample in blocks, then these in turn."""
+    rng = np.random.default_rng(n)
+    x, target = np.sort(rng.standard_normal(n)), rng.standard_normal(n)
+    splits, side = Splits.of(x, target), math.isqrt(n - 1) + 1
+    sides = (x, target, splits.first, 0), (x[::-1], target[::-1], splits.last.reversed(), 1)
+    for xs, targets, table, order in sides:
+        nothing = before = within = tuple(DoubleDouble.of(0.0) for _ in range(6))
+        for k, sample in enumerate(zip(xs.tolist(), targets.tolist(), strict=True)):
+            one = *map(DoubleDouble.of, (1.0, *sample)), *nothing[3:]
+            if k % side == 0:
+                before, within = put_together(before, within) if k else nothing, one
+            else:
+                within = put_together(within, one)
+            expected = put_together(before, within)
+            length = k + 1 if order == 0 else n - k - 1
+            alone = splits.at(np.array([length]))[order]
+            for name, value in zip(vars(table), expected, strict=True):
+                row, again = getattr(table, name)[k + 1], getattr(alone, name)[0]
+                assert (row.hi, row.lo) == (value.hi, value.lo) == (again.hi, again.lo)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 10, 17, 101])
 @pytest.mark.parametrize("kind", ["random", "offset", "all sizes", "ties"])
 def test_moments_of_both_sides(n, kind):

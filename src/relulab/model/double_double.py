@@ -5,6 +5,7 @@ machine (``numpy.longdouble`` is 64 bits on some). Dekker 1971; Hida, Li & Baile
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -74,7 +75,12 @@ def two_product(a: Any, b: Any) -> tuple[Any, Any]:
 
 def splitter(dtype: Any) -> Any:
     """Return the factor that splits a float into two halves of its digits (Veltkamp)."""
-    return np.dtype(dtype).type(2 ** ((np.finfo(dtype).nmant + 2) // 2) + 1)
+    return _splitter(np.dtype(dtype))
+
+
+@cache
+def _splitter(dtype: np.dtype[Any]) -> Any:
+    return dtype.type(2 ** ((np.finfo(dtype).nmant + 2) // 2) + 1)
 
 
 def _halves(a: Any) -> tuple[Any, Any]:

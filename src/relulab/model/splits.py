@@ -6,13 +6,21 @@ many samples there are; so does the best fit.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import cached_property
+from itertools import product
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
-from relulab.model.double_double import DoubleDouble
+from relulab.model.double_double import DoubleDouble, two_sum
 from relulab.validation import Float64Array
+
+# Moments of all prefixes are made for so many lengths of so many blocks at once: what is made on
+# the way stays in the cache, and lines of the result are written whole.
+HEIGHT, WIDTH = 8, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,106 +72,154 @@ class Splits:
     ----------
     x, target : ndarray of float64, shape (n_samples,)
         Ascending in x.
-    first, last : Moments
-        Of the samples 0 ... k-1, and k ... n_samples-1, at index k.
+    ahead, back : Prefixes
+        Of the samples in this order, and in the opposite one.
     """
 
     x: Float64Array
     target: Float64Array
-    first: Moments
-    last: Moments
+    ahead: "Prefixes"
+    back: "Prefixes"
 
     @classmethod
     def of(cls, x: Float64Array, target: Float64Array) -> Self:
         """Return the splits of some samples in any order; O(n log n)."""
         order = np.argsort(x, kind="stable")
         x, target = x[order], target[order]
-        with np.errstate(all="ignore"):  # whoever needs finite moments looks
-            return cls(x, target, _moments(x, target), _moments(x[::-1], target[::-1]).reversed())
+        return cls(x, target, *_prefixes(np.stack([x, target])))
 
-    def mirrored(self) -> Self:
-        """Return the splits of the samples at -x."""
-        first, last = (side.mirrored().reversed() for side in (self.last, self.first))
-        return type(self)(-self.x[::-1], self.target[::-1], first, last)
+    @cached_property
+    def first(self) -> Moments:
+        """The moments of the samples 0 ... k-1, at index k."""
+        return self.ahead.all()
 
+    @cached_property
+    def last(self) -> Moments:
+        """The moments of the samples k ... n_samples-1, at index k."""
+        return self.back.all().reversed()
 
-def _moments(x: Float64Array, target: Float64Array) -> Moments:
-    """Return the moments of every prefix."""
-    n = x.size
-    # About sqrt(n) blocks of sqrt(n) samples: the prefixes within all blocks at once, one sample
-    # longer each time, and then what is before the block put in front. Row i has the prefixes of
-    # length i+1, column j is block j; what is beyond the end has count 0.
-    side = math.isqrt(n - 1) + 1
-    samples = np.zeros((3, side * side))
-    samples[:, :n] = np.ones(n), x, target
-    count, *means = samples.reshape(3, side, side).transpose(0, 2, 1)
-    within = _Merged.of(count, np.stack(means))
-    for i in range(1, side):
-        within[i] = within[i - 1].followed_by(within[i])
-    totals = within[side - 1]
-    before = _Merged.of(np.zeros(side), np.zeros((2, side)))
-    for j in range(1, side):
-        before[j] = before[j - 1].followed_by(totals[j - 1])
-    for i in range(side):  # row by row, which stays in the cache
-        within[i] = before.followed_by(within[i])
-
-    def column(values: DoubleDouble) -> DoubleDouble:
-        """Return the values in the order of the samples, after a 0 for the empty prefix."""
-        hi, lo = (np.append(0.0, part.T.ravel()[:n]) for part in (values.hi, values.lo))
-        return DoubleDouble(hi, lo)
-
-    return Moments(
-        count=column(within.count),
-        mean_x=column(within.means[0]),
-        mean_target=column(within.means[1]),
-        sxx=column(within.squares[0]),
-        sxt=column(within.squares[1]),
-        stt=column(within.squares[2]),
-    )
+    def at(self, split: npt.NDArray[np.int64]) -> tuple[Moments, Moments]:
+        """Return what ``first`` and ``last`` are at some splits, to the same bits."""
+        return self.ahead.at(split), self.back.at(self.x.size - split)
 
 
 @dataclass(frozen=True, eq=False)
-class _Merged:
-    """Moments of many sets of samples, put together as Chan, Golub & LeVeque (1983) do.
-
-    Nothing cancels in it, however near to each other the samples of a set are.
+class Prefixes:
+    """The prefixes of samples in one order, in about sqrt(n) blocks of sqrt(n) samples.
 
     Attributes
     ----------
-    count : DoubleDouble, shape (...)
-    means : DoubleDouble, shape (2, ...)
-        Of x and target.
-    squares : DoubleDouble, shape (3, ...)
-        sxx, sxt, stt.
+    n_samples : int
+    within : DoubleDouble, shape (5, side, side)
+        The moments from mean_x to stt; at [:, i, j] those of the first i+1 samples of block j. What
+        is beyond the end has no meaning.
+    before : DoubleDouble, shape (5, 1, side)
+        At [:, 0, j] those of all samples before block j.
     """
 
-    count: DoubleDouble
-    means: DoubleDouble
-    squares: DoubleDouble
+    n_samples: int
+    within: DoubleDouble
+    before: DoubleDouble
 
-    @classmethod
-    def of(cls, count: Float64Array, means: Float64Array) -> Self:
-        """Return sets of at most one sample."""
-        squares = np.zeros((3, *count.shape))
-        return cls(DoubleDouble.of(count), DoubleDouble.of(means), DoubleDouble.of(squares))
+    def at(self, length: npt.NDArray[np.int64]) -> Moments:
+        """Return the moments of the prefixes of some lengths."""
+        side = self.within.hi.shape[1]
+        block, row = np.divmod(length - 1, side)
+        with np.errstate(all="ignore"):  # whoever needs finite moments looks
+            shares = _shares(side * block, row + 1)
+            values = _united(self.before[:, 0, block], self.within[:, row, block], shares)
+        return _named(length, values.where(length > 0))
 
-    def __getitem__(self, index: Any) -> Self:
-        inner = (slice(None), index)
-        return type(self)(self.count[index], self.means[inner], self.squares[inner])
+    def all(self) -> Moments:
+        """Return the moments of every prefix."""
+        n, side = self.n_samples, self.within.hi.shape[1]
+        values = DoubleDouble.of(np.zeros((5, side * side + 1)))
+        hi, lo = (_by_blocks(part, side) for part in (values.hi, values.lo))
+        for rows, blocks, earlier, later in _tiles(side):
+            with np.errstate(all="ignore"):
+                shares = _shares(earlier, later)
+                part = _united(self.before[:, :, blocks], self.within[:, rows, blocks], shares)
+            hi[:, rows, blocks], lo[:, rows, blocks] = part.hi, part.lo
+        return _named(np.arange(n + 1), values[:, : n + 1])
 
-    def __setitem__(self, index: int, values: Self) -> None:
-        self.count[index] = values.count
-        self.means[:, index] = values.means
-        self.squares[:, index] = values.squares
+    def nearly(self) -> Float64Array:
+        """Return the moments of every prefix in float64, the means as sums of two; shape (7, n+1).
 
-    def followed_by(self, other: Self) -> Self:
-        """Return the moments of the unions."""
-        count = self.count + other.count
-        fraction = (other.count / count).where(count.hi > 0)
-        step = other.means - self.means
-        weight = self.count * fraction
-        return type(self)(
-            count=count,
-            means=self.means + step * fraction,
-            squares=self.squares + other.squares + step[[0, 0, 1]] * step[[0, 1, 1]] * weight,
-        )
+        In the order mean_x, mean_target, sxx, sxt, stt, and what the means have beyond float64. The
+        errors are a few units in the last place, of sxt in that of its limit sqrt(sxx*stt), and of
+        the means in that of their distances to the samples.
+        """
+        n, side = self.n_samples, self.within.hi.shape[1]
+        values = np.zeros((7, side * side + 1))
+        table = _by_blocks(values, side)
+        for rows, blocks, earlier, later in _tiles(side):
+            first, then = self.before[:, :, blocks], self.within[:, rows, blocks]
+            step = (then.hi[:2] - first.hi[:2]) + (then.lo[:2] - first.lo[:2])
+            share = later / (earlier + later)
+            means, rest = two_sum(first.hi[:2], step * share)
+            spread = step[[0, 0, 1]] * step[[0, 1, 1]] * (earlier * share)
+            table[:2, rows, blocks] = means
+            table[2:5, rows, blocks] = first.hi[2:] + then.hi[2:] + spread
+            table[5:, rows, blocks] = rest + first.lo[:2]
+        # Exactly, where there is nothing before.
+        table[:5, :, 0], table[5:, :, 0] = self.within.hi[:, :, 0], self.within.lo[:2, :, 0]
+        return values[:, : n + 1]
+
+
+def _prefixes(samples: Float64Array) -> tuple[Prefixes, Prefixes]:
+    """Return the prefixes of samples, shape (2, n_samples), in this and in the opposite order."""
+    n = samples.shape[1]
+    # The prefixes within all blocks at once, one sample longer each time, and then the blocks one
+    # after the other: what is before a block is put in front of its prefixes when they are needed.
+    side = math.isqrt(n - 1) + 1
+    padded = np.zeros((2, 2, side * side))
+    padded[:, 0, :n], padded[:, 1, :n] = samples, samples[:, ::-1]
+    within = DoubleDouble(*np.zeros((2, 5, 2, side, side)))
+    within.hi[:2] = _by_blocks(padded, side, first=0)
+    before = DoubleDouble.of(np.zeros((5, 2, side)))
+    with np.errstate(all="ignore"):
+        shares = _shares(np.arange(side), 1)
+        for i in range(1, side):
+            within[:, :, i] = _united(within[:, :, i - 1], within[:, :, i], shares[:, i])
+        shares = _shares(side * np.arange(side), side)
+        for j in range(1, side):
+            block = within[:, :, -1, j - 1]
+            before[:, :, j] = _united(before[:, :, j - 1], block, shares[:, j - 1])
+    ahead, back = (Prefixes(n, within[:, order], before[:, [order]]) for order in range(2))
+    return ahead, back
+
+
+def _united(first: DoubleDouble, then: DoubleDouble, shares: DoubleDouble) -> DoubleDouble:
+    """Return the moments of unions, put together as Chan, Golub & LeVeque (1983) do.
+
+    Nothing cancels in it, however near to each other the samples are.
+    """
+    step = then[:2] - first[:2]
+    means = first[:2] + step * shares[0]
+    squares = first[2:] + then[2:] + step[[0, 0, 1]] * step[[0, 1, 1]] * shares[1]
+    hi, lo = ((means.hi, squares.hi), (means.lo, squares.lo))
+    return DoubleDouble(np.concatenate(hi), np.concatenate(lo))
+
+
+def _shares(earlier: npt.ArrayLike, later: npt.ArrayLike) -> DoubleDouble:
+    """Return, of numbers of samples, the share of the later in the union, and earlier times it."""
+    share = DoubleDouble.of(later) / DoubleDouble.of(np.add(earlier, later))
+    weight = DoubleDouble.of(earlier) * share
+    return DoubleDouble(np.stack([share.hi, weight.hi]), np.stack([share.lo, weight.lo]))
+
+
+def _tiles(side: int) -> Iterator[tuple[slice, slice, Float64Array, Float64Array]]:
+    """Yield some rows and blocks, and how many samples are before the blocks and in the rows."""
+    number = np.arange(float(side))
+    for i, j in product(range(0, side, HEIGHT), range(0, side, WIDTH)):
+        rows, blocks = slice(i, i + HEIGHT), slice(j, j + WIDTH)
+        yield rows, blocks, side * number[blocks], 1 + number[rows, np.newaxis]
+
+
+def _by_blocks(values: Float64Array, side: int, first: int = 1) -> Float64Array:
+    """Return a view of values of prefixes: of length i+1 in block j at [..., i, j]."""
+    return np.swapaxes(values[..., first:].reshape(*values.shape[:-1], side, side), -1, -2)
+
+
+def _named(count: npt.NDArray[np.int64], values: DoubleDouble) -> Moments:
+    return Moments(DoubleDouble.of(count), *(values[i] for i in range(5)))

@@ -7,6 +7,7 @@ O(n log n); Hudson 1966 (JASA 61) has the idea.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -28,8 +29,13 @@ SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
 # What is smaller counts as 0: its square may be lost, and no network in float64 makes use of it.
 LEAST_SLOPE = 2.0**-100
 
-# Of slopes times splits at once.
-BLOCK = 1 << 16
+# Of the same: what float64 may tell wrongly of a split's sum of squares is a hundredth of that.
+MARGIN = 1e-12
+
+# Of slopes times samples at once; and of slopes times splits, so that all on the way is in the
+# cache: beyond it, and where the system must give memory for every array, the same takes 4 times
+# as long.
+BLOCK, PIECE = 1 << 16, 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +163,26 @@ def _refusal(data: TrainingSet) -> InputError:
 
 def _squares(data: TrainingSet, parameters: Float64Array, slope: float) -> float:
     """Return the sum of squared residuals of a network on the scaled samples; w is 1 or -1."""
-    (x, _), (target, _) = _scaled(data.x), _scaled(data.target)
-    w, b, v, c = parameters
+    samples = np.stack([_scaled(data.x)[0], _scaled(data.target)[0]])
+    residuals = [
+        _residuals(samples[:, piece], parameters, slope) for piece in _pieces(data.n_samples)
+    ]
+    return float(np.sum(np.concatenate(residuals) ** 2))
+
+
+def _residuals(samples: Float64Array, parameters: Float64Array, slope: float) -> Float64Array:
+    (x, target), (w, b, v, c) = samples, parameters
     pre_activation = DoubleDouble.of(w * x) + DoubleDouble.of(b)
     leak = DoubleDouble.of(np.where(pre_activation.hi > 0, 1.0, slope))
     output = DoubleDouble.of(v) * (leak * pre_activation) + DoubleDouble.of(c)
-    residual = output - DoubleDouble.of(target)
-    return float(np.sum(residual.hi**2))
+    residual: Float64Array = (output - DoubleDouble.of(target)).hi
+    return residual
+
+
+def _pieces(size: int, width: int = 1) -> list[slice]:
+    """Return the parts of a range of some size in which things of some width are worked on."""
+    step = max(1, PIECE // width)
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 def _optimum(data: TrainingSet, slope: float) -> _Optimum:
@@ -206,10 +225,15 @@ class _Scaled:
         """The powers of 2 of w, b, v, c."""
         return 0, self.x_exponent, self.target_exponent - self.x_exponent, self.target_exponent
 
+    @cached_property
+    def all(self) -> Moments:
+        """The moments of all samples."""
+        return self.splits.at(np.array([0]))[1]
+
     @property
     def total(self) -> float:
         """The constant's sum of squared residuals."""
-        return float(self.splits.last.stt.hi[0])
+        return float(self.all.stt.hi[0])
 
     def loss(self, squares: Float64Array) -> Float64Array:
         """Return the losses of sums of squared residuals."""
@@ -224,12 +248,13 @@ class _Scaled:
 
         The fits are the sum of squared residuals, w, b, v, c; shape (5, n_slopes).
         """
-        mean = self.splits.last.mean_target.hi[0]
-        constant = np.array([self.total, 1.0, 0.0, 0.0, mean])
+        constant = np.array([self.total, 1.0, 0.0, 0.0, self.all.mean_target.hi[0]])
         with np.errstate(all="ignore"):  # no crossing where a slope is 0
             # Firing to the right of the hinge, and, in the mirror, to the left.
-            sides = (self.splits, 1.0), (self.splits.mirrored(), -1.0)
-            hinges = [_fits(splits, w, slopes) for splits, w in sides]
+            hinges = [
+                _fits(side, slopes, split)
+                for side, split in zip(self.sides, self.candidates(slopes), strict=True)
+            ]
             alike = np.broadcast_to(constant[:, np.newaxis, np.newaxis], (5, slopes.size, 1))
             fits = np.concatenate([alike, *hinges], axis=2)
             enough = fits[0].min(axis=1) + NEGLIGIBLE * self.total
@@ -240,6 +265,110 @@ class _Scaled:
             raise _refusal(self.data)
         return index, best
 
+    @property
+    def sides(self) -> "tuple[_Side, _Side]":
+        """The samples for units that fire on the largest x, and on the smallest."""
+        return _Side(self.splits, 1.0), _Side(self.splits, -1.0)
+
+    @cached_property
+    def nearly(self) -> tuple[Float64Array, Float64Array]:
+        """The moments in float64 of the samples before a split and of the others."""
+        return self.splits.ahead.nearly(), self.splits.back.nearly()[:, ::-1]
+
+    def candidates(self, slopes: Float64Array) -> list[npt.NDArray[np.int64]]:
+        """Return for each of the sides 0 and the splits that may have the best fit for a slope.
+
+        All others have been seen in float64 to be worse, by more than its errors can be. Few are
+        left, unless the line's squares are hardly more than these errors. If they are none, or all
+        fits are lines, it is the best fit.
+        """
+        only_the_line, n = np.zeros(1, np.int64), self.splits.x.size
+        line = _fits(self.sides[0], slopes, only_the_line)[0]
+        settled = (line <= NEGLIGIBLE * self.total) | (slopes == 1)[:, np.newaxis]
+        if settled.all():
+            return [only_the_line, only_the_line]
+        least, limits = np.empty((2, slopes.size, n - 1)), line
+        for piece in _pieces(n - 1, slopes.size):
+            split = slice(piece.start + 1, piece.stop + 1)
+            first, last = (moments[:, split] for moments in self.nearly)
+            least[:, :, piece], some = _estimates(self.splits.x, split, first, last, slopes)
+            limits = np.fmin(limits, np.fmin.reduce(some, axis=(0, 2))[:, np.newaxis])
+        worse = (settled | (least > limits + MARGIN * self.total)).all(axis=1)  # not NaN
+        right, left = (1 + np.flatnonzero(~side) for side in worse)
+        return [np.append(0, right), np.append(0, n - left[::-1])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Sorted samples for units with w of 1, or those at -x for units with w of -1."""
+
+    splits: Splits
+    w: float
+
+    @property
+    def x(self) -> Float64Array:
+        """Ascending."""
+        return self.splits.x if self.w > 0 else -self.splits.x[::-1]
+
+    def at(self, split: npt.NDArray[np.int64]) -> tuple[Moments, Moments]:
+        """Return the moments of the samples before some splits and of the others."""
+        if self.w > 0:
+            return self.splits.at(split)
+        last, first = self.splits.at(self.splits.x.size - split)
+        return first.mirrored(), last.mirrored()
+
+
+def _estimates(
+    x: Float64Array, split: slice, first: Float64Array, last: Float64Array, slopes: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return what the squares of some splits are not below, and what squares some fits have.
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape (n_samples,)
+        Ascending.
+    split : slice
+        From 1.
+    first, last : ndarray of float64, shape (7, n_splits)
+        What ``Prefixes.nearly`` returns, for the samples on both sides.
+    slopes : ndarray of float64, shape (n_slopes,)
+
+    Returns
+    -------
+    tuple of ndarray of float64, shape (2, n_slopes, n_splits)
+        For units that fire to the right, and to the left.
+    """
+    low, high = x[split.start - 1 : split.stop - 1], x[split]
+    ends = np.stack([low, high])[:, np.newaxis]
+    from_first, to_last = (ends - first[0]) - first[5], (last[0] - ends) + last[5]
+    rise = (last[1] - first[1]) + (last[6] - first[6])
+    count = np.arange(split.start, split.stop, dtype=np.float64)
+    weight = count * (x.size - count) / x.size
+    leaks = slopes[:, np.newaxis] >= LEAST_SLOPE
+    slope = np.where(leaks, slopes[:, np.newaxis], 0.0)
+    least, some = np.empty((2, 2, slopes.size, low.size))
+    # With x and the targets mirrored for a unit that fires to the left, the signs are the same.
+    sides = (last, first, to_last, from_first), (first, last, from_first, to_last)
+    for i, (firing, silent, to_firing, to_silent) in enumerate(sides):
+        (sxx, sxt, stt), (silent_sxx, silent_sxt, silent_stt) = firing[2:5], silent[2:5]
+        both, across = sxx + slope**2 * silent_sxx, sxt + slope * silent_sxt
+        steepness = across / both
+        apart = silent_sxt / silent_sxx - slope * (sxt / sxx)
+        leaking = silent_stt - silent_sxt / silent_sxx * silent_sxt
+        leaking = leaking + silent_sxx * (sxx / both) * apart**2
+        own = np.where(leaks, leaking, silent_stt) + (stt - sxt / sxx * sxt)
+        # As in _fits. The hinge is best where the gap is 0, else at one of the ends.
+        run = to_firing + slope * to_silent
+        gap = steepness * run - rise
+        more = both * weight / (both + weight * run**2) * gap**2
+        at_an_end = own + more.min(axis=0)
+        # Where squares of x vanish, float64 tells nothing.
+        vanish = (sxx < 4 * SMALLEST) | leaks & (silent_sxx < 4 * SMALLEST)
+        some[i] = np.where(vanish, np.inf, at_an_end)
+        least[i] = np.select([vanish, gap[0] * gap[1] > 0], [-np.inf, at_an_end], own)
+    least[:, :, low == high] = np.inf  # no split
+    return least, some
+
 
 def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
     """Return values of at most 1, whose squares are in range, and the power of 2 taken out."""
@@ -247,28 +376,32 @@ def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
     return np.ldexp(values, -exponent), exponent
 
 
-def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
-    """Return the linear fit, then the best fit for each split that has samples on both sides.
+def _fits(side: _Side, slopes: Float64Array, split: npt.NDArray[np.int64]) -> Float64Array:
+    """Return the best fit for some splits of distinct x: at 0 the linear fit.
 
     Parameters
     ----------
-    splits : Splits
-        Of x*w.
-    w : float
-        1 or -1.
+    side : _Side
     slopes : ndarray of float64, shape (n_slopes,)
+    split : ndarray of int, shape (n_splits,)
 
     Returns
     -------
-    ndarray of float64, shape (5, n_slopes, number of distinct x)
+    ndarray of float64, shape (5, n_slopes, n_splits)
         The sum of squared residuals, w, b, v, c.
     """
-    x = splits.x
-    split = np.append(0, 1 + np.flatnonzero(x[:-1] < x[1:]))
-    silent, firing = _at(splits.first, split), _at(splits.last, split)
+    pieces = [
+        _fits_of_piece(side, slopes, split[piece]) for piece in _pieces(split.size, slopes.size)
+    ]
+    return np.concatenate(pieces, axis=2)
+
+
+def _fits_of_piece(side: _Side, slopes: Float64Array, split: npt.NDArray[np.int64]) -> Float64Array:
+    x, all_samples = side.x, side.at(np.zeros(1, np.int64))[1]
+    silent, firing = side.at(split)
     leaks = slopes[:, np.newaxis] >= LEAST_SLOPE
     slope = DoubleDouble.of(np.where(leaks, slopes[:, np.newaxis], 0.0))
-    n, rise = firing.count[0], firing.mean_target - silent.mean_target
+    n, rise = all_samples.count, firing.mean_target - silent.mean_target
     # The optimum for a split is a line on each side through the means of its samples, one with v
     # and one with slope*v: their hinge is where they meet, if it lies between the two sides.
     sxx, sxt = firing.sxx + slope * slope * silent.sxx, firing.sxt + slope * silent.sxt
@@ -283,11 +416,12 @@ def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
     # the loss has one minimum in the hinge's position for each sign of v. The lower end is enough:
     # the upper one is the next split's lower end, and after the last sample nothing fires (and what
     # leaks is a line).
-    lower = np.append(min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf)), x[split[1:] - 1])
+    before_all = min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf))
+    lower = np.where(split > 0, x[split - 1], before_all)
     hinge = firing.mean_x - slope * silent.mean_x - rise / steepness
     hinge = hinge / (DoubleDouble.of(1.0) - slope)
     # With its low part only where x are so few ulps apart that it is worth something.
-    worth = (steepness.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * splits.last.stt.hi[0]
+    worth = (steepness.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * all_samples.stt.hi
     place = DoubleDouble(hinge.hi, np.where(worth, hinge.lo, 0.0))
     above, below = place - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - place
     meets = (split > 0) & (above.hi > 0) & (below.hi >= 0)
@@ -301,10 +435,10 @@ def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
     variance = sxx + weight * run * run
     variance = variance.where(variance.hi > 0, 1.0)  # 0 if all x are equal
     v = (sxt + weight * run * rise) / variance
-    c = firing.mean_target[0] - v * fired * firing.count / n - v * leaked * silent.count / n
+    c = all_samples.mean_target - v * fired * firing.count / n - v * leaked * silent.count / n
     gap = steepness * run - rise
     squares = own + sxx * weight * gap * gap / variance
-    width = np.full(squares.hi.shape, w)
+    width = np.full(squares.hi.shape, side.w)
     fits = np.stack([np.maximum(squares.hi, 0), width, -hinge.hi, v.hi, c.hi])
     # Where squares of x vanish, no less than the silent samples alone; it matters if that is best.
     few_fire, few_leak = x[split] == x[-1], (split == 0) | (x[0] == x[split - 1])
@@ -312,7 +446,3 @@ def _fits(splits: Splits, w: float, slopes: Float64Array) -> Float64Array:
     lost = lost | leaks & ~few_leak & (np.minimum(silent.sxx.hi, sxx.hi) < SMALLEST)
     least = np.where(leaks, 0.0, silent.stt.hi)
     return np.where(lost, np.stack([least, *np.full((4, *least.shape), np.nan)]), fits)
-
-
-def _at(moments: Moments, split: npt.NDArray[np.int64]) -> Moments:
-    return Moments(**{name: value[split] for name, value in vars(moments).items()})

@@ -328,7 +328,6 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
     before, after, n_firing = sides[X_BEFORE], sides[X_AFTER], sides[N_FIRING]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     moved, todo = np.empty(LANES, counts.dtype), np.empty(LANES + 1, np.int64)
-    touched = np.zeros(1, x.dtype)
     for _ in range(n_steps):
         for i in range(n_lanes):
             rises = w[i] >= zero
@@ -337,7 +336,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
             last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
             same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
             moved[i] = not same
-        move_splits(w, b, tables, moved, todo, touched, n_lanes, zero)
+        move_splits(w, b, tables, moved, todo, n_lanes, zero)
         for i in range(n_lanes):
             gw, gb, gv, gc, loss = sums_by_tables(w[i], b[i], v[i], c[i], None, sides, i, constants)
             gw = gw / n_samples if trains_w else zero

@@ -113,7 +113,7 @@ def run(problem: Problem) -> FinalStates:
             _train_epochs,
             nets, notes, *kind, np.array(problem.trained), problem.x, problem.target,
             tables_of(problem), orders, steps_per_epoch, options.max_steps, limits, constants,
-            counts, everything, _scratch(problem),
+            counts, everything, _scratch(),
             np.empty((N_ROWS, LANES), problem.dtype), np.zeros((N_NOTES, LANES), np.int64),
         )  # fmt: skip
         step += n_epochs * steps_per_epoch
@@ -157,7 +157,7 @@ def periods(problem: Problem) -> Any:
         _follow,
         _table(problem), *_kind(problem), np.array(problem.trained), problem.x, problem.target,
         tables_of(problem), np.concatenate(samples) if batches else every, parts,
-        constants_of(problem), _counts(problem, batches.size if batches else 0), _scratch(problem),
+        constants_of(problem), _counts(problem, batches.size if batches else 0), _scratch(),
         np.empty((N_ROWS, LANES), number), np.full((N_NOTES, LANES), TRAINING, np.int64),
         np.empty((orbits.FOLLOWED + 1, 4, LANES), number), np.empty((4, LANES), number),
         Orbits(*bounds), np.arange(problem.n_nets), period,
@@ -171,9 +171,9 @@ def _counts(problem: Problem, most: int) -> FloatArray:
     return np.stack([counts.astype(problem.dtype), inverses(counts, problem.dtype)])
 
 
-def _scratch(problem: Problem) -> tuple[Any, ...]:
+def _scratch() -> tuple[Any, ...]:
     """Return what ``refresh_sides`` works with."""
-    return np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64), np.zeros(1, problem.dtype)
+    return np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
 
 
 def _table(problem: Problem) -> FloatArray:
@@ -291,8 +291,8 @@ def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, cons
     zero, half = constants.zero, constants.half
     count, inverse = mean
     if tables is not None:
-        moved, todo, touched = scratch
-        refresh_sides(f[W], f[B], tables, moved, todo, touched, n, zero)
+        moved, todo = scratch
+        refresh_sides(f[W], f[B], tables, moved, todo, n, zero)
         for i in range(n):
             if leaks is None:
                 slope = None
