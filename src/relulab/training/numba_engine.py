@@ -19,6 +19,7 @@ from relulab.training.numba_kernels import (
     CONVERGED,
     DIVERGED,
     LANES,
+    MOST_STEPS,
     N_FIRING,
     TRAINING,
     UNFINISHED,
@@ -29,16 +30,17 @@ from relulab.training.numba_kernels import (
     compiled,
     constants_of,
     evaluate,
+    in_lanes,
     integer_of,
     limits_of,
     maximum,
-    mean_of,
     move_splits,
     rates_of,
     rests,
     sample,
     select,
     step_on_one_sample,
+    step_on_samples,
     sums_by_tables,
     tables_of,
     whole_vectors,
@@ -47,7 +49,7 @@ from relulab.training.specification import FinalStates, Problem
 
 BURST = 48
 LEAP = 32
-BURSTS = 16, 256
+LEAST_STEPS = 16
 MANY_ANEW, FEW_ANEW = 6, 1.5
 # When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
 VECTOR = 16
@@ -99,7 +101,7 @@ class Anew(NamedTuple):
     @classmethod
     def of(cls, problem: Problem) -> Self:
         """Return room for all lanes."""
-        before, seen, p, r = (np.zeros((rows, LANES), problem.dtype) for rows in (4, 2, 4, 2))
+        before, seen, p, r = (np.zeros((rows, LANES), problem.dtype) for rows in (4, 3, 4, 2))
         lanes, counts = np.zeros(LANES + 1, np.int64), np.zeros(LANES, integer_of(problem))
         return cls(before, seen, lanes, p, r, counts)
 
@@ -185,30 +187,58 @@ def _alone(
 
 
 @_kernel
-def _leap(lanes, anew, x, target, trained, limits, constants, n_steps, n_lanes):
-    """Step all lanes on one sample, without judging; and those that may have ended on the way anew.
+def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n_lanes):
+    """Step all lanes without judging, and those that may have ended on the way anew.
 
     They, and those that have died, are put back and stepped with judgment, beside each other, so
-    that these are few vectors. Return how many they are. All parameters train.
+    that these are few vectors. Return how many they are. ``single`` tells whether there is one
+    sample and everything trains: then the residual is the gradient of c, and tells enough.
     """
     whole_vectors()
-    p, r, run, counts = lanes.p, lanes.r, lanes.run, lanes.counts
-    w, b, v, c, zero = p[0], p[1], p[2], p[3], constants.zero
-    before, smallest, biggest = anew.before, anew.seen[0], anew.seen[1]
+    p, r, run, counts, before = lanes.p, lanes.r, lanes.run, lanes.counts, anew.before
+    w, b, v, c, zero, largest = p[0], p[1], p[2], p[3], constants.zero, limits.largest
+    smallest, biggest, heaviest = anew.seen[0], anew.seen[1], anew.seen[2]
     for i in range(n_lanes):
         before[0, i], before[1, i], before[2, i], before[3, i] = w[i], b[i], v[i], c[i]
-        smallest[i], biggest[i] = limits.largest, zero
-    step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes)
-    for i in range(n_lanes):
-        fired, pre = before[0, i] * x + before[1, i] > zero, w[i] * x + b[i]
-        # What is not finite stays so, and who is dead stays dead: their end tells of all steps.
-        goes_on = (
-            (smallest[i] > limits.tolerance)
-            & (biggest[i] <= limits.largest_residual)
-            & (pre >= -limits.largest)
-            & (c[i] == c[i])
-            & ((pre > zero) | (not fired))
+        smallest[i], biggest[i], heaviest[i] = largest, zero, zero
+    if single:
+        step_on_one_sample(p, r, x[0], target[0], smallest, biggest, zero, n_steps, n_lanes)
+        for i in range(n_lanes):
+            # What is not finite stays so.
+            pre = w[i] * x[0] + b[i]
+            counts[i] = (
+                (smallest[i] > limits.tolerance)
+                & (biggest[i] <= limits.largest_residual)
+                & (pre >= -largest)
+                & (c[i] == c[i])
+            )
+    else:
+        step_on_samples(
+            p, r, x, target, trained, lanes.sums, anew.seen, constants, n_steps, n_lanes
         )
+        for i in range(n_lanes):
+            # Nothing overflows before a loss or a gradient is infinite; then what trains stays so.
+            ends_finite = (
+                (abs(w[i]) <= largest)
+                & (abs(b[i]) <= largest)
+                & (abs(v[i]) <= largest)
+                & (abs(c[i]) <= largest)
+            )
+            begun = maximum(abs(before[0, i]), abs(before[1, i]))
+            counts[i] = (
+                (smallest[i] > limits.tolerance)
+                & (heaviest[i] <= limits.largest_sum)
+                & (maximum(begun, r[0, i] * biggest[i]) <= limits.reach)
+                & ends_finite
+            )
+    x_min, x_max = limits.ends
+    for i in range(n_lanes):
+        # Who is dead stays dead: the end tells of all steps.
+        fired = (before[0, i] * x_min + before[1, i] > zero) | (
+            before[0, i] * x_max + before[1, i] > zero
+        )
+        fires = (w[i] * x_min + b[i] > zero) | (w[i] * x_max + b[i] > zero)
+        goes_on = (counts[i] != 0) & (fires | (not fired))
         counts[i] = select(goes_on, select(fired, n_steps * (1 + FIRED), n_steps), 0)
         w[i] = select(goes_on, w[i], before[0, i])
         b[i] = select(goes_on, b[i], before[1, i])
@@ -224,10 +254,16 @@ def _leap(lanes, anew, x, target, trained, limits, constants, n_steps, n_lanes):
             anew.p[j, k] = p[j, lane]
         anew.r[0, k], anew.r[1, k], anew.counts[k] = r[0, lane], r[1, lane], 0
     n_vectors = (n_anew + VECTOR - 1) // VECTOR
-    _burst_one_sample(
-        anew.p, anew.r, x, target, trained, limits, constants, anew.counts, n_steps,
-        n_vectors * VECTOR,
-    )  # fmt: skip
+    n_anew_lanes = n_vectors * VECTOR
+    if single:
+        _burst_one_sample(
+            anew.p, anew.r, x[0], target[0], limits, constants, anew.counts, n_steps, n_anew_lanes
+        )
+    else:
+        _burst(
+            anew.p, anew.r, x, target, trained, limits, constants, anew.counts, n_steps,
+            n_anew_lanes, lanes.sums,
+        )  # fmt: skip
     for k in range(n_anew):
         lane = anew.lanes[k]
         for j in range(4):
@@ -237,29 +273,28 @@ def _leap(lanes, anew, x, target, trained, limits, constants, n_steps, n_lanes):
 
 
 @_kernel
-def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes):
-    """Step all lanes ``n_steps`` times on one sample.
+def _burst_one_sample(p, r, x, target, limits, constants, counts, n_steps, n_lanes):
+    """Step all lanes ``n_steps`` times on one sample, all parameters trained.
 
     A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
     no such state is missed. ``counts`` gets each lane's steps, see FIRED.
     """
+    p, r = in_lanes(p), in_lanes(r)
     whole_vectors()
     tolerance, largest, zero = limits.tolerance, limits.largest, constants.zero
     largest_residual, hidden_factor = limits.largest_residual, limits.hidden_factor
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     for _ in range(n_steps):
         for i in range(n_lanes):
             pre, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
             size = abs(residual)
-            size_c, size_v = select(trains_c, size, zero), select(trains_v, abs(gv), zero)
-            norm = maximum(maximum(size_c, size_v), abs(gb) * hidden_factor)
+            norm = maximum(maximum(size, abs(gv)), abs(gb) * hidden_factor)
             # A pre-activation of +inf makes the residual infinite or NaN; -inf and NaN do not.
             goes_on = (norm > tolerance) & (size <= largest_residual) & (pre >= -largest)
-            w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
-            b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
-            v[i] -= select(goes_on & trains_v, output[i] * gv, zero)
-            c[i] -= select(goes_on & trains_c, output[i] * residual, zero)
+            w[i] -= select(goes_on, hidden[i] * gw, zero)
+            b[i] -= select(goes_on, hidden[i] * gb, zero)
+            v[i] -= select(goes_on, output[i] * gv, zero)
+            c[i] -= select(goes_on, output[i] * residual, zero)
             counts[i] += select(goes_on, select(pre > zero, 1 + FIRED, 1), 0)
 
 
@@ -267,13 +302,12 @@ def _burst_one_sample(p, r, x, target, trained, limits, constants, counts, n_ste
 def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes, sums):
     """Step all lanes ``n_steps`` times on any samples, some parameters perhaps frozen; as above.
 
-    Its loops stand here in full: calling ``_sum_up`` cost a tenth of the speed, and sharing the
-    step with ``_burst_sorted`` through a function kept LLVM from vectorizing (20 times slower).
+    Its loops stand here in full, as with ``add_up`` LLVM does not make vectors of them.
     """
+    p, r, sums = in_lanes(p), in_lanes(r), in_lanes(sums)
     whole_vectors()
-    tolerance, largest_sum, largest = limits.tolerance, limits.largest_sum, limits.largest
-    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
-    inverse, (x_min, x_max) = constants.inverse, limits.ends
+    tolerance, largest, zero = limits.tolerance, limits.largest, constants.zero
+    half, n_samples, (x_min, x_max) = constants.half, constants.n_samples, limits.ends
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
@@ -291,10 +325,10 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
                 sum_c[i] += residual
                 sum_loss[i] += half * (residual * residual)
         for i in range(n_lanes):
-            gw = select(trains_w, mean_of(sum_w[i], n_samples, inverse), zero)
-            gb = select(trains_b, mean_of(sum_b[i], n_samples, inverse), zero)
-            gv = select(trains_v, mean_of(sum_v[i], n_samples, inverse), zero)
-            gc = select(trains_c, mean_of(sum_c[i], n_samples, inverse), zero)
+            gw = select(trains_w, sum_w[i] / n_samples, zero)
+            gb = select(trains_b, sum_b[i] / n_samples, zero)
+            gv = select(trains_v, sum_v[i] / n_samples, zero)
+            gc = select(trains_c, sum_c[i] / n_samples, zero)
             # Monotone in x, also in floating point: the ends tell of all samples.
             low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
             small = (
@@ -303,12 +337,14 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
                 & (abs(gv) <= tolerance)
                 & (abs(gc) <= tolerance)
             )
-            bounded = (sum_loss[i] <= largest_sum) & (abs(low) <= largest) & (abs(high) <= largest)
+            bounded = (
+                (sum_loss[i] <= limits.largest_sum) & (abs(low) <= largest) & (abs(high) <= largest)
+            )
             goes_on = bounded & (not small)
-            w[i] -= select(goes_on & trains_w, hidden[i] * gw, zero)
-            b[i] -= select(goes_on & trains_b, hidden[i] * gb, zero)
-            v[i] -= select(goes_on & trains_v, output[i] * gv, zero)
-            c[i] -= select(goes_on & trains_c, output[i] * gc, zero)
+            w[i] -= select(goes_on, hidden[i] * gw, zero)
+            b[i] -= select(goes_on, hidden[i] * gb, zero)
+            v[i] -= select(goes_on, output[i] * gv, zero)
+            c[i] -= select(goes_on, output[i] * gc, zero)
             fires = (low > zero) | (high > zero)
             counts[i] += select(goes_on, select(fires, 1 + FIRED, 1), 0)
 
@@ -420,9 +456,9 @@ def _train(
     final_p, final_loss, final_norm = floats
     final_steps, final_death, final_outcome = integers
     n_nets = parameters.shape[1]
-    p, r, run, age, death, counts, stopped, due, sums = lanes
-    leaps = tables is None and x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
-    length = n_steps = LEAP if leaps else BURST
+    p, r, run, age, death, counts, stopped, due, _ = lanes
+    single = x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
+    length = n_steps = LEAP if tables is None else BURST
     n_lanes, n_loaded, n_finished = run.size, 0, 0
 
     while n_finished < n_nets:
@@ -470,17 +506,11 @@ def _train(
         n_steps = min(length, left)
         if tables is not None:
             _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_lanes)
-        elif leaps:
+        else:
             n_anew = _leap(
-                lanes, anew, x[0], target[0], trained, limits, constants, n_steps, n_lanes
+                lanes, anew, x, target, trained, single, limits, constants, n_steps, n_lanes
             )
             if n_anew * n_steps > MANY_ANEW * n_lanes:
-                length = max(length // 2, BURSTS[0])
+                length = max(length // 2, LEAST_STEPS)
             elif n_anew * n_steps < FEW_ANEW * n_lanes:
-                length = min(length * 2, BURSTS[1])
-        elif x.size == 1:
-            _burst_one_sample(
-                p, r, x[0], target[0], trained, limits, constants, counts, n_steps, n_lanes
-            )
-        else:
-            _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes, sums)
+                length = min(length * 2, MOST_STEPS)

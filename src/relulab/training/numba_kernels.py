@@ -16,6 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 from relulab.model.double_double import splitter
@@ -41,6 +43,9 @@ from relulab.validation import FloatArray
 # first-level cache, and a run that ends within a burst wastes few steps of its lane.
 LANES = 128
 
+# The most steps that are made without a look at what became of them.
+MOST_STEPS = 256
+
 CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
     int, (Outcome.CONVERGED, Outcome.DIVERGED, Outcome.UNFINISHED, Outcome.UNSTABLE)
 )
@@ -64,6 +69,7 @@ class Limits(NamedTuple):
     hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
     largest_sum: Any  # of losses, whose mean is surely at most divergence_loss
     largest: Any  # finite number
+    reach: Any  # of w, b and a step of theirs, within which pre-activations are surely finite
     ends: Any  # the smallest and the largest x
 
 
@@ -164,6 +170,7 @@ def limits_of(problem: Problem) -> Limits:
         hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
         largest_sum=min(divergence_loss, most / problem.x.size) * number(0.999 * problem.x.size),
         largest=most,
+        reach=number(most / 4 / MOST_STEPS / (1 + np.abs(problem.x).max())),
         ends=(problem.x.min(), problem.x.max()),
     )
 
@@ -204,6 +211,27 @@ def tables_of(problem: Problem) -> Tables | None:
     splits, rising = np.zeros(LANES, integer), np.full(LANES, -1, integer)
     leaks = problem.slope is not None
     return Tables(sums.x, sums.moments, sums.guesses, inverse_width, leaks, sides, splits, rising)
+
+
+def _emit_in_lanes(typing_context, table):
+    def emit(context, builder, signature, arguments):
+        array = context.make_array(table)(context, builder, arguments[0])
+        size = context.get_abi_sizeof(context.get_data_type(table.dtype))
+        rows = cgutils.unpack_tuple(builder, array.shape)[0]
+        lanes, row, item = (
+            context.get_constant(numba.types.intp, number) for number in (LANES, LANES * size, size)
+        )
+        array.shape = cgutils.pack_array(builder, [rows, lanes])
+        array.strides = cgutils.pack_array(builder, [row, item])
+        return impl_ret_borrowed(context, builder, table, array._getvalue())
+
+    return table(table), emit
+
+
+# A table of ``LANES`` columns as one of which LLVM knows that: then it knows that its rows do not
+# overlap, and need not look at that before each loop, nor keep a scalar loop for when they do, which
+# it takes for few lanes, too.
+in_lanes: Any = intrinsic(_emit_in_lanes)
 
 
 def _emit_select(typing_context, condition, a, b):
@@ -275,6 +303,7 @@ def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lane
 
     Of the residuals on the way, the smallest and the biggest size are kept.
     """
+    p, r = in_lanes(p), in_lanes(r)
     whole_vectors()
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     for _ in range(n_steps):
@@ -292,12 +321,89 @@ def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lane
 
 
 @_kernel
-def mean_of(total, count, inverse):
-    """Return total / count; ``inverse`` is 1 / count where that is exact, else 0, see ``inverses``.
+def add_up(p, x, target, sums, constants, n_lanes):
+    """Write means of gw, gb, gv and gc and the sum of losses into the rows of ``sums``.
 
-    Dividing costs as much as two samples. LLVM decides outside of its loops which of both it is.
+    Two samples at a time, so that the sums are read and written half as often.
     """
-    return total * inverse if inverse > 0 else total / count
+    p, sums = in_lanes(p), in_lanes(sums)
+    whole_vectors()
+    zero, half = constants.zero, constants.half
+    w, b, v, c = p[0], p[1], p[2], p[3]
+    sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
+    for i in range(n_lanes):
+        sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
+    for k in range(0, x.size - 1, 2):
+        for i in range(n_lanes):
+            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x[k], target[k], zero)
+            _, other, other_w, other_b, other_v = sample(
+                w[i], b[i], v[i], c[i], None, x[k + 1], target[k + 1], zero
+            )
+            sum_w[i] = (sum_w[i] + gw) + other_w
+            sum_b[i] = (sum_b[i] + gb) + other_b
+            sum_v[i] = (sum_v[i] + gv) + other_v
+            sum_c[i] = (sum_c[i] + residual) + other
+            sum_loss[i] = (sum_loss[i] + half * (residual * residual)) + half * (other * other)
+    if x.size & 1:
+        last_x, last_target = x[x.size - 1], target[x.size - 1]
+        for i in range(n_lanes):
+            _, residual, gw, gb, gv = sample(
+                w[i], b[i], v[i], c[i], None, last_x, last_target, zero
+            )
+            sum_w[i] += gw
+            sum_b[i] += gb
+            sum_v[i] += gv
+            sum_c[i] += residual
+            sum_loss[i] += half * (residual * residual)
+    divide(sums, constants.n_samples, constants.inverse, n_lanes)
+
+
+@_kernel
+def divide(sums, count, inverse, n_lanes):
+    """Make means of the first four rows of sums; ``inverse`` is 1 / count if exact, else 0.
+
+    Dividing costs as much as two samples.
+    """
+    sums = in_lanes(sums)
+    whole_vectors()
+    for j in range(4):
+        if inverse > 0:
+            for i in range(n_lanes):
+                sums[j, i] *= inverse
+        else:
+            for i in range(n_lanes):
+                sums[j, i] /= count
+
+
+@_kernel
+def step_on_samples(p, r, x, target, trained, sums, seen, constants, n_steps, n_lanes):
+    """Step all lanes ``n_steps`` times on any samples, whatever comes.
+
+    On the way, the smallest and the largest gradient norm and the largest sum of losses are kept in
+    the rows of ``seen``; where there is a NaN they may miss it.
+    """
+    p, r, sums, seen = in_lanes(p), in_lanes(r), in_lanes(sums), in_lanes(seen)
+    whole_vectors()
+    zero = constants.zero
+    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    mean_w, mean_b, mean_v, mean_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
+    smallest, biggest, heaviest = seen[0], seen[1], seen[2]
+    for _ in range(n_steps):
+        add_up(p, x, target, sums, constants, n_lanes)
+        for i in range(n_lanes):
+            gw = select(trains_w, mean_w[i], zero)
+            gb = select(trains_b, mean_b[i], zero)
+            gv = select(trains_v, mean_v[i], zero)
+            gc = select(trains_c, mean_c[i], zero)
+            norm = maximum(maximum(abs(gw), abs(gb)), maximum(abs(gv), abs(gc)))
+            least, most = minimum(norm, smallest[i]), maximum(norm, biggest[i])
+            heavy = maximum(sum_loss[i], heaviest[i])
+            w[i] -= hidden[i] * gw
+            b[i] -= hidden[i] * gb
+            v[i] -= output[i] * gv
+            c[i] -= output[i] * gc
+            smallest[i], biggest[i], heaviest[i] = least, most, heavy
 
 
 @_kernel

@@ -21,13 +21,13 @@ from relulab.training.numba_kernels import (
     call,
     compiled,
     constants_of,
+    divide,
     evaluate,
     inverses,
     larger,
     largest,
     limits_of,
     maximum,
-    mean_of,
     minimum,
     rates_of,
     refresh_sides,
@@ -166,7 +166,7 @@ def periods(problem: Problem) -> Any:
 
 
 def _counts(problem: Problem, most: int) -> FloatArray:
-    """Return the numbers of samples that a batch may have, and their inverses, see ``mean_of``."""
+    """Return the numbers of samples that a batch may have, and their inverses, see ``divide``."""
     counts = np.arange(most + 1)
     return np.stack([counts.astype(problem.dtype), inverses(counts, problem.dtype)])
 
@@ -285,7 +285,7 @@ def _factor(f, i, sgd):
 def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, constants):
     """Write the mean gradients and loss over some samples of the first lanes.
 
-    ``mean`` is their number and its inverse, as ``mean_of`` takes them.
+    ``mean`` is their number and its inverse, as ``divide`` takes them.
     """
     whole_vectors()
     zero, half = constants.zero, constants.half
@@ -322,12 +322,13 @@ def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, cons
                 f[GRADIENT + 3, i] += residual
                 f[LOSS, i] += half * (residual * residual)
     trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
+    divide(f[GRADIENT:], count, inverse, n)
     for i in range(n):
-        f[GRADIENT, i] = select(trains_w, mean_of(f[GRADIENT, i], count, inverse), zero)
-        f[GRADIENT + 1, i] = select(trains_b, mean_of(f[GRADIENT + 1, i], count, inverse), zero)
-        f[GRADIENT + 2, i] = select(trains_v, mean_of(f[GRADIENT + 2, i], count, inverse), zero)
-        f[GRADIENT + 3, i] = select(trains_c, mean_of(f[GRADIENT + 3, i], count, inverse), zero)
-        f[LOSS, i] = mean_of(f[LOSS, i], count, inverse)
+        f[GRADIENT, i] = select(trains_w, f[GRADIENT, i], zero)
+        f[GRADIENT + 1, i] = select(trains_b, f[GRADIENT + 1, i], zero)
+        f[GRADIENT + 2, i] = select(trains_v, f[GRADIENT + 2, i], zero)
+        f[GRADIENT + 3, i] = select(trains_c, f[GRADIENT + 3, i], zero)
+        f[LOSS, i] /= count
 
 
 @_kernel
