@@ -1,6 +1,7 @@
 """The Numba engine where lanes, bursts and refills could go wrong; threads; no Numba."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_any_number_of_networks(n):
 
 
 @needs_numba
-@pytest.mark.parametrize("max_steps", [0, 1, 47, 48, 49, 95, 96, 97, 1000])
+@pytest.mark.parametrize("max_steps", [0, 1, 15, 31, 32, 33, 48, 63, 64, 65, 255, 256, 257, 1000])
 @pytest.mark.parametrize("data", [POINT, SEVERAL], ids=["one sample", "several"])
 def test_max_steps_at_the_edges_of_bursts(max_steps, data):
     networks, rate = mixture(700)
@@ -132,6 +133,65 @@ def test_a_gradient_above_the_tolerance_beside_a_residual_below_it():
     start = rl.Networks(w=1000.0, b=0.0, v=0.001, c=2.0 - 5e-7)
     trained = both(start, POINT, 1e-8, max_steps=100)
     assert trained.outcome[0] == "unfinished"
+
+
+def hostile(rng):
+    """Return networks, samples, rates and options such as nobody trains with."""
+    n_samples, n = rng.choice([1, 1, 2, 3, 4, 5, 16]), rng.choice([1, 7, 130, 700])
+    x = rng.standard_normal(n_samples) * 10.0 ** rng.choice([0, 0, 0, 3, -3, 170, -170])
+    data = rl.TrainingSet(x, rng.standard_normal(n_samples) * 10.0 ** rng.choice([0, 0, 2, 5]))
+    orders = rng.choice([0, 0, 1, 5, 50, 150])
+    start = rng.standard_normal((4, n)) * 10.0 ** rng.uniform(-orders, orders, (4, n))
+    low, high = rng.choice([(-2, 0.5), (-4, 2), (-1, 1), (-150, 150), (-12, -6)])
+    options = {
+        "max_steps": rng.choice([1, 7, 31, 33, 100, 257, 600]),
+        "gradient_tolerance": rng.choice([1e-10, 0, 1e-3, 0.1, 10]),
+        "divergence_loss": rng.choice([1e30, 1e30, 10, 0.5, 1e300, 1e-3]),
+        "freeze": [name for name in "wbvc" if rng.random() < 0.12],
+    }
+    return rl.Networks(*start), data, 10.0 ** rng.uniform(low, high, n), options
+
+
+@needs_numba
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_put_back_in_a_leap_is_all_that_may_have_ended_in_it(seed):
+    rng, outcomes = np.random.default_rng(seed), set()
+    for _ in range(150):
+        networks, data, rate, options = hostile(rng)
+        with np.errstate(all="ignore"):
+            trained = both(networks, data, rate, **options)
+        outcomes |= set(trained.outcome)
+    assert {"converged", "diverged", "unfinished"} <= outcomes
+
+
+# What is compiled is not run, so any processor of the family can tell.
+WHOLE_VECTORS = """
+import numba
+import numpy as np
+if {before}:
+    numba.njit("float64(float64)")(lambda x: x + 1)
+from relulab.training import numba_kernels
+kernel, table = numba_kernels.step_on_one_sample, np.zeros((4, numba_kernels.LANES))
+point = numba.typeof(table), numba.typeof(table), numba.float64, numba.float64
+kernel.compile((*point, *2 * [numba.typeof(table[0])], numba.float64, numba.intp, numba.intp))
+print(kernel.overloads.popitem()[1].library.get_asm_str().count("zmm"))
+"""
+
+
+@needs_numba
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not an x86 processor")
+@pytest.mark.parametrize("before", [False, True])
+def test_whole_vectors_whoever_compiled_before(before, tmp_path):
+    features = "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd,+prefer-256-bit"
+    chosen = {"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": features}
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE_VECTORS.format(before=before)],
+        env=os.environ | chosen | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) > 0
 
 
 @needs_numba
