@@ -21,8 +21,8 @@ Counted = tuple[pd.DataFrame, IntArray | None]
 # Whether most rows repeat is tried with so many.
 TRIAL = 1 << 14
 
-# So many rows are as quick as fewer, as pandas takes as long for any few.
-MOST_ROWS = 1 << 16
+# So many rows are held: of more, more repeat, and pandas takes as long for any few of them.
+MOST_ROWS = 1 << 18
 
 
 def distinct(
