@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from relulab import statistics
+from relulab.analysis import distinct
 from relulab.analysis.counting import count_groups
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import named_as_options
@@ -93,6 +94,35 @@ def test_many_values_near_and_far_are_counted(integers, floats, n):
     parts = [part[: n // 3], part[n // 3 :]]
     expected = Counter((a, key_of(b)) for a, b in zip(part["a"], part["b"], strict=True))
     assert told(parts, ["a"], ["b"]) == expected
+
+
+@settings(max_examples=60)
+@given(tables(), st.sampled_from([1, distinct.MOST_ROWS]))
+def test_rows_put_together_stand_for_the_same_runs(parts, most):
+    together, found = distinct.Together(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distinct, "MOST_ROWS", most)
+        for part in parts:
+            found += together.add(part, ["a", "b", "c"])
+    counted, expected = Counter(), Counter()
+    for table, counts in found + together.rest():
+        for row, count in zip(
+            table.to_dict("records"), [1] * len(table) if counts is None else counts, strict=True
+        ):
+            counted[tuple(key_of(row[name]) for name in "abc")] += int(count)
+    for part in parts:
+        expected.update(tuple(map(key_of, row.values())) for row in part.to_dict("records"))
+    assert counted == expected
+
+
+def test_repeating_rows_of_several_tables_are_put_together_where_they_are_alike():
+    together = distinct.Together()
+    few = pd.DataFrame({"a": [1, 2] * 50, "b": "x"})
+    other = few.astype({"a": float})
+    assert together.add(few, ["a", "b"]) == together.add(few, ["a"])[1:] == []
+    ((table, counts),) = together.add(other, ["a"])
+    assert (table["a"].tolist(), counts.tolist()) == ([1, 2], [50, 50])
+    assert together.add(pd.DataFrame({"a": range(9)}), ["a"])
 
 
 def test_parts_of_many_categories_go_together():
@@ -178,6 +208,44 @@ def test_a_table_may_take_some_parts_only_or_add_columns():
         parts_of_runs(9), some, marked, marked, len_of, closing
     )
     assert (first, marks, again, n, len(part)) == (100, 9, 9, 450, 50)
+
+
+def parts_that_repeat(n=5):
+    for part in parts_of_runs(n):
+        yield pd.concat([part.drop(columns="loss")] * 4, ignore_index=True)
+
+
+def test_tables_of_one_pass_where_rows_repeat_are_those_of_plain_runs():
+    parts = [part.assign(sweep="a") for part in parts_that_repeat(30)]
+    together = distinct.Together()
+    assert not any(together.add(part, list(part)) for part in parts)  # all are put together
+    # All in one table, in which each run has a row of its own.
+    whole = pd.concat(parts, ignore_index=True)
+    whole["run"] = whole.index
+    tables = [*TABLES[:4], partial(statistics.rates, column="unit", by=["sweep", "rate"])]
+    for found, table in zip(statistics.in_one_pass(parts, *tables), tables, strict=True):
+        pd.testing.assert_frame_equal(found, table(whole))
+
+
+def test_parts_without_a_sweep_that_lack_an_excess_loss_do_so_for_themselves():
+    """What lacks one is on one sample, which no other part may make it or it make others."""
+    ends = {"outcome": pd.Categorical(["converged"] * 90, dtype=OUTCOMES), "steps_taken": 1}
+    ends |= {
+        "unit": pd.Categorical(["alive"] * 90, dtype=UNITS),
+        "death_step": pd.array([None] * 90, "Int64"),
+    }
+    one, several = (pd.DataFrame({**ends, "excess_loss": x}) for x in (np.nan, 0.0))
+    (table,) = statistics.in_one_pass([one, several], statistics.summary)
+    assert table["global_optimum"].tolist() == [1.0]
+    pd.testing.assert_frame_equal(table, statistics.summary([one, several]))
+
+
+def test_a_column_that_nobody_asks_for_may_hold_anything():
+    parts = [part.assign(notes=[["a"]] * len(part)) for part in parts_that_repeat()]
+    parts += [part.assign(notes=[[k] for k in range(len(part))]) for part in parts]
+    tables = TABLES[:4]
+    for found, table in zip(statistics.in_one_pass(parts, *tables), tables, strict=True):
+        pd.testing.assert_frame_equal(found, table(parts))
 
 
 class WrongError(Exception):

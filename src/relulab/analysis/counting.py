@@ -4,13 +4,14 @@ Runs are a DataFrame or an iterable of DataFrames (the parts of a results folder
 one after the other, so memory does not grow with the runs but with the values that occur.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from relulab.analysis.distinct import Codes, IntArray
+from relulab.analysis.distinct import Counted, IntArray, Together, distinct
 from relulab.validation import (
     InputError,
     checked_table,
@@ -32,12 +33,26 @@ MOST_PARTS = 8
 FEW_ROWS = 1024
 
 
+class Shared(ABC, Iterable[pd.DataFrame]):
+    """Tables of runs for several who count: rows that repeat are put together for all of them."""
+
+    @abstractmethod
+    def counted(self) -> Iterator[Counted]:
+        """Yield tables that stand for the same runs, in which rows that repeat may stand once."""
+
+
 def count_groups(
-    frames: Iterable[pd.DataFrame], by: list[str], *measures: list[str]
+    runs: Runs,
+    by: list[str],
+    *measures: list[str],
+    derived: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    source: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Count the runs of each group at each combination of values that occurs, also missing ones.
 
-    All is counted in one pass, one frame after the other.
+    All is counted in one pass, one frame after the other. ``derived`` adds columns to a frame.
+    With ``source``, the columns from which it and the measures come, rows that repeat in these and
+    in ``by`` are put together before.
 
     Returns
     -------
@@ -48,18 +63,14 @@ def count_groups(
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
     tallies = [_Tally([*by, *names]) for names in measures]
-    for frame in frames:
-        if missing := [column for column in by if column not in frame]:
-            raise InputError(
-                f"by: expected columns among {', '.join(map(str, frame.columns))},"
-                f" got {shortened(missing[0])}"
-            )
+    for frame, counts in _put_together(runs, by, source):
+        if derived is not None:
+            frame = derived(frame)
         labels_in("runs", frame, *by)
         for names in measures:
             require(frame, names)
-        codes = Codes(frame)
         for tally in tallies:
-            tally.add(frame, codes)
+            tally.add(frame, counts)
     totals = [tally.total() for tally in tallies]
     keys = [total.index.to_frame(index=False) for total in totals]
     groups = keys[0][by].drop_duplicates(ignore_index=True) if by else pd.DataFrame(index=[0])
@@ -77,14 +88,14 @@ class _Tally:
         self._columns = columns
         self._parts: list[_Part] = []
 
-    def add(self, frame: pd.DataFrame, codes: Codes) -> None:
+    def add(self, frame: pd.DataFrame, counts: IntArray | None) -> None:
         """Count the runs of a frame, too."""
-        self._keep(frame, *codes.distinct(self._columns))
+        self._keep(frame, counts)
         first, *others = (part.counts.size for part in self._parts)
         if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
-            table, counts = self._together()
+            table, sums = self._together()
             self._parts = []
-            self._keep(table, *Codes(table).distinct(self._columns, counts))
+            self._keep(table, sums)
 
     def total(self) -> pd.Series:
         """Return the number of runs of each combination that occurs, in pandas' order."""
@@ -96,9 +107,10 @@ class _Tally:
         total: pd.Series = pd.Series(counts).groupby(by, observed=True, dropna=False).sum()
         return total
 
-    def _keep(self, table: pd.DataFrame, rows: IntArray, counts: IntArray) -> None:
+    def _keep(self, table: pd.DataFrame, counts: IntArray | None) -> None:
+        rows, sums = distinct(table, self._columns, counts)
         columns = [table[name].array.take(rows) for name in self._columns]
-        self._parts.append(_Part(columns, counts))
+        self._parts.append(_Part(columns, sums))
 
     def _together(self) -> tuple[pd.DataFrame, IntArray]:
         """Return the rows of all parts, which may repeat, with their counts."""
@@ -124,6 +136,24 @@ def beside(groups: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
     """Return the number of runs of each group."""
     return tally.groupby("group")["count"].sum().reindex(groups.index, fill_value=0)
+
+
+def _put_together(runs: Runs, by: list[str], source: Sequence[str]) -> Iterator[Counted]:
+    """Yield the tables of runs; with a source, those in which rows that repeat are together."""
+    plain = ((frame, None) for frame in frames_of(runs))
+    together = Together()
+    for frame, counts in runs.counted() if isinstance(runs, Shared) else plain:
+        if missing := [column for column in by if column not in frame]:
+            raise InputError(
+                f"by: expected columns among {', '.join(map(str, frame.columns))},"
+                f" got {shortened(missing[0])}"
+            )
+        if source:
+            there = [name for name in frame.columns if name in (*by, *source)]
+            yield from together.add(frame, there, counts)
+        else:
+            yield frame, counts
+    yield from together.rest()
 
 
 def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:

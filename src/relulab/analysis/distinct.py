@@ -1,4 +1,4 @@
-"""The distinct rows of a table, found by whole numbers that stand for its values.
+"""The distinct rows of a table, found by Arrow among whole numbers that stand for its values.
 
 pandas' groupby looks up every value of every column and makes much of each row. A table of runs has
 few different rows, so nearly all of that is spared where those that repeat are found first.
@@ -6,106 +6,120 @@ few different rows, so nearly all of that is spared where those that repeat are 
 
 from collections.abc import Sequence
 from operator import is_
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 IntArray = npt.NDArray[np.int64]
 
-# A table of so many numbers is made in no time.
-FEW = 4096
+# A table, and how many rows each of its rows stands for: one, if that is not told.
+Counted = tuple[pd.DataFrame, IntArray | None]
+
+# Whether most rows repeat is tried with so many.
+TRIAL = 1 << 14
+
+# So many rows are held: of more, more repeat, and pandas takes as long for any few of them.
+MOST_ROWS = 1 << 18
 
 
-class Codes:
-    """The rows of a table as whole numbers, which are the same only where values are.
+def distinct(
+    table: pd.DataFrame, columns: Sequence[str], counts: IntArray | None = None
+) -> tuple[IntArray, IntArray]:
+    """Return where each row of some columns occurs first, in order, and how many times it does.
 
-    Rows that pandas takes for one may have several numbers (those of 0.0 and -0.0), so what is
-    found by them is still to be grouped.
+    Rows that pandas takes for one may be told apart (those of 0.0 and -0.0), so what is found is
+    still to be grouped. With ``counts`` a row stands for so many.
+    """
+    n = len(table)
+    keys = [key for name in columns if (key := _key(table[name])) is not None]
+    names = [str(k) for k in range(len(keys))]
+    arrays = dict(zip(names, keys, strict=True), row=np.arange(n))
+    if counts is not None:
+        arrays["count"] = counts
+    # In one thread, which costs less, and tables are made beside each other.
+    groups = pa.table(arrays).group_by(names, use_threads=False)
+    found = groups.aggregate(
+        [("row", "min"), ([], "count_all") if counts is None else ("count", "sum")]
+    )
+    rows, sums = (found[name].to_numpy() for name in found.column_names if name not in names)
+    order = np.argsort(rows, kind="stable")  # quick, as they nearly are in order
+    return rows[order], sums[order]
+
+
+class Together:
+    """Tables one after the other, in which rows that repeat are put together, if many do.
+
+    So what is made of them is made of fewer rows, and of fewer tables.
     """
 
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table
-        self._backwards = np.arange(len(table))[::-1]
-        # Where numbers are larger, counting by all of them costs more than looking them up.
-        self._limit = 4 * len(table) + FEW
-        self._known: dict[tuple[str, ...], tuple[IntArray, int]] = {}
+    def __init__(self) -> None:
+        self._pays: bool | None = None
+        self._held: list[Counted] = []
 
-    def distinct(
-        self, columns: Sequence[str], counts: IntArray | None = None
-    ) -> tuple[IntArray, IntArray]:
-        """Return where each row of some columns occurs first, in order, and how many times it does.
+    def add(
+        self, table: pd.DataFrame, columns: Sequence[str], counts: IntArray | None = None
+    ) -> list[Counted]:
+        """Take a table, and return tables that stand for some of what was taken, in order.
 
-        With ``counts`` a row stands for so many.
+        A table that was put together has ``columns`` only.
         """
-        numbers, n = self._numbers(tuple(columns))
-        first = np.full(n, -1)
-        first[numbers[::-1]] = self._backwards  # of several the last is written last
-        rows = np.sort(first[first >= 0])
-        # Sums in float64 are exact, as whole numbers far below 2**53.
-        sums = np.bincount(numbers, counts, n).astype(np.int64)
-        return rows, sums[numbers[rows]]
+        try:
+            if self._pays is None and len(table):
+                trial = table.iloc[:TRIAL]
+                self._pays = 2 * distinct(trial, columns)[0].size < len(trial)
+            if not self._pays:
+                return [*self.rest(), (table, counts)]
+            found = _different(table, columns, counts)
+        except TypeError:  # of what has no hash, in a column that nobody may ask for
+            return [*self.rest(), (table, counts)]
+        before = self.rest() if self._held and not _alike(self._held[0][0], found[0]) else []
+        self._held.append(found)
+        enough = sum(len(held) for held, _ in self._held) > MOST_ROWS
+        return [*before, *self.rest()] if enough else before
 
-    def _numbers(self, columns: tuple[str, ...]) -> tuple[IntArray, int]:
-        """Return a number from 0 to n - 1 for each row of some columns, and n."""
-        if columns not in self._known:
-            *others, last = columns
-            if others:
-                (a, n_a), (b, n_b) = self._numbers((*others,)), self._numbers((last,))
-                # In place, as below: fresh memory takes longer than arithmetic.
-                numbers = a * n_b
-                numbers += b
-                found = numbers, n_a * n_b
-                if found[1] > self._limit:
-                    found = self._looked_up(numbers)
-            else:
-                found = self._of_column(self._table[last])
-            self._known[columns] = found
-        return self._known[columns]
+    def rest(self) -> list[Counted]:
+        """Return tables that stand for all that was taken and not returned yet."""
+        held, self._held = self._held, []
+        if len(held) < 2:
+            return held
+        tables, counts = zip(*held, strict=True)
+        table = pd.concat(tables, ignore_index=True)
+        try:
+            return [_different(table, table.columns.tolist(), np.concatenate(counts))]
+        except TypeError:
+            return held
 
-    def _of_column(self, column: pd.Series) -> tuple[IntArray, int]:
-        dtype = column.dtype
-        if isinstance(dtype, pd.CategoricalDtype):
-            codes = np.add(column.cat.codes.to_numpy(), 1, dtype=np.int64)
-            return codes, len(dtype.categories) + 1
-        if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
-            plain = column.to_numpy("uint64" if dtype == "UInt64" else "int64", na_value=0)
-            numbers, n = self._of_integers(plain.astype(np.int64, copy=False))
-            numbers += 1
-            numbers[column.isna().to_numpy()] = 0
-            return numbers, n + 1
-        if isinstance(dtype, np.dtype) and dtype.kind in "biu":
-            return self._of_integers(column.to_numpy().astype(np.int64, copy=False))
-        if isinstance(dtype, np.dtype) and dtype.kind in "fmM" and dtype.itemsize <= 8:
-            bits = column.to_numpy().view(f"i{dtype.itemsize}").astype(np.int64, copy=False)
-            # Numbers of few digits, as rounded ones are, end in zeros, and are small without.
-            used = int(np.bitwise_or.reduce(bits))
-            zeros = max((used & -used).bit_length() - 1, 0)
-            return self._of_integers(bits >> zeros if zeros else bits)
-        if _is_constant(column):
-            return np.zeros(len(column), np.int64), 1
-        groups = column.groupby(column, sort=False, observed=True, dropna=False)
-        return np.asarray(groups.ngroup(), np.int64), groups.ngroups
 
-    def _of_integers(self, values: IntArray) -> tuple[IntArray, int]:
-        """Return numbers for integers: how far they are from the smallest, if that is not far."""
-        least, most = (int(values.min()), int(values.max())) if values.size else (0, 0)
-        if most - least >= self._limit:
-            return self._looked_up(values)
-        numbers, n = np.asarray(values - least, np.int64), most - least + 1
-        if n <= FEW:
-            return numbers, n
-        # Those that occur, without the gaps: the fewer, the less to count with other columns.
-        occurs = np.zeros(n, bool)
-        occurs[numbers] = True
-        place = np.cumsum(occurs) - 1
-        return place[numbers], int(place[-1]) + 1
+def _different(table: pd.DataFrame, columns: Sequence[str], counts: IntArray | None) -> Counted:
+    rows, sums = distinct(table, columns, counts)
+    return pd.DataFrame({name: table[name].array.take(rows) for name in columns}), sums
 
-    @staticmethod
-    def _looked_up(numbers: IntArray) -> tuple[IntArray, int]:
-        """Return numbers of a small range for any."""
-        found, values = pd.factorize(numbers)
-        return found.astype(np.int64, copy=False), len(values)
+
+def _alike(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+    """Return whether tables may go together: they have the same columns, in the same types.
+
+    Without the sweep it is told from the table whether an excess loss is missing in all of it.
+    """
+    same = a.dtypes.to_dict() == b.dtypes.to_dict()
+    return same and ("sweep" in a or "excess_loss" not in a)
+
+
+def _key(column: pd.Series) -> Any:
+    """Return numbers that differ wherever a column does; nothing if all of it is the same."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy()
+    if isinstance(column.array, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
+        return pa.array(column.array)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biufmM" and dtype.itemsize <= 8:
+        return column.to_numpy().view(f"i{dtype.itemsize}")
+    if _is_constant(column):
+        return None
+    groups = column.groupby(column, sort=False, observed=True, dropna=False)
+    return groups.ngroup().to_numpy()
 
 
 def _is_constant(column: pd.Series) -> bool:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from relulab.analysis.counting import Runs, frames_of
+from relulab.analysis.counting import Runs, Shared, frames_of
+from relulab.analysis.distinct import Counted, Together
 from relulab.validation import InputError, shown
 
 
 def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) -> list[Any]:
     """Return several tables of the same runs, which are read once, part by part.
 
-    The tables are made at the same time, in threads, while the next part is read.
+    The tables are made at the same time, in threads, while the next part is read. For the functions
+    of ``statistics``, rows that repeat in all columns are counted before, once for all of them.
 
     Parameters
     ----------
@@ -62,13 +64,18 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
             for table, feed in zip(tables, feeds, strict=True)
         ]
         end: _StoppedError | None = _StoppedError()
+        together = Together()
         try:
             for frame in frames_of(runs):
+                counted = together.add(frame, frame.columns.tolist())
                 for feed in feeds:
-                    feed.queue.put(frame.copy(deep=False))
+                    feed.queue.put((frame, counted))
                 if any(feed.failed for feed in feeds):
                     break
             else:
+                counted = together.rest()
+                for feed in feeds:
+                    feed.queue.put((None, counted))
                 end = None
         finally:  # whatever happened, or the threads would wait for ever
             for feed in feeds:
@@ -80,15 +87,19 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
     return [future.result() for future in made]
 
 
+# A frame, and what is to be counted now of all frames so far.
+_Item = tuple[pd.DataFrame | None, list[Counted]]
+
+
 class _StoppedError(Exception):
     """There are no more frames, though there are more runs: something failed elsewhere."""
 
 
-class _Feed:
+class _Feed(Shared):
     """The frames for one table, of which one may wait."""
 
     def __init__(self) -> None:
-        self.queue: Queue[pd.DataFrame | _StoppedError | None] = Queue(1)
+        self.queue: Queue[_Item | _StoppedError | None] = Queue(1)
         self.failed = False
         self._ended = False
 
@@ -96,8 +107,19 @@ class _Feed:
         return self
 
     def __next__(self) -> pd.DataFrame:
+        while (frame := self._next()[0]) is None:
+            pass
+        return frame.copy(deep=False)
+
+    def counted(self) -> Iterator[Counted]:
+        with suppress(StopIteration):
+            while True:
+                for table, counts in self._next()[1]:
+                    yield table.copy(deep=False), counts
+
+    def _next(self) -> _Item:
         item = None if self._ended else self.queue.get()
-        if isinstance(item, pd.DataFrame):
+        if isinstance(item, tuple):
             return item
         self._ended = True
         raise item or StopIteration

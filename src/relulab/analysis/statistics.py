@@ -6,6 +6,7 @@ results folder), which are counted one after the other, so memory does not grow 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from statistics import NormalDist
 
@@ -19,7 +20,6 @@ from relulab.analysis.counting import (
     beside,
     column_names,
     count_groups,
-    frames_of,
     n_runs,
     require,
 )
@@ -68,6 +68,9 @@ OPTIMA = pd.CategoricalDtype(
     ["global", "local", "oscillating", "moving", "died", "born_dead", "diverged"]
 )
 
+# What tells how a run and its unit ended, and when.
+ENDS = ("death_step", "outcome", "steps_taken")
+
 # What ends the watch over a unit.
 WATCHED = pd.CategoricalDtype(["n_died", "n_censored", "never"])
 
@@ -110,7 +113,7 @@ def outcome_rates(
         high. Every combination of outcome and unit has a row, also where count is 0.
     """
     by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
-    groups, (fates,) = count_groups(frames_of(runs), by, ["outcome", "unit"])
+    groups, (fates,) = count_groups(runs, by, ["outcome", "unit"])
     return beside(groups, _rates(groups, fates, {"outcome": OUTCOMES, "unit": UNITS}, confidence))
 
 
@@ -130,7 +133,7 @@ def rates(
     if not isinstance(column, str):
         raise InputError(f"column: expected the name of a column, got {shown(column)}")
     by = column_names(by, taken=(column, *RATE_COLUMNS))
-    groups, (tally,) = count_groups(frames_of(runs), by, [column])
+    groups, (tally,) = count_groups(runs, by, [column])
     dtype = tally[column].dtype
     values = (
         [False, True] if is_bool_dtype(dtype) else tally[column].astype("category").cat.categories
@@ -150,8 +153,8 @@ def optimum_rates(
         As ``outcome_rates``, with the column optimum instead of outcome and unit.
     """
     by = column_names(by, taken=("optimum", *RATE_COLUMNS))
-    labelled = (frame.assign(optimum=optimum(frame, tolerance)) for frame in frames_of(runs))
-    groups, (optima,) = count_groups(labelled, by, ["optimum"])
+    label = partial(_with_optimum, tolerance=tolerance)
+    groups, (optima,) = count_groups(runs, by, ["optimum"], derived=label)
     return beside(groups, _rates(groups, optima, {"optimum": OPTIMA}, confidence))
 
 
@@ -217,8 +220,8 @@ def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataF
     if value in (*CUMULATIVE_COLUMNS, "group", "count"):
         raise InputError(f"value: expected a column of runs, got {value}")
     by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
-    rounded = (_rounded_up(frame, value) for frame in frames_of(runs))
-    groups, (tally,) = count_groups(rounded, by, [value])
+    rounded = partial(_rounded_up, value=value)
+    groups, (tally,) = count_groups(runs, by, [value], derived=rounded)
     tally = tally.sort_values(["group", value], ignore_index=True)
     tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
     tally["fraction"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
@@ -244,7 +247,7 @@ def steps_to_converge(
         raise InputError(f"quantiles: expected numbers in (0, 1], got {shown(quantiles)}")
     names = [f"q{100 * q:g}" for q in quantiles]
     by = column_names(by, taken=("outcome", "steps_taken", "n_converged", *names))
-    groups, (ends,) = count_groups(frames_of(runs), by, ["outcome", "steps_taken"])
+    groups, (ends,) = count_groups(runs, by, ["outcome", "steps_taken"])
     converged = ends[ends["outcome"] == "converged"]
     steps = _quantiles(groups, converged, "steps_taken", quantiles)
     steps.insert(0, "n_converged", n_runs(groups, converged))
@@ -274,7 +277,7 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
     where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
     """
     by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
-    groups, (fates,) = count_groups(map(_with_fate, frames_of(runs)), by, ["step", "fate"])
+    groups, (fates,) = count_groups(runs, by, ["step", "fate"], derived=_with_fate, source=ENDS)
     start = pd.DataFrame({"group": groups.index, "step": 0, "fate": "n_died", "count": 0})
     events = pd.concat([start, fates.dropna(subset="step").astype({"fate": str})])
     table = events.pivot_table("count", ["group", "step"], "fate", "sum", fill_value=0)
@@ -312,8 +315,13 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
     )
     by = column_names(by, taken=(*SUMMARY_COLUMNS, *dict.fromkeys(chain(*measures))))
     tolerance = finite_number("tolerance", tolerance, at_least=0)
-    labelled = (_with_optimum(frame, tolerance) for frame in frames_of(runs))
-    groups, (outcomes, units, optima, ends, deaths) = count_groups(labelled, by, *measures)
+    groups, (outcomes, units, optima, ends, deaths) = count_groups(
+        runs,
+        by,
+        *measures,
+        derived=partial(_with_optimum_if_told, tolerance=tolerance),
+        source=[*ENDS, "unit", "excess_loss", "sweep"],
+    )
     converged = ends[ends["outcome"] == "converged"]
     died = deaths[deaths["unit"] == "died"]
     table = pd.concat(
@@ -372,7 +380,7 @@ def _first_that_holds(
 
 def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with what ended the watch over their unit, and at which step; or nothing."""
-    require(frame, ["death_step", "outcome", "steps_taken"])
+    require(frame, ENDS)
     death_step = frame["death_step"].astype("Int64")
     alive = death_step.isna()
     censored = alive & _holds(frame["outcome"] == "unfinished")
@@ -384,9 +392,13 @@ def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_optimum(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
+    return frame.assign(optimum=optimum(frame, tolerance))
+
+
+def _with_optimum_if_told(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """Return the runs with what they found, missing where they are on one sample."""
     if "excess_loss" in frame:
-        return frame.assign(optimum=optimum(frame, tolerance))
+        return _with_optimum(frame, tolerance)
     return frame.assign(optimum=pd.Categorical.from_codes([-1] * len(frame), dtype=OPTIMA))
 
 
