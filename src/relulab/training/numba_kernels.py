@@ -228,9 +228,9 @@ def _emit_in_lanes(typing_context, table):
     return table(table), emit
 
 
-# A table of ``LANES`` columns as one of which LLVM knows that. Then it knows that rows do not overlap,
-# and need not look at that before each loop, nor keep a scalar loop for when they do, which it takes
-# for few lanes, too.
+# A table of ``LANES`` columns as one of which LLVM knows that. Then it knows that its rows do not
+# overlap; it need not look at that before each loop, nor keep a scalar loop for when they do, which
+# it takes for few lanes, too.
 in_lanes: Any = intrinsic(_emit_in_lanes)
 
 
