@@ -781,7 +781,7 @@ CALLS |= {
         ),
         "dots": drawing(
             "dots",
-            {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high"},
+            {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high", "amounts": True},
         ),
         "Film": Call(
             figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5}, {"seconds": odd()},
@@ -1117,6 +1117,7 @@ OPTIONS: dict[str, list[list[str]]] = {
     "--figures": [[]],
     "--quick": [[]],
     "--restart": [[]],
+    "--dry-run": [[]],
     "--help": [[]],
     "--format": [["png"], ["svg", "svg"], ["gif"], []],
     "--tables": [["md"], ["csv", "md"], ["xlsx"], [""]],
