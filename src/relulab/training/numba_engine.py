@@ -1,11 +1,13 @@
 """The Numba engine: the bits of the specification at the speed of the vector units.
 
-``LANES`` networks step together for ``BURST`` steps in a loop over lanes that LLVM vectorizes. A
-lane whose state might be its last, or breaks a bound, freezes there (its update is not selected);
-after the burst, such a lane is judged alone by the plain statement of the specification, which
-either ends it, and then the next waiting network gets the lane, or catches up with the burst. So
-the vector loop may ask a cheap question, as long as it never misses a state that ends a run. When
-no network waits any more, the last ones move together and step in fewer vectors.
+``LANES`` networks step together in loops over lanes that LLVM vectorizes. Direct sums are stepped
+in leaps, which judge nothing but keep what tells whether a run may have ended or died on the way;
+where it may, the lane is put back and steps anew. Then, and with sorted sums always, it steps in
+bursts: a lane whose state might be its last, or breaks a bound, freezes there (its update is not
+selected); after the burst it is judged alone by the plain statement of the specification, which
+either ends it, and then the next waiting network gets the lane, or catches up. So both may ask
+cheap questions, as long as they never miss a state that ends a run. When no network waits any more,
+the last ones move together and step in fewer vectors.
 
 That is for plain descent on the full batch; all else is in ``numba_lockstep``.
 """
@@ -47,10 +49,13 @@ from relulab.training.numba_kernels import (
 )
 from relulab.training.specification import FinalStates, Problem
 
-BURST = 48
-LEAP = 32
-LEAST_STEPS = 16
+# The steps of a burst, and of the first leap. Flat around here for runs of some hundred steps.
+BURST, LEAP = 48, 32
+# A leap costs some steps to look at its end, and about twice its steps for a lane that is put back.
+# So one of s steps is best where s times the part of the lanes that are put back is about 3: above
+# the first number the next leap is half as long, below the second twice.
 MANY_ANEW, FEW_ANEW = 6, 1.5
+LEAST_STEPS = 16
 # When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
 VECTOR = 16
 
