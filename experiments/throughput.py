@@ -506,8 +506,8 @@ def report(results: rl.Results) -> rl.Report:
     value = "times_ours"
     ax = figures.dots(table, "program", value, "job", log=True, low=value, high=value)
     ax.set(
-        title="How many times as long as relulab do small jobs take?",
-        xlabel="times as long, one thread",
+        title="How many times as long as relulab do small jobs take, on one thread?",
+        xlabel="times as long (below 1: faster)",
     )
     yield "small_jobs", ax
     table = load(results, "by_networks")
