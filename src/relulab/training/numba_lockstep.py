@@ -23,6 +23,7 @@ from relulab.training.numba_kernels import (
     constants_of,
     divide,
     evaluate,
+    in_lanes,
     inverses,
     larger,
     largest,
@@ -627,12 +628,13 @@ def _look_back(f, states, moved, skips, zero, n):
 
     One that ``skips`` does not count for how near. For ``+ zero`` see ``step_on_one_sample``.
     """
+    f, moved, first = in_lanes(f), in_lanes(moved), in_lanes(states[0])
     whole_vectors()
     closest, farthest, away = moved[0], moved[1], f[GRADIENT]
     for i in range(n):
-        most = abs(f[0, i] - states[0, 0, i])
+        most = abs(f[0, i] - first[0, i])
         for j in range(1, 4):
-            most = maximum(most, abs(f[j, i] - states[0, j, i]))
+            most = maximum(most, abs(f[j, i] - first[j, i]))
         away[i] = most
         farthest[i] = maximum(most, farthest[i]) + zero
     for i in range(n):
