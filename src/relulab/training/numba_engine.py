@@ -209,8 +209,8 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
     if single:
         step_on_one_sample(p, r, x[0], target[0], smallest, biggest, zero, n_steps, n_lanes)
         for i in range(n_lanes):
-            # A residual that is NaN makes b NaN if the unit fires, which it does in all states or in
-            # none, as who dies is put back; and if in none, c is infinite before it is NaN.
+            # A residual that is NaN makes b NaN where the unit fires, which it does in all states
+            # or in none, as who dies is put back; where in none, c is infinite before it is NaN.
             pre = w[i] * x[0] + b[i]
             counts[i] = (
                 (smallest[i] > limits.tolerance)

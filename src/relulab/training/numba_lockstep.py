@@ -36,6 +36,7 @@ from relulab.training.numba_kernels import (
     sample,
     select,
     step_on_one_sample,
+    step_on_samples,
     sums_by_tables,
     tables_of,
     whole_vectors,
@@ -569,7 +570,8 @@ def _follow(
     the numbers of all, ``period`` is filled with 0.
     """
     all_mean = constants.n_samples, constants.inverse
-    alone = leaks is None and tables is None and x.size == 1 and _all_train(trained)
+    plain = leaks is None and tables is None and parts.size == 2
+    alone = plain and x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
     n_chosen, n_steps = chosen.size, (states.shape[0] - 1) // 2
     for looks in (True, False):
         n_kept = 0
@@ -591,6 +593,11 @@ def _follow(
                     step_on_one_sample(
                         f[W:HIDDEN], f[HIDDEN:SLOPE], x[0], target[0], f[GRADIENT], f[LOSS],
                         constants.zero, 1, n,
+                    )  # fmt: skip
+                elif plain:
+                    step_on_samples(
+                        f[W:HIDDEN], f[HIDDEN:SLOPE], x, target, trained, f[GRADIENT:], f[SLOPE:],
+                        constants, 1, n,
                     )  # fmt: skip
                 else:
                     mean = all_mean
@@ -615,11 +622,6 @@ def _follow(
                 for i in range(n):
                     period[chosen[start + i]] = np.int64(f[GRADIENT, i])
         n_chosen, n_steps = n_kept, states.shape[0] - 1
-
-
-@_kernel
-def _all_train(trained):
-    return trained[0] and trained[1] and trained[2] and trained[3]
 
 
 @_kernel
