@@ -182,16 +182,15 @@ def put_together(
         columns = needed(names_in(table))
         return (table, counts), together.fewer(table, columns, counts) if columns else None
 
-    if isinstance(runs, Iterable) and not isinstance(runs, pd.DataFrame | np.ndarray):
-        runs = iter(runs)
     in_pandas: Callable[[Table], pd.DataFrame] = _itself
-    if isinstance(runs, Stored):
-        in_pandas = runs.frame
-        given = _at_once(lambda read: fewer(read()), runs.readers)
-    elif isinstance(runs, Shared):
+    given: Iterator[tuple[Counted, Counted | None]]
+    if isinstance(runs, Shared):
         given = (fewer(*counted) for counted in runs.counted())
+    elif isinstance(parts := _opened(runs), Stored):
+        in_pandas = parts.frame
+        given = _at_once(lambda read: fewer(read()), parts.readers)
     else:
-        given = map(fewer, frames_of(runs))
+        given = map(fewer, frames_of(parts))
     for plain, few in given:
         held = together.hold(plain, few)
         yield partial(in_pandas, plain[0]), [(in_pandas(table), n) for table, n in held]
@@ -200,6 +199,12 @@ def put_together(
 
 def _itself(table: pd.DataFrame) -> pd.DataFrame:
     return table
+
+
+def _opened(runs: Any) -> Any:
+    """Return what yields the tables of runs, such as the frames of ``Results``."""
+    is_one = isinstance(runs, pd.DataFrame | np.ndarray) or not isinstance(runs, Iterable)
+    return runs if is_one else iter(runs)
 
 
 def _at_once(make: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

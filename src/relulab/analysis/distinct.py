@@ -107,10 +107,12 @@ def _different(table: Table, columns: Sequence[str], counts: IntArray | None = N
     if isinstance(table, pd.DataFrame):
         rows, sums = distinct(table, columns, counts)
         return pd.DataFrame({name: table[name].array.take(rows) for name in columns}), sums
-    stored = [_whole(table[name]) for name in columns]
-    keys, sums = _grouped([_bits(column) for column in stored], counts)
-    found = [_with_bits(column, key) for column, key in zip(stored, keys, strict=True)]
-    return pa.Table.from_arrays(found, columns, metadata=table.schema.metadata), sums
+    stored = {name: _whole(table[name]) for name in columns}
+    varying = [name for name in columns if not _is_one_word(stored[name])] or columns[:1]
+    keys, sums = _grouped([_bits(stored[name]) for name in varying], counts)
+    few = {name: column[: len(sums)] for name, column in stored.items()}
+    few |= {name: _with_bits(stored[name], key) for name, key in zip(varying, keys, strict=True)}
+    return pa.table(few, metadata=table.schema.metadata), sums
 
 
 def _joined(tables: Sequence[Table]) -> Table:
@@ -144,6 +146,15 @@ def _grouped(keys: Sequence[Any], counts: IntArray | None, **least: IntArray) ->
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as one array, without a copy where it is one."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _is_one_word(column: pa.Array) -> bool:
+    """Return whether all rows of a stored column are the same, as the name of their sweep is."""
+    return (
+        pa.types.is_dictionary(column.type)
+        and len(column.dictionary) == 1
+        and column.null_count == 0
+    )
 
 
 def _bits(column: pa.Array) -> pa.Array:

@@ -118,7 +118,10 @@ def is_read_as(stored: pa.DataType, kind: str) -> bool:
     return stored == ARROW[kind] or (stored == pa.float32() and kind == "float64")
 
 
-KNOWN = {"outcome": OUTCOMES, "unit": UNITS}
+WORDS = {
+    name: pa.array(list(dtype.categories))
+    for name, dtype in {"outcome": OUTCOMES, "unit": UNITS}.items()
+}
 
 
 def unknown_words(table: pa.Table) -> list[str]:
@@ -128,10 +131,10 @@ def unknown_words(table: pa.Table) -> list[str]:
     """
     return [
         name
-        for name, words in KNOWN.items()
+        for name, words in WORDS.items()
         if name in table.column_names
         and any(
-            list(words.categories[: len(chunk.dictionary)]) != chunk.dictionary.to_pylist()
+            not words[: len(chunk.dictionary)].equals(chunk.dictionary)
             for chunk in table[name].chunks
         )
     ]
@@ -139,11 +142,12 @@ def unknown_words(table: pa.Table) -> list[str]:
 
 def with_known_words(table: pa.Table) -> pa.Table:
     """Return a stored table with all the words that there are now, so that parts go together."""
-    for name in [name for name in table.column_names if name in KNOWN]:
-        words = pa.array(list(KNOWN[name].categories))
-        codes = [pa.DictionaryArray.from_arrays(c.indices, words) for c in table[name].chunks]
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, pa.chunked_array(codes, table[name].type))
+    for place, name in enumerate(table.column_names):
+        chunks = table[name].chunks
+        # To make the same codes again takes time.
+        if name in WORDS and not all(c.dictionary.equals(WORDS[name]) for c in chunks):
+            now = [pa.DictionaryArray.from_arrays(c.indices, WORDS[name]) for c in chunks]
+            table = table.set_column(place, name, pa.chunked_array(now, table[name].type))
     return table
 
 
