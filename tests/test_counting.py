@@ -97,6 +97,10 @@ def test_many_values_near_and_far_are_counted(integers, floats, n):
     assert told(parts, ["a"], ["b"]) == expected
 
 
+def add(together, table, columns):
+    return together.add((table, None), together.fewer(table, columns))
+
+
 @settings(max_examples=60)
 @given(tables(), st.sampled_from([1, distinct.MOST_ROWS]))
 def test_rows_put_together_stand_for_the_same_runs(parts, most):
@@ -104,7 +108,7 @@ def test_rows_put_together_stand_for_the_same_runs(parts, most):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distinct, "MOST_ROWS", most)
         for part in parts:
-            found += together.add(part, ["a", "b", "c"])
+            found += add(together, part, ["a", "b", "c"])
     counted, expected = Counter(), Counter()
     for table, counts in found + together.rest():
         for row, count in zip(
@@ -176,10 +180,10 @@ def test_repeating_rows_of_several_tables_are_put_together_where_they_are_alike(
     together = distinct.Together()
     few = pd.DataFrame({"a": [1, 2] * 50, "b": "x"})
     other = few.astype({"a": float})
-    assert together.add(few, ["a", "b"]) == together.add(few, ["a"])[1:] == []
-    ((table, counts),) = together.add(other, ["a"])
+    assert add(together, few, ["a", "b"]) == add(together, few, ["a"])[1:] == []
+    ((table, counts),) = add(together, other, ["a"])
     assert (table["a"].tolist(), counts.tolist()) == ([1, 2], [50, 50])
-    assert together.add(pd.DataFrame({"a": range(9)}), ["a"])
+    assert add(together, pd.DataFrame({"a": range(9)}), ["a"])
 
 
 def test_parts_of_many_categories_go_together():
@@ -275,7 +279,7 @@ def parts_that_repeat(n=5):
 def test_tables_of_one_pass_where_rows_repeat_are_those_of_plain_runs():
     parts = [part.assign(sweep="a") for part in parts_that_repeat(30)]
     together = distinct.Together()
-    assert not any(together.add(part, list(part)) for part in parts)  # all are put together
+    assert not any(add(together, part, list(part)) for part in parts)  # all are put together
     # All in one table, in which each run has a row of its own.
     whole = pd.concat(parts, ignore_index=True)
     whole["run"] = whole.index

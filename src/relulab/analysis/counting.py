@@ -192,7 +192,7 @@ def put_together(
     else:
         given = map(fewer, frames_of(parts))
     for plain, few in given:
-        held = together.hold(plain, few)
+        held = together.add(plain, few)
         yield partial(in_pandas, plain[0]), [(in_pandas(table), n) for table, n in held]
     yield None, [(in_pandas(table), n) for table, n in together.rest()]
 

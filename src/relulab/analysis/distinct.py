@@ -52,19 +52,10 @@ class Together:
         self._pays: bool | None = None
         self._held: list[Counted] = []
 
-    def add(
-        self, table: Table, columns: Sequence[str], counts: IntArray | None = None
-    ) -> list[Counted]:
-        """Take a table, and return tables that stand for some of what was taken, in order.
-
-        A table that was put together has ``columns`` only.
-        """
-        return self.hold((table, counts), self.fewer(table, columns, counts))
-
     def fewer(
         self, table: Table, columns: Sequence[str], counts: IntArray | None = None
     ) -> Counted | None:
-        """Return the rows of a table that differ, if many repeat. Several threads may do so."""
+        """Return the rows that differ, if many repeat. Several threads may do so at once."""
         try:
             if self._pays is None and len(table):
                 trial = table[:TRIAL]
@@ -73,8 +64,11 @@ class Together:
         except TypeError:  # of what has no hash, in a column that nobody may ask for
             return None
 
-    def hold(self, table: Counted, fewer: Counted | None) -> list[Counted]:
-        """Take a table with the rows in it that differ; see ``add``."""
+    def add(self, table: Counted, fewer: Counted | None) -> list[Counted]:
+        """Take a table, and return tables that stand for some of what was taken, in order.
+
+        Where ``fewer`` rows stand for it, these are taken instead.
+        """
         if fewer is None:
             return [*self.rest(), table]
         before = self.rest() if self._held and not _alike(self._held[0][0], fewer[0]) else []
