@@ -38,7 +38,7 @@ Runs = pd.DataFrame | Iterable[pd.DataFrame]
 MOST_PARTS = 8
 FEW_ROWS = 1024
 
-# So many stored parts are read and put together at once: more take memory.
+# So many stored parts are read and put together at once: more of them take more memory.
 PARTS_AT_ONCE = 2
 
 
