@@ -1,0 +1,436 @@
+"""What the best fit says to whoever asks about the data: where it breaks, how steep, how sure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from relulab.model.data import Scale, TrainingSet
+from relulab.reading.frame_columns import name_and_first
+from relulab.reading.notation import later
+from relulab.theory.breaks import best_break, best_hinge
+from relulab.theory.optimum import NEGLIGIBLE, BestFit, best_fit
+from relulab.validation import (
+    Float64Array,
+    InputError,
+    counted,
+    instance_of,
+    one_line,
+    seed_number,
+    whole_number,
+)
+
+# Of fewer draws the 95 % interval would be that of its outermost few.
+FEWEST_DRAWS, MOST_DRAWS = 100, 10**6
+
+QUANTILES = (0.025, 0.975)
+
+# The parameters of a continuous line with two free slopes: it goes through so many samples.
+N_FREE = 4
+
+# Of R2.
+NO_BETTER = 1e-9
+
+PER_DAY = " per day"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, how sure it is, and its unit.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        NaN if it is not known.
+    lower, upper : float
+        The 95 % interval by the bootstrap; NaN without one.
+    unit : str
+    remark : str
+        What the number belongs to; of a breakpoint among dates its date.
+    """
+
+    value: float
+    standard_error: float = np.nan
+    lower: float = np.nan
+    upper: float = np.nan
+    unit: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class BrokenStick:
+    """The best fit of a network in the user's units; ``str`` has it in words.
+
+    Attributes
+    ----------
+    kind : {"hinge", "linear", "constant"}
+        As of ``BestFit``.
+    flat : {"left", "right"} or None
+        Which side of a hinge is flat.
+    estimates : dict of str to Estimate
+        Of a hinge ``breakpoint``, ``slope`` and ``level``; of a line ``slope`` and ``intercept``;
+        of a constant ``level``. Of all ``loss``, the mean of half the squared residual, ``R2``,
+        unless all targets are equal, and ``n_samples``. Of more than four samples also those of the
+        best continuous line that breaks once, both of whose slopes are free: ``free_loss`` and
+        ``free_R2`` and, if it is better than a straight one, ``free_breakpoint``,
+        ``free_left_slope`` and ``free_right_slope``.
+    notes : tuple of str
+        What is missing, and why.
+    x, target : str
+        What the columns are called.
+    """
+
+    kind: str
+    flat: str | None
+    estimates: Mapping[str, Estimate]
+    notes: tuple[str, ...]
+    x: str
+    target: str
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each estimate; columns quantity and the fields of ``Estimate``."""
+        rows = [{"quantity": name, **vars(found)} for name, found in self.estimates.items()]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return f"BrokenStick({one_line(self._sentence())})"
+
+    def __str__(self) -> str:
+        own = {name: e for name, e in self.estimates.items() if not name.startswith("free_")}
+        width = max(map(len, own))
+        numbers = [f"{name:{width}}  {_in_words(found)}" for name, found in own.items()]
+        lines = [self._sentence(), "", *numbers, "", self._beside_free_slopes(), *self.notes]
+        return "\n".join(map(one_line, lines)).rstrip().replace("R2", "R²")
+
+    def _sentence(self) -> str:
+        found = self.estimates
+        if self.kind == "constant":
+            return f"{self.target} = {_digits(found['level'])}, a constant: nothing depends on x"
+        slope = found["slope"]
+        does = "rises" if slope.value > 0 else "falls"
+        does += f" by {_digits(replace(slope, value=abs(slope.value)))}"
+        does += " per day" if slope.unit.endswith(PER_DAY) else " per unit"
+        if self.kind == "linear":
+            start = found["intercept"]
+            return (
+                f"{self.target} {does}, from {_digits(start)} {start.remark}: a straight line,"
+                " no breakpoint"
+            )
+        bend, level = found["breakpoint"], _digits(found["level"])
+        where = f"{self.x} = {bend.remark or _digits(bend)}"
+        if self.flat == "left":
+            return f"{self.target} = {level} up to {where}, then {does}"
+        return f"{self.target} {does} up to {where}, then stays at {level}"
+
+    def _beside_free_slopes(self) -> str:
+        """Return how much better two free slopes would be."""
+        flat = "One side" if self.flat is None else f"The {self.flat} side"
+        words = f"{flat} of this model is flat by construction."
+        if "free_R2" not in self.estimates:
+            return words if self.flat else ""
+        bend = self.estimates.get("free_breakpoint")
+        own, free = (self.estimates[name].value for name in ("R2", "free_R2"))
+        if bend is None or free - own < NO_BETTER:
+            return f"{words} Two free slopes would be no better."
+        losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
+        return (
+            f"{words} Two free slopes, breaking at {bend.remark or _digits(bend)}:"
+            f" R2 {free:.4f}, not {own:.4f}; loss {losses[0]}, not {losses[1]}."
+        )
+
+
+def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> BrokenStick:
+    """Return the best fit as an analyst asks for it: breakpoint, slope, level, how sure they are.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        Its ``x_scale`` and ``target_scale`` lead to the units of the answer. Where x are dates, the
+        breakpoint is a date, too, and the slope is per day.
+    bootstrap : int
+        How many times samples are drawn with replacement and fitted anew, for 95 % intervals from
+        the percentiles; 0 for none, else at least 100.
+    seed : int
+        Of these draws.
+
+    Returns
+    -------
+    BrokenStick
+
+    Raises
+    ------
+    InputError
+        If ``bootstrap`` is none of these numbers, and as ``best_fit``.
+
+    Notes
+    -----
+    Standard errors are those of least squares with independent noise of one variance, estimated
+    with n - 3 degrees of freedom (a line n - 2, a constant n - 1), from the derivatives of the fit
+    by its three numbers. In the limit of many samples they also hold where the hinge is at a
+    sample, where the loss has a kink (Feder 1975, Ann. Statist. 3). There the breakpoint has none
+    if the next sample on a side is further away than it: such a hinge rather sticks to the sample
+    than varies by that.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> data = rl.TrainingSet([0, 1, 2, 3, 4, 5], [2.1, 1.9, 2, 4.1, 5.9, 8])
+    >>> print(rl.broken_stick(data))
+    """
+    instance_of("data", data, TrainingSet)
+    bootstrap = checked_draws("bootstrap", bootstrap)
+    seed = seed_number("seed", seed)
+    fit, units = best_fit(data), _Units.of(data)
+    with np.errstate(all="ignore"):  # extreme units
+        estimates, notes = ESTIMATES[fit.kind](data, fit, units)
+        if bootstrap and fit.kind == "hinge":
+            estimates, said = _with_intervals(estimates, data, fit, units, bootstrap, seed)
+            notes += said
+        elif bootstrap:
+            notes += ["There is no breakpoint, so there is no interval of one."]
+        total = _squares_about_the_mean(data)
+        estimates["loss"] = units.loss(fit.loss)
+        if total > 0:
+            estimates["R2"] = Estimate(1 - 2 * data.n_samples * fit.loss / total)
+        estimates["n_samples"] = Estimate(data.n_samples)
+        if total > 0 and data.n_samples > N_FREE and np.ptp(data.x) > 0:
+            estimates |= _free_slopes(data, units, total)
+    flat = None
+    if fit.kind == "hinge":
+        flat = "left" if fit.network.w[0] > 0 else "right"
+    return BrokenStick(fit.kind, flat, estimates, tuple(notes), units.x, units.target)
+
+
+def checked_draws(name: str, value: object) -> int:
+    """Return a number of draws for the bootstrap; refuse too few and too many."""
+    n_draws = whole_number(name, value, at_least=0, at_most=MOST_DRAWS)
+    if 0 < n_draws < FEWEST_DRAWS:
+        raise InputError(f"{name}: expected 0 or at least {FEWEST_DRAWS}, got {n_draws}")
+    return n_draws
+
+
+@dataclass(frozen=True)
+class _Units:
+    """How stored numbers become those of the user, and what these are called.
+
+    Attributes
+    ----------
+    x, target : str
+        The names.
+    first : str or None
+        Of dates the earliest, from which days count.
+    """
+
+    x: str
+    target: str
+    first: str | None
+    x_scale: Scale
+    target_scale: Scale
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> Self:
+        x, target = data.x_scale, data.target_scale
+        name, first = name_and_first(x.label) or (x.label, None)
+        return cls(name, target.label, first, x, target)
+
+    @property
+    def per(self) -> str:
+        return f"{self.target}{PER_DAY if self.first else f' per {self.x}'}"
+
+    def place(self, x: float, error: float = np.nan) -> Estimate:
+        value = float(self.x_scale.to_user(x))
+        date = None if self.first is None else later(self.first, value)
+        error *= self.x_scale.std
+        return Estimate(value, error, unit=self.x_scale.label, remark=date or "")
+
+    def slope(self, slope: float, error: float = np.nan, remark: str = "") -> Estimate:
+        unit = self.target_scale.std / self.x_scale.std
+        return Estimate(slope * unit, error * unit, unit=self.per, remark=remark)
+
+    def height(self, target: float, error: float = np.nan, remark: str = "") -> Estimate:
+        value = float(self.target_scale.to_user(target))
+        error *= self.target_scale.std
+        return Estimate(value, error, unit=self.target, remark=remark)
+
+    def loss(self, loss: float) -> Estimate:
+        return Estimate(loss * self.target_scale.std**2, unit=f"({self.target}) squared")
+
+
+Told = tuple[dict[str, Estimate], list[str]]
+
+
+def _squares_about_the_mean(data: TrainingSet) -> float:
+    return float(np.sum((data.target - data.target.mean()) ** 2))
+
+
+def _noise(data: TrainingSet, fit: BestFit, n_parameters: int) -> tuple[float, list[str]]:
+    """Return the standard deviation of the noise, NaN with a note if nothing is known of it."""
+    squares, freedom = 2 * data.n_samples * fit.loss, data.n_samples - n_parameters
+    if freedom <= 0:
+        few = counted(data.n_samples, "sample"), counted(n_parameters, "parameter")
+        return np.nan, [f"No standard errors: {few[0]} for {few[1]}."]
+    if squares <= NEGLIGIBLE * _squares_about_the_mean(data):
+        return 0.0, []
+    return float(np.sqrt(squares / freedom)), []
+
+
+def _constant(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 1)
+    return {"level": units.height(fit.network.c[0], noise / np.sqrt(data.n_samples))}, notes
+
+
+def _line(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 2)
+    w, b, v, c = fit.network.stack()[:, 0].tolist()
+    mean = data.x.mean()
+    sxx, start = np.sum((data.x - mean) ** 2), float(units.x_scale.from_user(0))
+    error = noise * np.sqrt(1 / data.n_samples + (start - mean) ** 2 / sxx)
+    at = f"at {units.x} = {units.first or 0}"
+    return {
+        "slope": units.slope(v * w, noise / np.sqrt(sxx)),
+        "intercept": units.height(v * (w * start + b) + c, error, at),
+    }, notes
+
+
+def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 3)
+    w, b, v, c = fit.network.stack()[:, 0].tolist()
+    place, away = -b / w, w * data.x + b  # w is 1 or -1
+    active, n_flat = away[away > 0], np.sum(away <= 0)
+    sxx = np.sum((active - active.mean()) ** 2)
+    level_error, slope_error = noise / np.sqrt(n_flat), noise / np.sqrt(sxx)
+    # The sloping side is a line of its own: where it reaches the level has the errors of both.
+    place_error = noise / abs(v) * np.sqrt(1 / n_flat + 1 / active.size + active.mean() ** 2 / sxx)
+    if active.min() == active.max():
+        slope_error = place_error = np.nan
+        notes += [
+            "All samples of the sloping side have one x: its slope is not determined, nor is the"
+            " breakpoint; told is the flattest slope."
+        ]
+    elif place_error > 0 and (away == 0).any():
+        gap = max(active.min(), -away[away < 0].max(initial=-np.inf))
+        if gap > place_error:
+            place_error = np.nan
+            notes += [
+                "No standard error of the breakpoint: it is at a sample, where the loss has a kink,"
+                " and the next one is further away than the standard error would be."
+            ]
+    sides = ("left", "right") if w > 0 else ("right", "left")
+    return {
+        "breakpoint": units.place(place, place_error),
+        "slope": units.slope(v * w, slope_error, f"on the {sides[1]}"),
+        "level": units.height(c, level_error, f"on the {sides[0]}"),
+    }, notes
+
+
+ESTIMATES = {"constant": _constant, "linear": _line, "hinge": _hinge}
+
+
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """Samples ascending in x, from 0 to 1, with targets of at most 1."""
+
+    x: Float64Array
+    target: Float64Array
+    x_scale: Scale
+    target_scale: Scale
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> Self:
+        order = np.argsort(data.x, kind="stable")
+        x, target = data.x[order], data.target[order]
+        x_scale = Scale("x", x[0], x[-1] - x[0])
+        target_scale = Scale("target", 0, np.abs(target).max())
+        return cls(x_scale.from_user(x), target_scale.from_user(target), x_scale, target_scale)
+
+
+def _free_slopes(data: TrainingSet, units: _Units, total: float) -> dict[str, Estimate]:
+    """Return the estimates of the best continuous line that breaks once."""
+    samples = _Sorted.of(data)
+    place = best_break(samples.x, samples.target)
+    breaks = place == place
+    from_break = samples.x - (place if breaks else 0)
+    columns = [np.ones(data.n_samples), from_break, np.maximum(from_break, 0)][: 2 + breaks]
+    design = np.stack(columns, axis=1)
+    solution, *_ = np.linalg.lstsq(design, samples.target)
+    residuals = samples.target - design @ solution
+    unit = samples.target_scale.std / samples.x_scale.std
+    loss = np.mean(residuals**2) / 2 * samples.target_scale.std**2
+    found = {}
+    if breaks:
+        found = {
+            "free_breakpoint": units.place(float(samples.x_scale.to_user(place))),
+            "free_left_slope": units.slope(solution[1] * unit),
+            "free_right_slope": units.slope((solution[1] + solution[2]) * unit),
+        }
+    found["free_loss"] = units.loss(loss)
+    found["free_R2"] = Estimate(1 - 2 * data.n_samples * loss / total)
+    return found
+
+
+def _with_intervals(
+    estimates: Mapping[str, Estimate],
+    data: TrainingSet,
+    fit: BestFit,
+    units: _Units,
+    n_draws: int,
+    seed: int,
+) -> Told:
+    """Return the estimates with the percentiles of fits to samples drawn with replacement."""
+    samples, rng = _Sorted.of(data), np.random.default_rng(seed)
+    n = data.n_samples
+    refits = np.full((n_draws, 4), np.nan)
+    for k in range(n_draws):
+        drawn = np.sort(rng.integers(0, n, n))
+        refits[k] = best_hinge(samples.x[drawn], samples.target[drawn])
+    w, places, slopes, levels = refits.T
+    breaks, alike = ~np.isnan(w), w == fit.network.w[0]
+    unit = samples.target_scale.std / samples.x_scale.std
+    found = {
+        "breakpoint": [units.place(x).value for x in samples.x_scale.to_user(places[breaks])],
+        "slope": [units.slope(slope * unit).value for slope in slopes[alike]],
+        "level": [units.height(t).value for t in samples.target_scale.to_user(levels[alike])],
+    }
+    with_intervals = dict(estimates)
+    for name, values in found.items():
+        if len(values) >= FEWEST_DRAWS:
+            lower, upper = np.quantile(values, QUANTILES).tolist()
+            with_intervals[name] = replace(estimates[name], lower=lower, upper=upper)
+    other, straight = np.sum(breaks & ~alike), np.sum(~breaks)
+    notes = [
+        f"95 % intervals: percentiles of {n_draws:,} bootstrap draws. In {other:,} of them the"
+        f" other side is flat, which counts for the breakpoint alone; in {straight:,} there is no"
+        " break, which counts for nothing."
+    ]
+    return with_intervals, notes
+
+
+def _digits(found: Estimate) -> str:
+    """Return a number to two digits of its error, if that is known."""
+    return _rounded(found.value, _error_of(found))
+
+
+def _error_of(found: Estimate) -> float:
+    error = found.standard_error
+    return error if error == error else (found.upper - found.lower) / 4
+
+
+def _rounded(value: float, error: float) -> str:
+    if not 1e-4 < error < 1e15:
+        return f"{value:.6g}" if error == 0 else f"{value:.4g}"
+    return f"{value:.{max(1 - math.floor(math.log10(error)), 0)}f}"
+
+
+def _in_words(found: Estimate) -> str:
+    error, about = found.standard_error, _error_of(found)
+    words = _digits(found) if found.unit else f"{found.value:.4g}"
+    if error == error:
+        words += f" ± {_rounded(error, error)}"
+    if found.lower == found.lower:
+        words += f", 95 % from {_rounded(found.lower, about)} to {_rounded(found.upper, about)}"
+    return "  ".join(filter(None, [words, found.unit, found.remark]))
