@@ -20,6 +20,7 @@ from relulab.validation import (
     instance_of,
     one_line,
     seed_number,
+    set_fields,
     whole_number,
 )
 
@@ -59,6 +60,10 @@ class Estimate:
     upper: float = np.nan
     unit: str = ""
     remark: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = ("value", "standard_error", "lower", "upper")
+        set_fields(self, **{name: float(getattr(self, name)) for name in numbers})
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +185,21 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     --------
     >>> import relulab as rl
     >>> data = rl.TrainingSet([0, 1, 2, 3, 4, 5], [2.1, 1.9, 2, 4.1, 5.9, 8])
-    >>> print(rl.broken_stick(data))
+    >>> stick = rl.broken_stick(data)
+    >>> print(stick)
+    target = 2.000 up to x = 1.985, then rises by 1.980 per unit
+    <BLANKLINE>
+    breakpoint  1.985 ± 0.063  x
+    slope       1.980 ± 0.050  target per x  on the right
+    level       2.000 ± 0.080  target  on the left
+    loss        0.003167  (target) squared
+    R²          0.9988
+    n_samples   6
+    <BLANKLINE>
+    The left side of this model is flat by construction. Two free slopes, breaking at 1.849:
+    R² 0.9994, not 0.9988; loss 0.0015, not 0.003167.
+    >>> round(stick.estimates["breakpoint"].standard_error, 4)
+    0.0625
     """
     instance_of("data", data, TrainingSet)
     bootstrap = checked_draws("bootstrap", bootstrap)
