@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Self
 
 import numpy as np
@@ -32,10 +33,13 @@ QUANTILES = (0.025, 0.975)
 # The parameters of a continuous line with two free slopes: it goes through so many samples.
 N_FREE = 4
 
-# Of R2.
-NO_BETTER = 1e-9
+# Of the squares about the mean: so little is lost to rounding. Of the loss: so little is not worth
+# two numbers.
+ROUNDING, HARDLY = 1e-9, 1e-3
 
 PER_DAY = " per day"
+
+WIDTH = 100  # characters of a line of text
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,9 @@ class BrokenStick:
         own = {name: e for name, e in self.estimates.items() if not name.startswith("free_")}
         width = max(map(len, own))
         numbers = [f"{name:{width}}  {_in_words(found)}" for name, found in own.items()]
-        lines = [self._sentence(), "", *numbers, "", self._beside_free_slopes(), *self.notes]
+        lines = [self._sentence(), "", *numbers, ""]
+        for note in (self._beside_free_slopes(), *self.notes):
+            lines += wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
         return "\n".join(map(one_line, lines)).rstrip().replace("R2", "R²")
 
     def _sentence(self) -> str:
@@ -139,13 +145,16 @@ class BrokenStick:
         if "free_R2" not in self.estimates:
             return words if self.flat else ""
         bend = self.estimates.get("free_breakpoint")
-        own, free = (self.estimates[name].value for name in ("R2", "free_R2"))
-        if bend is None or free - own < NO_BETTER:
+        own, free = self.estimates["R2"].value, self.estimates["free_R2"].value
+        if bend is None or free - own <= ROUNDING:
             return f"{words} Two free slopes would be no better."
+        where = f"breaking at {bend.remark or _digits(bend)}"
+        if free - own < HARDLY * (1 - own):
+            return f"{words} Two free slopes, {where}, would hardly be better: R2 {free:.4f}."
         losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
         return (
-            f"{words} Two free slopes, breaking at {bend.remark or _digits(bend)}:"
-            f" R2 {free:.4f}, not {own:.4f}; loss {losses[0]}, not {losses[1]}."
+            f"{words} Two free slopes, {where}: R2 {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
+            f" {losses[1]}."
         )
 
 
@@ -420,13 +429,14 @@ def _with_intervals(
         if len(values) >= FEWEST_DRAWS:
             lower, upper = np.quantile(values, QUANTILES).tolist()
             with_intervals[name] = replace(estimates[name], lower=lower, upper=upper)
-    other, straight = np.sum(breaks & ~alike), np.sum(~breaks)
-    notes = [
-        f"95 % intervals: percentiles of {n_draws:,} bootstrap draws. In {other:,} of them the"
-        f" other side is flat, which counts for the breakpoint alone; in {straight:,} there is no"
-        " break, which counts for nothing."
-    ]
-    return with_intervals, notes
+    note = f"95 % intervals: percentiles of {n_draws:,} bootstrap draws."
+    if other := int(np.sum(breaks & ~alike)):
+        note += (
+            f" In {other:,} of them the other side is flat; these count for the breakpoint alone."
+        )
+    if straight := int(np.sum(~breaks)):
+        note += f" In {straight:,} there is no break; they count for nothing."
+    return with_intervals, [note]
 
 
 def _digits(found: Estimate) -> str:
@@ -446,10 +456,13 @@ def _rounded(value: float, error: float) -> str:
 
 
 def _in_words(found: Estimate) -> str:
-    error, about = found.standard_error, _error_of(found)
+    error, about, remark = found.standard_error, _error_of(found), found.remark
     words = _digits(found) if found.unit else f"{found.value:.4g}"
     if error == error:
         words += f" ± {_rounded(error, error)}"
     if found.lower == found.lower:
-        words += f", 95 % from {_rounded(found.lower, about)} to {_rounded(found.upper, about)}"
-    return "  ".join(filter(None, [words, found.unit, found.remark]))
+        ends = found.lower, found.upper
+        words += ", 95 % from {} to {}".format(*(_rounded(end, about) for end in ends))
+        if counted_from := name_and_first(found.unit):
+            remark += ", from {} to {}".format(*(later(counted_from[1], end) for end in ends))
+    return "  ".join(filter(None, [words, found.unit, remark]))
