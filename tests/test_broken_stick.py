@@ -192,6 +192,26 @@ def test_few_samples_and_perfect_fits():
     assert "one x: its slope is not determined" in str(lone)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_line_and_the_other_flat_side_are_told_beside_a_hinge(seed):
+    x, target = noisy_hinge(*list(SIDES.values())[seed % 4], 30, 1, seed)
+    stick = rl.broken_stick(rl.TrainingSet(x, target))
+    total, found = squares_of(target), values(stick)
+    assert stick.kind == "hinge"
+    assert found["line_R2"] == pytest.approx(1 - squares_of(target, x) / total)
+    sign = 1 if stick.flat == "right" else -1  # of the side that slopes in the other model
+    places = np.concatenate([x, np.linspace(x.min(), x.max(), 2000)])
+    tried = [1 - squares_of(target, np.maximum(sign * (x - p), 0)) / total for p in places]
+    if "other_R2" not in found:
+        assert max(tried) <= found["line_R2"] + 1e-9
+        return
+    assert max(tried) <= found["other_R2"] + 1e-9
+    assert found["line_R2"] < found["other_R2"] <= found["R2"]
+    activation = np.maximum(sign * (x - found["other_breakpoint"]), 0)
+    assert found["other_R2"] == pytest.approx(1 - squares_of(target, activation) / total)
+    assert f"R² {found['other_R2']:.4f}. A straight line: R² {found['line_R2']:.4f}." in str(stick)
+
+
 def small_samples(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 20))
@@ -351,10 +371,13 @@ def test_what_a_label_of_days_says():
 @pytest.mark.parametrize("scale", [1e-150, 1e-12, 1e12, 1e150])
 def test_numbers_of_any_size(scale):
     x, target = noisy_hinge(1, 1, 12, 0.1, 0)
-    plain = rl.broken_stick(rl.TrainingSet(x, target), 100).table["value"]
-    large = rl.broken_stick(rl.TrainingSet(scale * x, target / scale), 100).table["value"]
-    powers = np.array([1, -2, -1, -2, 0, 0, 1, -2, -2, -2, 0])
-    np.testing.assert_allclose(large / scale ** powers.astype(float), plain, rtol=1e-9)
+    plain = values(rl.broken_stick(rl.TrainingSet(x, target), 100))
+    large = values(rl.broken_stick(rl.TrainingSet(scale * x, target / scale), 100))
+    powers = {"breakpoint": 1, "slope": -2, "level": -1, "loss": -2}
+    assert set(plain) == set(large) > {"free_R2", "line_R2"}
+    for name, value in plain.items():
+        power = next((p for of, p in powers.items() if name.endswith(of)), 0)
+        assert large[name] / scale ** float(power) == pytest.approx(value, rel=1e-9)
 
 
 def test_refusals():

@@ -83,10 +83,14 @@ class BrokenStick:
     estimates : dict of str to Estimate
         Of a hinge ``breakpoint``, ``slope`` and ``level``; of a line ``slope`` and ``intercept``;
         of a constant ``level``. Of all ``loss``, the mean of half the squared residual, ``R2``,
-        unless all targets are equal, and ``n_samples``. Of more than four samples also those of the
-        best continuous line that breaks once, both of whose slopes are free: ``free_loss`` and
-        ``free_R2`` and, if it is better than a straight one, ``free_breakpoint``,
-        ``free_left_slope`` and ``free_right_slope``.
+        unless all targets are equal, and ``n_samples``.
+
+        Of more than four samples also those of other models. Of the best continuous line that
+        breaks once, both of whose slopes are free: ``free_loss`` and ``free_R2`` and, if it is
+        better than a straight one, ``free_breakpoint``, ``free_left_slope`` and
+        ``free_right_slope``. Beside a hinge ``line_R2`` of a straight line, and of the best hinge
+        that is flat on the other side, if it is better than that, ``other_breakpoint`` and
+        ``other_R2``.
     notes : tuple of str
         What is missing, and why.
     x, target : str
@@ -110,11 +114,12 @@ class BrokenStick:
         return f"BrokenStick({one_line(self._sentence())})"
 
     def __str__(self) -> str:
-        own = {name: e for name, e in self.estimates.items() if not name.startswith("free_")}
+        others = ("free_", "line_", "other_")
+        own = {name: e for name, e in self.estimates.items() if not name.startswith(others)}
         width = max(map(len, own))
         numbers = [f"{name:{width}}  {_in_words(found)}" for name, found in own.items()]
         lines = [self._sentence(), "", *numbers, ""]
-        for note in (self._beside_free_slopes(), *self.notes):
+        for note in (self._beside_free_slopes(), self._beside_others(), *self.notes):
             lines += wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
         return "\n".join(map(one_line, lines)).rstrip().replace("R2", "R²")
 
@@ -156,6 +161,17 @@ class BrokenStick:
             f"{words} Two free slopes, {where}: R2 {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
             f" {losses[1]}."
         )
+
+    def _beside_others(self) -> str:
+        """Return how well models do that are no more than this one."""
+        if "line_R2" not in self.estimates:
+            return ""
+        words = f"A straight line: R2 {self.estimates['line_R2'].value:.4f}."
+        if "other_R2" in self.estimates:
+            bend, of = self.estimates["other_breakpoint"], self.estimates["other_R2"].value
+            where = bend.remark or _digits(bend)
+            words = f"Flat on the other side, breaking at {where}: R2 {of:.4f}. {words}"
+        return words
 
 
 def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> BrokenStick:
@@ -207,6 +223,7 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     <BLANKLINE>
     The left side of this model is flat by construction. Two free slopes, breaking at 1.849:
     R² 0.9994, not 0.9988; loss 0.0015, not 0.003167.
+    A straight line: R² 0.8583.
     >>> round(stick.estimates["breakpoint"].standard_error, 4)
     0.0625
     """
@@ -227,7 +244,7 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
             estimates["R2"] = Estimate(1 - 2 * data.n_samples * fit.loss / total)
         estimates["n_samples"] = Estimate(data.n_samples)
         if total > 0 and data.n_samples > N_FREE and np.ptp(data.x) > 0:
-            estimates |= _free_slopes(data, units, total)
+            estimates |= _others(data, fit, units, total)
     flat = None
     if fit.kind == "hinge":
         flat = "left" if fit.network.w[0] > 0 else "right"
@@ -377,28 +394,37 @@ class _Sorted:
         return cls(x_scale.from_user(x), target_scale.from_user(target), x_scale, target_scale)
 
 
-def _free_slopes(data: TrainingSet, units: _Units, total: float) -> dict[str, Estimate]:
-    """Return the estimates of the best continuous line that breaks once."""
-    samples = _Sorted.of(data)
-    place = best_break(samples.x, samples.target)
-    breaks = place == place
-    from_break = samples.x - (place if breaks else 0)
-    columns = [np.ones(data.n_samples), from_break, np.maximum(from_break, 0)][: 2 + breaks]
-    design = np.stack(columns, axis=1)
-    solution, *_ = np.linalg.lstsq(design, samples.target)
-    residuals = samples.target - design @ solution
+def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dict[str, Estimate]:
+    """Return the estimates of other models that a hinge is to be seen beside."""
+    samples, found = _Sorted.of(data), {}
     unit = samples.target_scale.std / samples.x_scale.std
-    loss = np.mean(residuals**2) / 2 * samples.target_scale.std**2
-    found = {}
-    if breaks:
-        found = {
-            "free_breakpoint": units.place(float(samples.x_scale.to_user(place))),
-            "free_left_slope": units.slope(solution[1] * unit),
-            "free_right_slope": units.slope((solution[1] + solution[2]) * unit),
-        }
-    found["free_loss"] = units.loss(loss)
-    found["free_R2"] = Estimate(1 - 2 * data.n_samples * loss / total)
-    return found
+
+    def place(x: float) -> Estimate:
+        return units.place(float(samples.x_scale.to_user(x)))
+
+    def fitted(*columns: Float64Array) -> tuple[Float64Array, float, Estimate]:
+        """Return the least-squares fit of columns and a level, its loss and its R2."""
+        design = np.stack([np.ones(data.n_samples), *columns], axis=1)
+        solution = np.asarray(np.linalg.lstsq(design, samples.target)[0], np.float64)
+        residuals = (samples.target - design @ solution) * samples.target_scale.std
+        loss = float(np.mean(residuals**2) / 2)
+        return solution, loss, Estimate(1 - 2 * data.n_samples * loss / total)
+
+    _, loss, of_line = fitted(samples.x)
+    if fit.kind == "hinge":
+        found["line_R2"] = of_line
+        w = fit.network.w[0]
+        bend = best_break(samples.x, samples.target, sloping=(w > 0, w < 0))
+        if bend == bend:
+            found["other_breakpoint"] = place(bend)
+            *_, found["other_R2"] = fitted(np.maximum(w * (bend - samples.x), 0))
+    bend, r_squared = best_break(samples.x, samples.target), of_line
+    if bend == bend:
+        solution, loss, r_squared = fitted(samples.x, np.maximum(samples.x - bend, 0))
+        found["free_breakpoint"] = place(bend)
+        found["free_left_slope"] = units.slope(solution[1] * unit)
+        found["free_right_slope"] = units.slope((solution[1] + solution[2]) * unit)
+    return found | {"free_loss": units.loss(loss), "free_R2": r_squared}
 
 
 def _with_intervals(
