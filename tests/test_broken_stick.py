@@ -7,6 +7,7 @@ from test_experiment import CSV, load_script
 import relulab as rl
 from relulab.reading.frame_columns import name_and_first
 from relulab.reading.notation import later
+from relulab.theory import breaks
 from relulab.theory.breaks import best_break, best_hinge
 
 HINGE = load_script("hinge_regression")
@@ -260,6 +261,26 @@ def test_the_fast_hinge_is_the_best_fit(seed):
         residuals = level + slope * w * np.maximum(w * (x - place), 0) - target
         squares = 2 * x.size * fit.loss
         assert np.sum(residuals**2) == pytest.approx(squares, abs=1e-9 * squares_of(target))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_of_many_samples_no_split_is_left_out_that_is_best(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(9, 400))
+    x = [rng.uniform(-1, 1, n), rng.integers(0, 30, n) / 8, rng.standard_cauchy(n)][seed % 3]
+    x = np.sort(x)
+    bends = [np.maximum(x - 0.2, 0), np.abs(x), x, 0 * x][seed % 4]
+    target = bends + [0.01, 0.3][seed // 4 % 2] * rng.normal(size=n)
+    sides = [(True, True), (True, False), (False, True)]
+    assert n < breaks.MANY
+    every = [best_break(x, target, sloping=sloping) for sloping in sides]
+    monkeypatch.setattr(breaks, "MANY", 8)
+    monkeypatch.setattr(breaks, "STEP", 8)
+    some = [best_break(x, target, sloping=sloping) for sloping in sides]
+    np.testing.assert_allclose(some, every, rtol=1e-9)
+    if seed == 0:
+        splits = breaks._Terms.of(x, target)._promising((False, True), np.inf, 0.0)
+        assert 8 < splits.size < n / 2
 
 
 def test_the_bootstrap_refits_by_the_best_fit():
