@@ -132,6 +132,7 @@ def test_a_line_and_a_constant_have_no_breakpoint():
     assert errors(stick)["level"] == pytest.approx(np.std([1, 2, 4, 5], ddof=1) / 2)
     assert "nan" not in str(stick)
     assert "no interval" in str(stick)
+    assert str(stick).startswith("target = 3.00, whatever x: a constant\n")
     stick = rl.broken_stick(rl.TrainingSet([1, 2, 5], [3, 3, 3]))
     assert values(stick) == {"level": 3, "loss": 0, "n_samples": 3}
 

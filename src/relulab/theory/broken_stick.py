@@ -115,18 +115,22 @@ class BrokenStick:
 
     def __str__(self) -> str:
         others = ("free_", "line_", "other_")
-        own = {name: e for name, e in self.estimates.items() if not name.startswith(others)}
+        own = {
+            name.replace("R2", "R²"): found
+            for name, found in self.estimates.items()
+            if not name.startswith(others)
+        }
         width = max(map(len, own))
         numbers = [f"{name:{width}}  {_in_words(found)}" for name, found in own.items()]
         lines = [self._sentence(), "", *numbers, ""]
         for note in (self._beside_free_slopes(), self._beside_others(), *self.notes):
             lines += wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
-        return "\n".join(map(one_line, lines)).rstrip().replace("R2", "R²")
+        return "\n".join(map(one_line, lines)).rstrip()
 
     def _sentence(self) -> str:
         found = self.estimates
         if self.kind == "constant":
-            return f"{self.target} = {_digits(found['level'])}, a constant: nothing depends on x"
+            return f"{self.target} = {_digits(found['level'])}, whatever {self.x}: a constant"
         slope = found["slope"]
         does = "rises" if slope.value > 0 else "falls"
         does += f" by {_digits(replace(slope, value=abs(slope.value)))}"
@@ -155,10 +159,10 @@ class BrokenStick:
             return f"{words} Two free slopes would be no better."
         where = f"breaking at {bend.remark or _digits(bend)}"
         if free - own < HARDLY * (1 - own):
-            return f"{words} Two free slopes, {where}, would hardly be better: R2 {free:.4f}."
+            return f"{words} Two free slopes, {where}, would hardly be better: R² {free:.4f}."
         losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
         return (
-            f"{words} Two free slopes, {where}: R2 {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
+            f"{words} Two free slopes, {where}: R² {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
             f" {losses[1]}."
         )
 
@@ -166,11 +170,11 @@ class BrokenStick:
         """Return how well models do that are no more than this one."""
         if "line_R2" not in self.estimates:
             return ""
-        words = f"A straight line: R2 {self.estimates['line_R2'].value:.4f}."
+        words = f"A straight line: R² {self.estimates['line_R2'].value:.4f}."
         if "other_R2" in self.estimates:
             bend, of = self.estimates["other_breakpoint"], self.estimates["other_R2"].value
             where = bend.remark or _digits(bend)
-            words = f"Flat on the other side, breaking at {where}: R2 {of:.4f}. {words}"
+            words = f"Flat on the other side, breaking at {where}: R² {of:.4f}. {words}"
         return words
 
 
