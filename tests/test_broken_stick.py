@@ -224,6 +224,7 @@ def small_samples(seed):
     return np.asarray(x, float)[order], target[order]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_no_search_finds_better_than_two_free_slopes(seed):
     x, target = small_samples(seed)
@@ -252,6 +253,7 @@ def test_no_search_finds_better_than_two_free_slopes(seed):
         assert np.sum((rest - rest.mean()) ** 2) == pytest.approx(found, abs=1e-9 * total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_the_fast_hinge_is_the_best_fit(seed):
     x, target = small_samples(seed)
@@ -264,6 +266,7 @@ def test_the_fast_hinge_is_the_best_fit(seed):
         assert np.sum(residuals**2) == pytest.approx(squares, abs=1e-9 * squares_of(target))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_of_many_samples_no_split_is_left_out_that_is_best(seed, monkeypatch):
     rng = np.random.default_rng(seed)
@@ -284,6 +287,7 @@ def test_of_many_samples_no_split_is_left_out_that_is_best(seed, monkeypatch):
         assert 8 < splits.size < n / 2
 
 
+@pytest.mark.slow
 def test_the_bootstrap_refits_by_the_best_fit():
     x, target = noisy_hinge(1, 1, 25, 1.5, 4)
     data = rl.TrainingSet(x, target)
@@ -313,6 +317,7 @@ def test_the_bootstrap_refits_by_the_best_fit():
     assert str(rl.broken_stick(data, 200)) != str(stick)
 
 
+@pytest.mark.slow
 def test_the_interval_is_about_as_wide_as_the_error_says():
     """2000 draws, and 1000 samples: the percentiles' own error is 3 % of their distance."""
     x, target = noisy_hinge(1, 1, 1000, 0.1, 0)
