@@ -485,6 +485,11 @@ CALLS = {
     ),
     "Uniform": Call(rl.Uniform, {"low": 0, "high": 1}, named={"low": "high"}),
     "best_fit": Call(rl.best_fit, {"data": DATA, "negative_slope": 0.1}),
+    "broken_stick": Call(
+        rl.broken_stick,
+        {"data": DATA, "bootstrap": 100, "seed": 0},
+        {"bootstrap": without_much_work(100, 10**6)},
+    ),
     **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
     "relabel": Call(
         rl.relabel,
@@ -870,6 +875,7 @@ ELSEWHERE = {
     "Experiment": "is made by a script",
     "boundary.BasinEntropy": "is what basin_entropy returns",
     "boundary.Dimension": "is what dimension returns",
+    "BrokenStick": "is what broken_stick returns",
     "Report": "is the type of what a report yields",
     "Scheme": "is the type of a scheme",
     "Experiment.folder": "is called by the command line",

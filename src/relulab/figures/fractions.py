@@ -93,9 +93,15 @@ def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
 def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
     """Draw the fraction of everything that was found as one bar for each value of a column.
 
-    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
+    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``. Beside each bar stands the fraction
+    that found the global optimum, which may be too small to be seen.
     """
-    return _barred(rates, OPTIMUM, label, ax)
+    ax = _barred(rates, OPTIMUM, label, ax)
+    how: dict[str, Any] = {"textcoords": "offset points", "color": OPTIMUM_COLORS["global"]}
+    fractions, _ = _fractions(rates, label, OPTIMUM)
+    for row, fraction in enumerate(fractions.get("global", np.zeros(len(fractions)))):
+        ax.annotate(f"{100 * fraction:.2g}% global", (1, row), (6, 0), va="center", **how)
+    return ax
 
 
 @drawn_in_style

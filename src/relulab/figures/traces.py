@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
@@ -11,6 +12,8 @@ from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.palette import SYMBOLS, literal, name_of, sequence_colors, symbol
 from relulab.figures.style import drawn_in_style, new_axes, placed, require, with_numbers
 from relulab.validation import InputError, instance_of, shown
+
+WIDEST = 5.5  # points: the first of several fits
 
 
 @drawn_in_style
@@ -103,6 +106,8 @@ def fits(
 ) -> Axes:
     """Draw predictions over the samples that they were trained on.
 
+    Curves are drawn the narrower the later they come, so that those that coincide are all seen.
+
     Parameters
     ----------
     samples : DataFrame
@@ -110,7 +115,7 @@ def fits(
     curves : DataFrame
         Columns label, x and prediction, one row for each point of a curve.
     best : str, optional
-        The label of the curve that is drawn as the one to compare with.
+        The label of the curve to compare with, which is drawn over all others, thin and dashed.
     """
     require("samples", samples, "x", "target")
     samples = placed("samples", samples, "x", "target")
@@ -122,12 +127,14 @@ def fits(
     ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
     learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
     entries = []
-    for color, (label, curve) in zip(sequence_colors(len(learned)), learned, strict=True):
+    colors, widths = sequence_colors(len(learned)), np.linspace(WIDEST, 2, len(learned))
+    for color, width, (label, curve) in zip(colors, widths, learned, strict=True):
         how: dict[str, Any] = {"color": color, "label": literal(name_of(label))}
-        entries += ax.plot(curve["x"], curve["prediction"], linewidth=2, **how)
+        entries += ax.plot(curve["x"], curve["prediction"], linewidth=width, **how)
     if best is not None:
         curve = curves[curves["label"] == best]
         how = {"color": "black", "label": literal(name_of(best))}
+        how |= {"linewidth": 1, "dashes": (5, 5)}
         entries += ax.plot(curve["x"], curve["prediction"], "--", **how)
     add_to_legend(ax, entries)
     ax.set(xlabel="x", ylabel="target")
