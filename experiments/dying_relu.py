@@ -5,11 +5,12 @@ differ in the learning rate alone: one learns, one dies, one blows up. A fourth 
 bias and is born dead: its hinge is beyond the last sample from the start.
 
 A unit is inactive on the samples where its pre-activation w*x + b is not above 0. The gradients of
-w, b and v are sums over the others, and so vanish for good once a single step has carried the hinge,
-x = -b/w, beyond the last sample. After that only c moves, to the mean of the targets.
+w, b and v are sums over the others, and so vanish for good once a single step has carried the
+hinge, x = -b/w, beyond the last sample. After that only c moves, to the mean of the targets.
 """
 
 from argparse import Namespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,12 +26,10 @@ DATA = rl.TrainingSet(X, np.maximum(X, 0))
 # The first three runs share a start; the fourth has the hinge at 2.4.
 STARTS = {"w": 1.0, "b": [0.6, 0.6, 0.6, -2.4], "v": 0.8, "c": 0.0}
 RATES = {"learns": 0.5, "dies": 1.5, "blows up": 2.0, "is born dead": 0.5}
-TITLES = [
-    *(f"η = {rate:g}: {name}" for name, rate in list(RATES.items())[:3]),
-    "b = -2.4: born dead",
-]
+TITLES = ["η = 0.5: learns", "η = 1.5: dies", "η = 2: blows up", "η = 0.5, b = -2.4"]
 N_STEPS = 300
 STEPS = (0, 1, 2, 3, 4, 5, N_STEPS)
+KEPT = ["learning_rate", "b0", "outcome", "unit", "death_step", "steps_taken", "loss"]
 LAST_SHOWN = 10  # of the pre-activations, which stand still where the unit is dead
 
 
@@ -50,21 +49,20 @@ def steps_of(_options: Namespace) -> pd.DataFrame:
 
 
 def fates(ends: pd.DataFrame, trace: pd.DataFrame) -> pd.DataFrame:
-    """Return what became of each run, and the hinge and the unit around its death."""
+    """Return what became of each run, and the hinge and the unit before and after it dies."""
     rows = []
-    for name, end, history in zip(RATES, ends.itertuples(), by_run(trace), strict=True):
-        row = {"run": name, "learning_rate": end.learning_rate, "b0": end.b0}
-        row |= {"outcome": end.outcome, "unit": end.unit, "death_step": end.death_step}
-        row |= {"steps_taken": end.steps_taken, "loss": end.loss}
+    for name, end, history in zip(RATES, ends.to_dict("records"), by_run(trace), strict=True):
+        row: dict[str, Any] = {"run": name, **{column: end[column] for column in KEPT}}
         row["last_finite_step"] = history["loss"].last_valid_index()
-        dies = 0 if pd.isna(end.death_step) else int(end.death_step)
-        for when, step in (("before", dies - 1), ("after", dies)):
-            if dies:
-                state = history.loc[step]
-                row[f"hinge_{when}"] = -state["b"] / state["w"]
-                row[f"largest_pre_activation_{when}"] = pre_activations(history).loc[step].max()
+        if end["unit"] == "died":
+            for when, step in (("before", end["death_step"] - 1), ("after", end["death_step"])):
+                w, b = history.loc[step, ["w", "b"]]
+                row |= {
+                    f"hinge_{when}": -b / w,
+                    f"largest_pre_activation_{when}": (w * X + b).max(),
+                }
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"death_step": "Int64"})
 
 
 def by_run(trace: pd.DataFrame) -> list[pd.DataFrame]:
@@ -80,12 +78,12 @@ def pre_activations(history: pd.DataFrame) -> pd.DataFrame:
 def draw_pre_activations(ax: Axes, history: pd.DataFrame) -> None:
     """Draw how the pre-activations of the samples move, the largest in the color of the fate."""
     every = pre_activations(history).loc[:LAST_SHOWN]
+    every = every.where(every.abs() < 1e3)  # what blows up is far outside
     largest = every.max(axis=1)
     color = figures.FATE_COLORS[tuple(history[["outcome", "unit"]].iloc[0])]
     ax.axhspan(-100, 0, color="0.94", linewidth=0, zorder=-1)
     ax.plot(every.index, every, color="0.7", linewidth=0.7)
     ax.plot(largest, color=color, linewidth=2.4, marker="o")
-    ax.axhline(0, color="black", linewidth=1)
     ax.set(xlim=(-0.3, LAST_SHOWN + 0.3), ylim=(-5, 4.5), xlabel="step")
 
 
@@ -101,10 +99,13 @@ def why_it_dies(trace: pd.DataFrame) -> Axes:
         figures.fit_steps(history, DATA, STEPS, above[k], legend=k == 0)
         above[k].set(title=name, xlim=(-2.6, 2.8), ylim=(-2, 4))
         draw_pre_activations(below[k], history)
-    below[0].set_ylabel("w·x + b of the samples")
-    figures.outer_labels([*above])
-    figures.outer_labels([*below])
-    return above[0]
+    for ax in below:
+        figures.mark_level(ax, 0, "inactive below")
+    below[0].set_ylabel("w·x + b")
+    for row in (above, below):
+        figures.outer_labels([*row])
+    axes: list[Axes] = [*above]
+    return axes[0]
 
 
 def report(results: rl.Results) -> rl.Report:

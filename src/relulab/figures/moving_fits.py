@@ -104,7 +104,7 @@ def fit_steps(
     for step, color in zip(chosen, sequence_colors(len(chosen)), strict=True):
         if states.is_beyond(step):
             continue
-        fit = states.fit(step, view.x)
+        fit = states.fit(step, states.reach)
         width = 2.2 if step == max(chosen) else 1.4
         entries += ax.plot(*fit.line, "-" if fit.active else "--", color=color, linewidth=width)
         entries[-1].set_label(f"step {step}{states.note(step, fit, view)}")
@@ -253,6 +253,7 @@ def _reels(
         height_ratios=[3, 2],
     )  # fmt: skip
     figure.set_gid(OURS)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.98))  # below the title
     views = [states.view([s for s in steps if s in states.table.index]) for states in every]
     across = min(view.x[0] for view in views), max(view.x[1] for view in views)
     height = min(view.y[0] for view in views), max(view.y[1] for view in views)
@@ -404,15 +405,22 @@ class States:
         line = np.where(np.abs(line) < LARGEST, line, np.nan)
         return Fit((at, line), where, bool(state["n_active"] > 0))
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far a hinge may be from the samples to be shown: as far as these are apart."""
+        low, high = float(np.min(self.data.x)), float(np.max(self.data.x))
+        width = high - low or max(abs(high), 1.0)
+        return low - width, high + width
+
     def view(self, steps: Sequence[float]) -> View:
         """Return limits within which are the samples, and of hinges and fits what is near them."""
         x, target = np.asarray(self.data.x, float), np.asarray(self.data.target, float)
         low, high = float(x.min()), float(x.max())
-        width = high - low or max(abs(high), 1.0)
-        ends = [low - 0.1 * width, high + 0.1 * width]
-        hinges = [h for s in steps for h in self.fit(s, (low - width, high + width)).hinge[0]]
-        ends += [h + side * 0.05 * width for h in hinges for side in (-1, 1)]
-        across = (max(min(ends), low - width), min(max(ends), high + width))
+        least, most = self.reach
+        margin = 0.1 * (low - least)
+        hinges = [h for step in steps for h in self.fit(step, self.reach).hinge[0]]
+        ends = [low, high, *hinges]
+        across = max(min(ends) - margin, least), min(max(ends) + margin, most)
         here = [self.fit(s, across).line[1] for s in steps]
         first = np.concatenate([target, *here[:1]])
         first = first[np.isfinite(first)]
@@ -448,7 +456,7 @@ class States:
 def _shade_beyond(ax: Axes, data: TrainingSet) -> None:
     """Shade where there are no samples: a unit that is active there alone is dead."""
     low, high = float(np.min(data.x)), float(np.max(data.x))
-    far = 10 * (high - low or max(abs(high), 1.0))
+    far = high - low or max(abs(high), 1.0)
     for ends in ((low - far, low), (high, high + far)):
         ax.axvspan(*ends, color="0.94", linewidth=0, zorder=-1)
 

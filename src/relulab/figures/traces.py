@@ -177,7 +177,7 @@ def trajectories(
         ends.append(end)
         if legend:
             add_to_legend(ax, [line_entry(run.label, run.color)])
-    if any(stopped) and not all(stopped):
+    if any(stopped) and not all(stopped) and ax.get_autoscale_on():
         _leave_room_for(ax, runs, stopped, x, y)
         for end in ends:
             end.set(clip_on=False)

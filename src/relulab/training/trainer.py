@@ -257,8 +257,9 @@ def trace(
     ----------
     networks : Networks or DataFrame
         As in ``train``; or rows of a results table, which have initial values (w0, b0, v0, c0),
-        rates, slope and the optimizer's numbers of their own. ``data`` and all other options must
-        be those of their training, which is checked where the history reaches a row's last state.
+        rates, slope and the optimizer's numbers of their own, which count beside an ``optimizer``.
+        ``data`` and all other options must be those of their training, which is checked where the
+        history reaches a row's last state.
     data, learning_rate
         As in ``train``.
     n_steps : int
