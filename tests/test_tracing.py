@@ -15,7 +15,7 @@ def runs_of(data, **options):
     starts = dict.fromkeys("wbv", NORMAL)
     rates = {} if "hidden_learning_rate" in options else {"learning_rate": np.geomspace(0.01, 8, 4)}
     sweep = rl.Sweep(data=data, **starts, draws=15, max_steps=120, **rates, **options)
-    return sweep.run(engine="numpy").sample(40, random_state=0)
+    return sweep.run(engine="numpy").sample(frac=0.6, random_state=0)
 
 
 HOW = {
@@ -91,8 +91,8 @@ def test_rows_are_refused_that_were_trained_in_another_way():
     runs = runs_of(SEVERAL, optimizer=rl.SGD(momentum=0.5))
     run = runs["run"].iloc[0]
     for message, draw in {
-        "networks: expected rows that were trained on this data with these options, got run": lambda: (
-            rl.trace(runs, rl.TrainingSet([1, 2], [0, 1]), n_steps=120)
+        "networks: expected rows that were trained on this data with": lambda: rl.trace(
+            runs, rl.TrainingSet([1, 2], [0, 1]), n_steps=120
         ),
         "networks: expected rows that were trained": lambda: rl.trace(
             runs, SEVERAL, n_steps=120, freeze=("w",)
@@ -116,12 +116,14 @@ def test_rows_are_refused_that_were_trained_in_another_way():
 def test_what_is_no_longer_finite_is_met_without_a_warning():
     """From the first such state on: predictions, gradients, sharpness."""
     trained = rl.train(rl.Networks(1e20, 0, 1e20, 0), SEVERAL, 1.0, divergence_loss=1e300)
-    ends = rl.Networks.from_stack(np.stack([[np.nan, np.inf], [1, 1], [1, -np.inf], [0, np.nan]]))
+    stack = [[np.nan, np.inf], [1, 1], [1, -np.inf], [0, np.nan]]
+    ends = rl.Networks.from_stack(np.array(stack))
     for networks in (trained.networks, ends):
-        for x in (networks.predict([-1, 2]), networks.gradients([1.0], [1.0])):
-            assert not np.isfinite(x).all()
-        sharp = rl.sharpness(networks, SEVERAL)
-        assert not np.isfinite(np.asarray(sharp, float)).all()
+        found = [networks.predict([-1, 2]), networks.gradients([1.0], [1.0])]
+        sharp = np.asarray(rl.sharpness(networks, SEVERAL), float)
+    assert not np.isfinite(found[0]).any()
+    assert not np.isfinite(found[1]).all(axis=0).any()
+    assert not np.isfinite(sharp).any()
     trace = rl.trace(trained.to_frame(), SEVERAL, n_steps=9)
     assert trace["loss"].isna().any()
     assert trace["n_active"].isna().equals(trace["loss"].isna())
