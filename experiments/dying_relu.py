@@ -18,6 +18,7 @@ import pandas as pd
 
 import relulab as rl
 from relulab import figures
+from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.style import OURS, Axes
 
 X = np.linspace(-2, 2, 9)
@@ -84,6 +85,7 @@ def draw_pre_activations(ax: Axes, history: pd.DataFrame) -> None:
     ax.axhspan(-100, 0, color="0.94", linewidth=0, zorder=-1)
     ax.plot(every.index, every, color="0.7", linewidth=0.7)
     ax.plot(largest, color=color, linewidth=2.4, marker="o")
+    ax.axhline(0, color="black", linewidth=1)
     ax.set(xlim=(-0.3, LAST_SHOWN + 0.3), ylim=(-5, 4.5), xlabel="step")
 
 
@@ -99,8 +101,8 @@ def why_it_dies(trace: pd.DataFrame) -> Axes:
         figures.fit_steps(history, DATA, STEPS, above[k], legend=k == 0)
         above[k].set(title=name, xlim=(-2.6, 2.8), ylim=(-2, 4))
         draw_pre_activations(below[k], history)
-    for ax in below:
-        figures.mark_level(ax, 0, "inactive below")
+    add_to_legend(above[0], [line_entry("dead", "0.3", linestyle="--")])
+    below[0].text(0.96, 0.05, "inactive", transform=below[0].transAxes, ha="right")
     below[0].set_ylabel("w·x + b")
     for row in (above, below):
         figures.outer_labels([*row])

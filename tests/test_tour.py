@@ -42,7 +42,7 @@ def test_the_tour_makes_its_figures(tmp_path, monkeypatch):
     # The text says which step kills.
     assert list(space["ends"]["death_step"].fillna(-1)) == [-1, 5]
     assert "step 5 (dead)" in [text.get_text() for text in fits.figure.legends[0].get_texts()]
-    assert len(space["explorer"].runs) == 250**2
+    assert len(space["explorer"].runs) == 120**2
     plt.close("all")
 
 
