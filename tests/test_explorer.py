@@ -731,3 +731,24 @@ def test_the_film_is_a_film(tmp_path, window, monkeypatch):
         assert picture.n_frames > 20
         assert picture.size == (804, 482)
     assert file.stat().st_size < 3_000_000
+
+
+def test_traced_runs_that_stop_being_finite_are_shown_until_then(window):
+    x = np.linspace(-2, 2, 9)
+    plane = {"w": np.linspace(0, 2, 9), "b": np.linspace(-3, 1, 9)}
+    sweep = rl.Sweep(
+        data=rl.TrainingSet(x, np.maximum(x, 0)), **plane, v=0.8, learning_rate=1.8, max_steps=200
+    )
+    explorer = window(sweep, "w0", "b0", 30).explorer
+    explorer.trace([(1, 0.6), (1, -2.4)])  # blows up; is born dead, so that only c moves
+    frame = explorer.wait()
+    finite = frame.chosen_trace.groupby("run")["loss"].count()
+    assert finite[0] < finite[1] == frame.chosen_runs["steps_taken"].max() + 1
+    panels = explorer._panels
+    [mark] = panels._lines["last finite"]
+    assert list(mark.get_xdata()) == [finite[0] - 1]
+    low, high = panels._loss.get_ylim()
+    assert low <= mark.get_ydata()[0] <= high
+    explorer.set_numbers(learning_rate=0.3)
+    explorer.wait()
+    assert not len(mark.get_xdata())
