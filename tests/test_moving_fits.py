@@ -43,13 +43,13 @@ def states(run):
     samples = [(x, max(x, 0.0)) for x in X.tolist()]
     found = []
     for _ in range(N_STEPS + 1):
-        pres = [w * x + b for x, _ in samples]
-        errors = [v * max(p, 0) + c - t for p, (_, t) in zip(pres, samples, strict=True)]
+        sums = [w * x + b for x, _ in samples]
+        errors = [v * max(p, 0) + c - t for p, (_, t) in zip(sums, samples, strict=True)]
         loss = sum(e * e / 2 for e in errors) / 9
         if not np.isfinite([w, b, v, c, loss]).all():
             break
-        found.append({"w": w, "b": b, "v": v, "c": c, "n_active": sum(p > 0 for p in pres)})
-        terms = [(e, p, x) for e, p, (x, _) in zip(errors, pres, samples, strict=True)]
+        found.append({"w": w, "b": b, "v": v, "c": c, "n_active": sum(p > 0 for p in sums)})
+        terms = [(e, p, x) for e, p, (x, _) in zip(errors, sums, samples, strict=True)]
         gw = sum(e * v * x for e, p, x in terms if p > 0) / 9
         gb = sum(e * v for e, p, _ in terms if p > 0) / 9
         gv = sum(e * p for e, p, _ in terms if p > 0) / 9
@@ -234,3 +234,12 @@ def test_a_leaky_unit_is_inactive_and_not_dead():
     assert "step 0 (inactive)" in legend(ax)
     x, y = ax.lines[1].get_data()
     np.testing.assert_allclose(y[0], 0.1 * (x[0] - 3))
+
+
+def test_a_state_too_large_to_draw_is_left_out():
+    huge = pd.DataFrame({"run": 0, "step": [0, 1, 2], "w": [1, 1e200, np.nan], "b": 0.0, "v": 1.0,
+                         "c": 0.0, "n_active": 4})  # fmt: skip
+    ax = figures.fit_steps(huge, DATA, [0, 1, 2])
+    assert legend(ax) == ["samples", "step 0", "hinge", "last finite state: step 1"]
+    ax = figures.fit_steps(huge[:2], DATA, [0, 1])
+    assert legend(ax) == ["samples", "step 0", "hinge"]

@@ -68,7 +68,8 @@ def fit_steps(
     """Draw what a trace's only run predicts at several steps, over the samples, early ones dark.
 
     The circle is the hinge, where the pre-activation is 0. A state in which the unit is inactive on
-    every sample is dashed. The last finite state of a run that has such is told in the legend.
+    every sample is dashed. Gray is where there are no samples. The last finite state of a run that
+    stops being finite is told in the legend.
 
     Parameters
     ----------
@@ -98,12 +99,15 @@ def fit_steps(
     instance_of("legend", legend, bool)
     ax = ax or new_axes()
     chosen = states.steps_to_show() if steps is None else states.checked_steps(steps)
-    view = states.view([step for step in chosen if not states.is_beyond(step)])
+    drawn = {
+        step: color
+        for step, color in zip(chosen, sequence_colors(len(chosen)), strict=True)
+        if step in states.table.index
+    }
+    view = states.view([*drawn])
     entries = _draw_samples(ax, data)
     _shade_beyond(ax, data)
-    for step, color in zip(chosen, sequence_colors(len(chosen)), strict=True):
-        if states.is_beyond(step):
-            continue
+    for step, color in drawn.items():
         fit = states.fit(step, states.reach)
         width = 2.2 if step == max(chosen) else 1.4
         entries += ax.plot(*fit.line, "-" if fit.active else "--", color=color, linewidth=width)
@@ -315,8 +319,10 @@ class States:
     Attributes
     ----------
     data : TrainingSet
+    steps : sequence of float
+        All steps of the trace.
     table : DataFrame
-        The finite states by their steps.
+        The states that can be drawn, by their steps.
     slope : float
     death : int, optional
         From which step on the unit is inactive on every sample, to the end.
@@ -325,6 +331,7 @@ class States:
     """
 
     data: TrainingSet
+    steps: Sequence[float]
     table: pd.DataFrame
     slope: float
     death: int | None
@@ -339,8 +346,8 @@ class States:
         slope = finite_number("negative_slope", negative_slope, at_least=0)
         refuse_several(trace)
         if "negative_slope" in trace and len(trace):
-            given = finite_array("trace", trace["negative_slope"].to_numpy(float, na_value=0))
-            slope = float(given[0])
+            given = with_numbers("trace", trace, "negative_slope")["negative_slope"].iloc[0]
+            slope = finite_number("trace", float(given), at_least=0)
         if slope > 1:
             raise InputError(f"negative_slope: expected a number from 0 to 1, got {slope:g}")
         trace = with_numbers("trace", trace, *columns).sort_values("step", kind="stable")
@@ -350,6 +357,7 @@ class States:
         dead = dead_from(trace)
         return cls(
             data,
+            trace["step"].dropna().tolist(),
             table,
             slope,
             None if dead is None else int(dead),
@@ -370,20 +378,15 @@ class States:
         return [int(step) for step in steps if step in wanted]
 
     def checked_steps(self, steps: object) -> list[int]:
-        """Return the steps that are finite; refuse those that the trace does not have."""
+        """Return steps in their order; refuse those that the trace does not have."""
         given = np.unique(finite_array("steps", steps))
-        there = self.table["step"].to_numpy(float)
-        first, last = (there.min(), there.max()) if there.size else (0, 0)
-        beyond = (given > last) & (self.end is not None)
-        if (strange := given[~(np.isin(given, there) | beyond)]).size:
+        strange = given[~np.isin(given, self.steps)]
+        if strange.size:
+            first, last = (min(self.steps), max(self.steps)) if self.steps else (0, 0)
             raise InputError(
                 f"steps: expected steps of the trace, {first:g} to {last:g}, got {strange[0]:g}"
             )
         return [int(step) for step in given]
-
-    def is_beyond(self, step: float) -> bool:
-        """Return whether a step is after the last finite state."""
-        return self.end is not None and step > self.end
 
     @property
     def around_death(self) -> list[int]:

@@ -51,7 +51,7 @@ def loss_curves(
     """Draw the loss of every run of a trace against the step, on a logarithmic axis.
 
     The axis shows losses from 1e-12 to 1e6 times the largest at the start; curves may leave it. A
-    cross is the last finite state of a run that has such.
+    cross is the last finite state of a run that stops being finite.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def trajectories(
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square.
 
-    The longer a path, the deeper it lies, so that what goes to and fro hides no other. In the place
+    The longer a path, the deeper it lies, so that one that goes back and forth hides no other. In the place
     of the square, a cross is the last finite state of a run that has such; beside other runs, at
     the edge, for it would be far away.
 
