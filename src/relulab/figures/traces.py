@@ -146,9 +146,9 @@ def trajectories(
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square.
 
-    The longer a path, the deeper it lies, so that one that goes back and forth hides no other. In the place
-    of the square, a cross is the last finite state of a run that has such; beside other runs, at
-    the edge, for it would be far away.
+    The longer a path, the deeper it lies, so that one that goes back and forth hides no other. A
+    cross in the place of the square is the last finite state of a run that stops being finite;
+    beside other runs it is at the edge, for it would be far away.
 
     Parameters
     ----------
