@@ -751,4 +751,5 @@ def test_traced_runs_that_stop_being_finite_are_shown_until_then(window):
     assert low <= mark.get_ydata()[0] <= high
     explorer.set_numbers(learning_rate=0.3)
     explorer.wait()
-    assert not len(mark.get_xdata())
+    # Moved, or drawn anew: that depends on how long it took.
+    assert not any(len(line.get_xdata()) for line in panels._lines["last finite"])
