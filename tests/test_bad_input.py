@@ -789,10 +789,20 @@ CALLS |= {
             {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high", "amounts": True},
         ),
         "Film": Call(
-            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5}, {"seconds": odd()},
+            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5, "pause": 1},
+            {"seconds": odd(), "pause": odd()},
         ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
+        "fit_film": Call(
+            figures.fit_film,
+            {"trace": TRACE, "data": POINT, "labels": None, "title": "a", "negative_slope": 0.0, "seconds": 1, "pause": 1},
+            {"labels": LABELS, "title": odd()}, named={"trace": "trace|labels"},
+        ),
+        "fit_steps": drawing(
+            "fit_steps",
+            {"trace": TRACE, "data": POINT, "steps": [0, 3], "negative_slope": 0.0, "legend": True},
+        ),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
         "intervals": drawing(
             "intervals",
@@ -805,7 +815,7 @@ CALLS |= {
         ),
         "loss_curves": drawing(
             "loss_curves",
-            {"trace": TRACE, "labels": None, "colors": None, "legend": True},
+            {"trace": TRACE, "labels": None, "by": None, "colors": None, "legend": True},
             labels=LABELS, colors=LABELS,
         ),
         "mark_curve": drawing(
@@ -862,7 +872,7 @@ CALLS |= {
         "survival": drawing("survival", {"table": SURVIVAL, "by": "learning_rate"}),
         "trajectories": drawing(
             "trajectories",
-            {"trace": TRACE, "x": "w", "y": "loss", "labels": None, "colors": None, "legend": True},
+            {"trace": TRACE, "x": "w", "y": "loss", "labels": None, "by": None, "colors": None, "legend": True},
             labels=LABELS, colors=LABELS
         ),
         "transitions": drawing("transitions", {"counts": COUNTS}),

@@ -613,6 +613,7 @@ def tables(name, runs, grid):
         ),
         "dots": ([rates], {"label": "learning_rate", "value": "fraction", "by": "fate"}),
         "fate_bars": ([rates], {"label": "learning_rate"}),
+        "fit_steps": ([trace[trace["run"] == 0]], {"data": POINT}),
         "fits": ([samples, curve()], {"best": "a"}),
         "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),
         "lines": ([found], {"x": "learning_rate", "y": "fraction", "by": "optimum"}),
@@ -892,6 +893,10 @@ ANY = {
         rows(label=LABEL, fraction=FRACTION, **FATE, one_each=("label", "outcome", "unit")),
         {"label": "label"},
     ),
+    "fit_steps": (
+        rows(run=st.just(0), step=STEP, n_active=STEP, **dict.fromkeys("wbvc", NUMBERS)),
+        {"data": st.sampled_from([POINT, rl.TrainingSet([-1, 0.5, 1e9], [0, 1e-9, 2])])},
+    ),
     "intervals": (rows(**NUMBERED, low=NUMBERS, high=NUMBERS, of=LABEL),
                   {"x": "x", "y": "y", "by": "of", "log": LOGS}),
     "lines": (rows(**NUMBERED, of=LABEL), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
@@ -909,7 +914,10 @@ ANY = {
         rows(x=PLACED, fraction=FRACTION, **FATE, one_each=("x", "outcome", "unit")), {"x": "x"},
     ),
     "parameter_curves": (
-        rows(run=st.just(0), step=NUMBERS, prediction=NUMBERS, **dict.fromkeys("wbvc", NUMBERS)),
+        rows(
+            run=st.just(0), step=NUMBERS, prediction=NUMBERS, n_active=STEP,
+            **dict.fromkeys("wbvc", NUMBERS),
+        ),
         {},
     ),
     "points": (rows(20, **NUMBERED, of=NUMBERS), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
