@@ -1,4 +1,4 @@
-"""The pages a reader meets: their Python runs, their links lead somewhere, the first one is short."""
+"""The pages a reader meets: their code runs, their links lead somewhere, the first is short."""
 
 import re
 from importlib.util import find_spec
