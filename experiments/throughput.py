@@ -390,7 +390,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
     """Time the parts of a 1,000,000-run sweep into files, in one thread."""
     n_runs = 50_000 if options.quick else 1_000_000
     sweep = job(n_runs)
-    sweep.train(0, 100)  # compiles
+    sweep.train(0, SHARD)  # compiles, also what follows unfinished runs
     parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
         ours_to_write = Ownership(Path(folder, ".owner.json"), "")
