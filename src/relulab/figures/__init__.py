@@ -20,12 +20,13 @@ from relulab.figures.maps import outcome_map, speed_map, steps_map, transitions,
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
+    OKABE_ITO,
     OPTIMUM_COLORS,
     OPTIMUM_LABELS,
     SYMBOLS,
     fate_label,
 )
-from relulab.figures.style import FORMATS, outer_labels, panels, save, style
+from relulab.figures.style import FORMATS, outer_labels, panels, save, show_runs, style
 from relulab.figures.theory_marks import (
     mark_curve,
     mark_fraction,
@@ -39,6 +40,7 @@ __all__ = [
     "FATES",
     "FATE_COLORS",
     "FORMATS",
+    "OKABE_ITO",
     "OPTIMUM_COLORS",
     "OPTIMUM_LABELS",
     "SYMBOLS",
@@ -68,6 +70,7 @@ __all__ = [
     "points",
     "save",
     "save_film",
+    "show_runs",
     "speed_map",
     "steps_map",
     "style",
