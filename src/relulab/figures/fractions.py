@@ -251,7 +251,7 @@ def _legend_of_parts(
 def _fractions(
     rates: pd.DataFrame, by: str, kind: list[str]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the fractions and, by their words, the colors of all fates or optima that some row has a fraction of.
+    """Return the fractions, and colors by words, of all fates or optima that some row has.
 
     The table has a row for each value of ``by`` and a column for each fate or optimum.
     """

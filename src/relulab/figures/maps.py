@@ -42,6 +42,7 @@ from relulab.model.outcome import CODED_FATES, OUTCOMES, UNITS, fate_codes
 from relulab.validation import (
     Float64Array,
     InputError,
+    finite_array,
     instance_of,
     shown,
     whole_numbers_in,
@@ -167,6 +168,7 @@ def steps_map(
     ends of the colors; without them they are the fewest and the most steps of these runs.
     """
     require("runs", runs, "outcome", "unit", "steps_taken", x=x, y=y)
+    ends = None if limits is None else _ends_of_steps(limits)
     runs = with_numbers("runs", runs, x, y, "steps_taken")
     require_finite("runs", runs, x, y, missing=False)
     learned = (runs["outcome"] == "converged") & (runs["unit"] == "alive")
@@ -174,12 +176,22 @@ def steps_map(
     mesh = _mesh(runs, x, y, steps.astype(float))
     shades = color_map("viridis")
     ax = ax or new_axes()
-    fewest, most = limits or (steps.min(), steps.max())
-    norm = LogNorm(fewest, max(most, fewest + 1)) if steps.notna().any() else Normalize()
+    norm = Normalize()
+    if ends is not None or steps.notna().any():
+        fewest, most = ends or (steps.min(), steps.max())
+        norm = LogNorm(fewest, max(most, fewest + 1))
     _draw_numbers(ax, mesh, x, y, "steps to converge", norm, shades)
     count_runs(ax, len(runs))
     _hatch_gaps(ax, mesh[2], "dead, or did not converge")
     return ax
+
+
+def _ends_of_steps(limits: object) -> tuple[float, float]:
+    """Return the ends of a logarithmic scale of steps."""
+    ends = finite_array("limits", limits)
+    if ends.shape != (2,) or ends[0] <= 0 or abs(ends).max() > LARGEST:
+        raise InputError(f"limits: expected two numbers above 0, got {shown(limits)}")
+    return float(ends[0]), float(ends[1])
 
 
 @drawn_in_style

@@ -354,7 +354,7 @@ def _spread_title(figure: Figure) -> None:
         for where in ("left", "center"):
             titled[0].set_title("", loc=where)
     text = cut(text.strip("\n"), MOST_LETTERS)
-    if text := _with_runs(text, figure):
+    if text := _with_runs(text, figure) if figure.get_gid() == OURS else text:
         size = mpl.rcParams["figure.titlesize"]
         title = figure.suptitle(text, x=0.01, ha="left", wrap=True, fontsize=size)
         _shorten(title, figure, highest=figure.bbox.height / 4)
