@@ -192,7 +192,7 @@ def new_axes(height: float | None = None) -> Axes:
     asked = CURRENT.get().width
     width = WIDTH if asked is None else float(asked)
     if height is None:
-        size = width, HEIGHT * width / WIDTH
+        size = width, HEIGHT * min(width / WIDTH, 1)
     else:
         size = width, height * (1 if asked is None else LETTERS / STYLE["font.size"])
     figure, ax = plt.subplots(figsize=size)
@@ -220,8 +220,8 @@ def panels(n: int, n_columns: int = 3, *, width: float | str | None = None) -> l
     asked = checked_width(width)
     n_rows = -(-n // n_columns)
     n_columns = -(-n // n_rows)
-    scale = 1.0 if asked is None else asked / WIDTH
-    size = scale * WIDTH, scale * (0.8 + max(1.8 * n_rows, 2.8))
+    inches_wide = WIDTH if asked is None else asked
+    size = inches_wide, (0.8 + max(1.8 * n_rows, 2.8)) * min(inches_wide / WIDTH, 1)
     with _our_style(asked is not None):
         figure, grid = plt.subplots(
             n_rows, n_columns, figsize=size, sharex=True, sharey=True, squeeze=False
