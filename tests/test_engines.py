@@ -120,6 +120,17 @@ def test_v_overflows_in_the_step_that_kills_the_unit(summation, max_steps):
 
 
 @needs_numba
+def test_v_overflows_where_a_silent_sample_makes_the_loss_nan():
+    """With w and b frozen, only v tells: the largest loss that is seen misses NaN."""
+    trained = both(
+        rl.Networks(w=1e200, b=0.0, v=0.0, c=0.0), rl.TrainingSet([-1.0, 1.0], [0.0, 1e10]), None,
+        hidden_learning_rate=1.0, output_learning_rate=1e100, freeze=("w", "b"), max_steps=100,
+    )  # fmt: skip
+    assert trained.outcome[0] == "diverged"
+    assert trained.steps_taken[0] == 1
+
+
+@needs_numba
 @pytest.mark.parametrize("x", [0.0, -3.0, 1e-3, 40.0, 1e30, -1e-30])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_any_input(x, dtype):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from oracle import ENGINES, NUMBER, assert_same_bits, period_of, train_one
-from relulab.training.orbits import BLOCK, LONGEST_PERIOD, RETURN_TOLERANCE, periods
+from relulab.training.numpy_engine import FOLLOWED_AT_ONCE
+from relulab.training.orbits import LONGEST_PERIOD, RETURN_TOLERANCE, periods
 
 pytestmark = pytest.mark.slow  # kernels of our own, which ask nothing of the libraries
 
@@ -238,7 +239,7 @@ def test_an_orbit_through_zero_is_one(engine, dtype):
 
 
 def test_every_run_of_many_is_followed(engine):
-    n = BLOCK + 1000
+    n = FOLLOWED_AT_ONCE + 1000
     trained = rl.train(rl.Networks(-1.0, -1.0, 1.0, np.arange(n) + 4.0), POINT, 2.0, max_steps=10,
                        engine=engine)  # fmt: skip
     assert (trained.period == 2).all()

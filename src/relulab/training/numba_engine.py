@@ -209,32 +209,29 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
     if single:
         step_on_one_sample(p, r, x[0], target[0], smallest, biggest, zero, n_steps, n_lanes)
         for i in range(n_lanes):
-            # What is not finite stays so.
+            # A residual that is NaN makes b NaN where the unit fires, which it does in all states
+            # or in none, as who dies is put back; where in none, c is infinite before it is NaN.
             pre = w[i] * x[0] + b[i]
             counts[i] = (
                 (smallest[i] > limits.tolerance)
                 & (biggest[i] <= limits.largest_residual)
                 & (pre >= -largest)
-                & (c[i] == c[i])
             )
     else:
         step_on_samples(
             p, r, x, target, trained, lanes.sums, anew.seen, constants, n_steps, n_lanes
         )
         for i in range(n_lanes):
-            # Nothing overflows before a loss or a gradient is infinite; then what trains stays so.
-            ends_finite = (
-                (abs(w[i]) <= largest)
-                & (abs(b[i]) <= largest)
-                & (abs(v[i]) <= largest)
-                & (abs(c[i]) <= largest)
-            )
+            # Pre-activations are finite within ``reach``. So a residual is infinite, which shows,
+            # before it is NaN, but for an infinite v at a silent sample; that makes v NaN. One that
+            # v * h and c together make NaN does so to v, or, if v is frozen, to w or b; then the
+            # unit counts as dead and is put back.
             begun = maximum(abs(before[0, i]), abs(before[1, i]))
             counts[i] = (
                 (smallest[i] > limits.tolerance)
                 & (heaviest[i] <= limits.largest_sum)
                 & (maximum(begun, r[0, i] * biggest[i]) <= limits.reach)
-                & ends_finite
+                & (abs(v[i]) <= largest)
             )
     x_min, x_max = limits.ends
     for i in range(n_lanes):

@@ -321,8 +321,22 @@ def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lane
 
 
 @_kernel
-def add_up(p, x, target, sums, constants, n_lanes):
-    """Write means of gw, gb, gv and gc and the sum of losses into the rows of ``sums``.
+def add_two(w, b, v, c, x, target, next_x, next_target, gw, gb, gv, gc, loss, zero, half):
+    """Return sums of gw, gb, gv, gc and losses to which two samples are added in turn."""
+    _, residual, one_w, one_b, one_v = sample(w, b, v, c, None, x, target, zero)
+    _, other, two_w, two_b, two_v = sample(w, b, v, c, None, next_x, next_target, zero)
+    return (
+        (gw + one_w) + two_w,
+        (gb + one_b) + two_b,
+        (gv + one_v) + two_v,
+        (gc + residual) + other,
+        (loss + half * (residual * residual)) + half * (other * other),
+    )
+
+
+@_kernel
+def add_up(p, x, target, n_added, sums, constants, n_lanes):
+    """Write sums of gw, gb, gv, gc and losses over the first samples into the rows of ``sums``.
 
     Two samples at a time, so that the sums are read and written half as often.
     """
@@ -331,31 +345,23 @@ def add_up(p, x, target, sums, constants, n_lanes):
     zero, half = constants.zero, constants.half
     w, b, v, c = p[0], p[1], p[2], p[3]
     sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
-    for i in range(n_lanes):
-        sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
-    for k in range(0, x.size - 1, 2):
+    if n_added & 1:
         for i in range(n_lanes):
-            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x[k], target[k], zero)
-            _, other, other_w, other_b, other_v = sample(
-                w[i], b[i], v[i], c[i], None, x[k + 1], target[k + 1], zero
-            )
-            sum_w[i] = (sum_w[i] + gw) + other_w
-            sum_b[i] = (sum_b[i] + gb) + other_b
-            sum_v[i] = (sum_v[i] + gv) + other_v
-            sum_c[i] = (sum_c[i] + residual) + other
-            sum_loss[i] = (sum_loss[i] + half * (residual * residual)) + half * (other * other)
-    if x.size & 1:
-        last_x, last_target = x[x.size - 1], target[x.size - 1]
+            _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x[0], target[0], zero)
+            sum_w[i], sum_b[i], sum_v[i], sum_c[i] = gw, gb, gv, residual
+            sum_loss[i] = half * (residual * residual)
+    else:
         for i in range(n_lanes):
-            _, residual, gw, gb, gv = sample(
-                w[i], b[i], v[i], c[i], None, last_x, last_target, zero
-            )
-            sum_w[i] += gw
-            sum_b[i] += gb
-            sum_v[i] += gv
-            sum_c[i] += residual
-            sum_loss[i] += half * (residual * residual)
-    divide(sums, constants.n_samples, constants.inverse, n_lanes)
+            sum_w[i], sum_b[i], sum_v[i], sum_c[i], sum_loss[i] = add_two(
+                w[i], b[i], v[i], c[i], x[0], target[0], x[1], target[1],
+                -zero, -zero, -zero, -zero, -zero, zero, half,
+            )  # fmt: skip
+    for k in range(2 - (n_added & 1), n_added, 2):
+        for i in range(n_lanes):
+            sum_w[i], sum_b[i], sum_v[i], sum_c[i], sum_loss[i] = add_two(
+                w[i], b[i], v[i], c[i], x[k], target[k], x[k + 1], target[k + 1],
+                sum_w[i], sum_b[i], sum_v[i], sum_c[i], sum_loss[i], zero, half,
+            )  # fmt: skip
 
 
 @_kernel
@@ -380,30 +386,69 @@ def step_on_samples(p, r, x, target, trained, sums, seen, constants, n_steps, n_
     """Step all lanes ``n_steps`` times on any samples, whatever comes.
 
     On the way, the smallest and the largest gradient norm and the largest sum of losses are kept in
-    the rows of ``seen``; where there is a NaN they may miss it.
+    the rows of ``seen``; where there is a NaN they may miss it. The last two samples are added as
+    the step is made, so that of two or three samples the sums stay in registers.
     """
     p, r, sums, seen = in_lanes(p), in_lanes(r), in_lanes(sums), in_lanes(seen)
     whole_vectors()
-    zero = constants.zero
-    trains_w, trains_b, trains_v, trains_c = trained[0], trained[1], trained[2], trained[3]
-    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
-    mean_w, mean_b, mean_v, mean_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
-    smallest, biggest, heaviest = seen[0], seen[1], seen[2]
-    for _ in range(n_steps):
-        add_up(p, x, target, sums, constants, n_lanes)
+    zero, half = constants.zero, constants.half
+    w, b, v, c = p[0], p[1], p[2], p[3]
+    sum_w, sum_b, sum_v, sum_c, sum_loss = sums[0], sums[1], sums[2], sums[3], sums[4]
+    n_added, count, inverse = max(x.size - 2, 0), constants.n_samples, constants.inverse
+    last, last_target = x[x.size - 1], target[x.size - 1]
+    next_to_last, next_target = x[n_added], target[n_added]
+    if n_added == 0:
         for i in range(n_lanes):
-            gw = select(trains_w, mean_w[i], zero)
-            gb = select(trains_b, mean_b[i], zero)
-            gv = select(trains_v, mean_v[i], zero)
-            gc = select(trains_c, mean_c[i], zero)
-            norm = maximum(maximum(abs(gw), abs(gb)), maximum(abs(gv), abs(gc)))
-            least, most = minimum(norm, smallest[i]), maximum(norm, biggest[i])
-            heavy = maximum(sum_loss[i], heaviest[i])
-            w[i] -= hidden[i] * gw
-            b[i] -= hidden[i] * gb
-            v[i] -= output[i] * gv
-            c[i] -= output[i] * gc
-            smallest[i], biggest[i], heaviest[i] = least, most, heavy
+            sum_w[i] = sum_b[i] = sum_v[i] = sum_c[i] = sum_loss[i] = -zero
+    for _ in range(n_steps):
+        if n_added > 0:
+            add_up(p, x, target, n_added, sums, constants, n_lanes)
+        if x.size == 1:
+            for i in range(n_lanes):
+                _, residual, gw, gb, gv = sample(
+                    w[i], b[i], v[i], c[i], None, last, last_target, zero
+                )
+                loss = half * (residual * residual)
+                take_step(p, r, seen, i, gw, gb, gv, residual, loss, trained, zero)
+        elif inverse > 0:
+            for i in range(n_lanes):
+                gw, gb, gv, gc, loss = add_two(
+                    w[i], b[i], v[i], c[i], next_to_last, next_target, last, last_target,
+                    sum_w[i], sum_b[i], sum_v[i], sum_c[i], sum_loss[i], zero, half,
+                )  # fmt: skip
+                take_step(
+                    p, r, seen, i, gw * inverse, gb * inverse, gv * inverse, gc * inverse, loss,
+                    trained, zero,
+                )  # fmt: skip
+        else:
+            for i in range(n_lanes):
+                gw, gb, gv, gc, loss = add_two(
+                    w[i], b[i], v[i], c[i], next_to_last, next_target, last, last_target,
+                    sum_w[i], sum_b[i], sum_v[i], sum_c[i], sum_loss[i], zero, half,
+                )  # fmt: skip
+                take_step(
+                    p, r, seen, i, gw / count, gb / count, gv / count, gc / count, loss,
+                    trained, zero,
+                )  # fmt: skip
+
+
+@_kernel
+def take_step(p, r, seen, i, gw, gb, gv, gc, loss, trained, zero):
+    """Take the step of one lane and keep what ``step_on_samples`` does."""
+    w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
+    smallest, biggest, heaviest = seen[0], seen[1], seen[2]
+    gw = select(trained[0], gw, zero)
+    gb = select(trained[1], gb, zero)
+    gv = select(trained[2], gv, zero)
+    gc = select(trained[3], gc, zero)
+    norm = maximum(maximum(abs(gw), abs(gb)), maximum(abs(gv), abs(gc)))
+    least, most = minimum(norm, smallest[i]), maximum(norm, biggest[i])
+    heavy = maximum(loss, heaviest[i])
+    w[i] -= hidden[i] * gw
+    b[i] -= hidden[i] * gb
+    v[i] -= output[i] * gv
+    c[i] -= output[i] * gc
+    smallest[i], biggest[i], heaviest[i] = least, most, heavy
 
 
 @_kernel

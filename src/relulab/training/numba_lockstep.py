@@ -23,6 +23,7 @@ from relulab.training.numba_kernels import (
     constants_of,
     divide,
     evaluate,
+    in_lanes,
     inverses,
     larger,
     largest,
@@ -35,6 +36,7 @@ from relulab.training.numba_kernels import (
     sample,
     select,
     step_on_one_sample,
+    step_on_samples,
     sums_by_tables,
     tables_of,
     whole_vectors,
@@ -568,7 +570,8 @@ def _follow(
     the numbers of all, ``period`` is filled with 0.
     """
     all_mean = constants.n_samples, constants.inverse
-    alone = leaks is None and tables is None and x.size == 1 and _all_train(trained)
+    plain = leaks is None and tables is None and parts.size == 2
+    alone = plain and x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
     n_chosen, n_steps = chosen.size, (states.shape[0] - 1) // 2
     for looks in (True, False):
         n_kept = 0
@@ -590,6 +593,11 @@ def _follow(
                     step_on_one_sample(
                         f[W:HIDDEN], f[HIDDEN:SLOPE], x[0], target[0], f[GRADIENT], f[LOSS],
                         constants.zero, 1, n,
+                    )  # fmt: skip
+                elif plain:
+                    step_on_samples(
+                        f[W:HIDDEN], f[HIDDEN:SLOPE], x, target, trained, f[GRADIENT:], f[SLOPE:],
+                        constants, 1, n,
                     )  # fmt: skip
                 else:
                     mean = all_mean
@@ -617,22 +625,18 @@ def _follow(
 
 
 @_kernel
-def _all_train(trained):
-    return trained[0] and trained[1] and trained[2] and trained[3]
-
-
-@_kernel
 def _look_back(f, states, moved, skips, zero, n):
     """Note how near to the first state the states after it come, and how far away, in ``moved``.
 
     One that ``skips`` does not count for how near. For ``+ zero`` see ``step_on_one_sample``.
     """
+    f, moved, first = in_lanes(f), in_lanes(moved), in_lanes(states[0])
     whole_vectors()
     closest, farthest, away = moved[0], moved[1], f[GRADIENT]
     for i in range(n):
-        most = abs(f[0, i] - states[0, 0, i])
+        most = abs(f[0, i] - first[0, i])
         for j in range(1, 4):
-            most = maximum(most, abs(f[j, i] - states[0, j, i]))
+            most = maximum(most, abs(f[j, i] - first[j, i]))
         away[i] = most
         farthest[i] = maximum(most, farthest[i]) + zero
     for i in range(n):

@@ -22,6 +22,9 @@ from relulab.validation import FloatArray
 # per call is spread over enough lanes.
 WINDOW = 8192
 
+# So many networks are followed at a time, to bound the memory for their states.
+FOLLOWED_AT_ONCE = 4096
+
 
 class Lanes:
     """Networks in training; lane i of every array belongs to one of them.
@@ -274,6 +277,15 @@ def run(problem: Problem) -> FinalStates:
 
 def periods(problem: Problem) -> npt.NDArray[np.int64]:
     """Return the periods of runs whose parameters are those at max_steps; see ``orbits``."""
+    period = np.empty(problem.n_nets, np.int64)
+    for first in range(0, problem.n_nets, FOLLOWED_AT_ONCE):
+        runs = np.arange(first, min(first + FOLLOWED_AT_ONCE, problem.n_nets))
+        period[runs] = orbits.periods(_follow(problem.at(runs, problem.parameters, problem.rule)))
+    return period
+
+
+def _follow(problem: Problem) -> FloatArray:
+    """Return the states from here on, shape (FOLLOWED + 1, 4, n_nets), stepped without judging."""
     lanes, batches = Lanes(problem, problem.n_nets), problem.batches
     steps = batches.steps(problem.options.max_steps) if batches else repeat(None)
     states = np.empty((orbits.FOLLOWED + 1, 4, problem.n_nets), problem.dtype)
@@ -285,7 +297,7 @@ def periods(problem: Problem) -> npt.NDArray[np.int64]:
             else:
                 lanes.evaluate_batch(batch)
             lanes.update()
-        return orbits.periods(states)
+    return states
 
 
 def _run_full_batch(problem: Problem, final: FinalStates) -> None:

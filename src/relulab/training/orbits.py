@@ -32,9 +32,6 @@ FOLLOWED = 2 * LONGEST_PERIOD
 RETURN_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 SEEN = 1000
 
-# So many networks are followed at a time, to bound the memory.
-BLOCK = 4096
-
 # An engine's: the periods, shape (n_nets,), of runs that are where the problem's networks are.
 Follow = Callable[[Problem], npt.NDArray[np.int64]]
 
@@ -43,9 +40,8 @@ def find_periods(problem: Problem, final: FinalStates, follow: Follow) -> npt.ND
     """Return the period of every run, shape (n_nets,); 0 where there is none."""
     period = np.zeros(problem.n_nets, np.int64)
     unfinished = np.flatnonzero(final.outcome == Outcome.UNFINISHED)
-    for first in range(0, unfinished.size, BLOCK):
-        runs = unfinished[first : first + BLOCK]
-        period[runs] = follow(problem.at(runs, final.parameters, final.rule))
+    if unfinished.size:
+        period[unfinished] = follow(problem.at(unfinished, final.parameters, final.rule))
     return period
 
 
