@@ -222,6 +222,14 @@ def test_a_legend_has_one_order_whichever_panel_is_first_and_theory_last(units):
     assert [to_hex(handle.get_facecolor()) for handle in handles] == drawn
 
 
+def test_theory_is_drawn_above_the_data():
+    ax = figures.intervals(NAMES, "x", "y", "of")
+    figures.mark_curve(ax, [1, 2], [1, 4], "curve")
+    figures.mark_level(ax, 2, "level")
+    data = max(drawn.lines[0].get_zorder() for drawn in ax.containers)
+    assert [line.get_zorder() > data for line in ax.lines[-2:]] == [True, True]
+
+
 def test_a_legend_lists_only_what_can_be_seen():
     rates = pd.DataFrame(
         {"outcome": ["converged", "unfinished"], "unit": "alive", "fraction": [0.9995, 0.0005],

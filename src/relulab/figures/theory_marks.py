@@ -27,6 +27,7 @@ from relulab.validation import (
 # One for each name that the legend tells.
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 LINEWIDTH = 1.2
+ABOVE = 2.5  # points with intervals are at 2.1
 HATCHES = ("////", "\\\\\\\\", "||||", "----")
 
 
@@ -180,4 +181,5 @@ def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
     known = [label for label in labels if not label.startswith("_child")]
     which = known.index(text) if text in known else len(known)
     dashes = DASHES[which % len(DASHES)]
-    return {"color": "black", "linestyle": dashes, "linewidth": LINEWIDTH, "label": text}
+    how = {"color": "black", "linestyle": dashes, "linewidth": LINEWIDTH, "label": text}
+    return how | {"zorder": ABOVE}
