@@ -390,7 +390,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
     """Time the parts of a 1,000,000-run sweep into files, in one thread."""
     n_runs = 50_000 if options.quick else 1_000_000
     sweep = job(n_runs)
-    sweep.train(0, 100)  # compiles
+    sweep.train(0, SHARD)  # compiles, also what follows unfinished runs
     parts = dict.fromkeys(("drawing", "training", "labelling", "writing"), 0.0)
     with tempfile.TemporaryDirectory() as folder:
         ours_to_write = Ownership(Path(folder, ".owner.json"), "")
@@ -422,25 +422,26 @@ def bounds(options: Namespace) -> pd.DataFrame:
         return pd.DataFrame({"measure": [], "value": []})
     from numba import njit
 
-    import relulab.training.numba_engine  # noqa: F401 (so that both use the same vectors)
+    from relulab.training.numba_kernels import whole_vectors
 
     @njit(nogil=True, error_model="numpy")
-    def bare(p: FloatArray, rate: FloatArray, n_steps: int) -> None:
+    def bare(p: FloatArray, rate: FloatArray, x: float, target: float, n_steps: int) -> None:
+        whole_vectors()
         w, b, v, c = p[0], p[1], p[2], p[3]
         for _ in range(n_steps):
             for i in range(128):
-                pre = w[i] * X + b[i]
+                pre = w[i] * x + b[i]
                 h = pre if pre > 0.0 else 0.0
-                residual = v[i] * h + c[i] - TARGET
+                residual = v[i] * h + c[i] - target
                 gh = residual * v[i] if pre > 0.0 else 0.0
-                w[i] -= rate[i] * (X * gh)
+                w[i] -= rate[i] * (x * gh)
                 b[i] -= rate[i] * gh
                 v[i] -= rate[i] * (residual * h)
                 c[i] -= rate[i] * residual
 
     p, rate, n_steps = np.full((4, 128), 0.5), np.full(128, 1e-9), 200_000
-    bare(p, rate, 1)
-    seconds = seconds_of(partial(bare, p, rate, n_steps), options.repeats)
+    bare(p, rate, X, TARGET, 1)
+    seconds = seconds_of(partial(bare, p, rate, X, TARGET, n_steps), options.repeats)
     first = (
         "import time, relulab as rl\n"
         "def f(): return rl.train(rl.Networks(1, 1, 1, 1), rl.TrainingSet.point(1, 3), 0.1)\n"

@@ -485,6 +485,11 @@ CALLS = {
     ),
     "Uniform": Call(rl.Uniform, {"low": 0, "high": 1}, named={"low": "high"}),
     "best_fit": Call(rl.best_fit, {"data": DATA, "negative_slope": 0.1}),
+    "broken_stick": Call(
+        rl.broken_stick,
+        {"data": DATA, "bootstrap": 100, "seed": 0},
+        {"bootstrap": without_much_work(100, 10**6)},
+    ),
     **{f"{name}": Call(getattr(rl, name)) for name in rl.SCHEMES},
     "relabel": Call(
         rl.relabel,
@@ -803,10 +808,20 @@ CALLS |= {
             {"table": RATES, "label": "unit", "value": "fraction", "by": "learning_rate", "log": False, "low": "low", "high": "high", "amounts": True},
         ),
         "Film": Call(
-            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5}, {"seconds": odd()},
+            figures.Film, {"frames": lambda: [new_axes()], "seconds": 0.5, "pause": 1},
+            {"seconds": odd(), "pause": odd()},
         ),
         "fate_bars": drawing("fate_bars", {"rates": RATES, "label": "learning_rate"}),
         "fate_label": Call(figures.fate_label, {"outcome": "converged", "unit": "died"}),
+        "fit_film": Call(
+            figures.fit_film,
+            {"trace": TRACE, "data": POINT, "labels": None, "title": "a", "negative_slope": 0.0, "seconds": 1, "pause": 1},
+            {"labels": LABELS, "title": odd()}, named={"trace": "trace|labels"},
+        ),
+        "fit_steps": drawing(
+            "fit_steps",
+            {"trace": TRACE, "data": POINT, "steps": [0, 3], "negative_slope": 0.0, "legend": True},
+        ),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
         "intervals": drawing(
             "intervals",
@@ -819,7 +834,7 @@ CALLS |= {
         ),
         "loss_curves": drawing(
             "loss_curves",
-            {"trace": TRACE, "labels": None, "colors": None, "legend": True},
+            {"trace": TRACE, "labels": None, "by": None, "colors": None, "legend": True},
             labels=LABELS, colors=LABELS,
         ),
         "mark_curve": drawing(
@@ -877,7 +892,7 @@ CALLS |= {
         "survival": drawing("survival", {"table": SURVIVAL, "by": "learning_rate"}),
         "trajectories": drawing(
             "trajectories",
-            {"trace": TRACE, "x": "w", "y": "loss", "labels": None, "colors": None, "legend": True},
+            {"trace": TRACE, "x": "w", "y": "loss", "labels": None, "by": None, "colors": None, "legend": True},
             labels=LABELS, colors=LABELS
         ),
         "transitions": drawing("transitions", {"counts": COUNTS}),
@@ -890,6 +905,7 @@ ELSEWHERE = {
     "Experiment": "is made by a script",
     "boundary.BasinEntropy": "is what basin_entropy returns",
     "boundary.Dimension": "is what dimension returns",
+    "BrokenStick": "is what broken_stick returns",
     "Report": "is the type of what a report yields",
     "Scheme": "is the type of a scheme",
     "Experiment.folder": "is called by the command line",

@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,10 @@ def test_many_values_near_and_far_are_counted(integers, floats, n):
     assert told(parts, ["a"], ["b"]) == expected
 
 
+def add(together, table, columns):
+    return together.add((table, None), together.fewer(table, columns))
+
+
 @settings(max_examples=60)
 @given(tables(), st.sampled_from([1, distinct.MOST_ROWS]))
 def test_rows_put_together_stand_for_the_same_runs(parts, most):
@@ -103,7 +108,7 @@ def test_rows_put_together_stand_for_the_same_runs(parts, most):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distinct, "MOST_ROWS", most)
         for part in parts:
-            found += together.add(part, ["a", "b", "c"])
+            found += add(together, part, ["a", "b", "c"])
     counted, expected = Counter(), Counter()
     for table, counts in found + together.rest():
         for row, count in zip(
@@ -115,14 +120,70 @@ def test_rows_put_together_stand_for_the_same_runs(parts, most):
     assert counted == expected
 
 
+# Values of a stored column by its type. All words of a column are there in each table, or one is.
+STORED = {
+    pa.int64(): [None, 0, 1, SMALLEST, LARGEST],
+    pa.float64(): [None, 0.0, -0.0, 0.1, np.inf, np.nan],
+    pa.float32(): [None, 0.0, -0.0, 2.0**-149, np.nan],
+    pa.dictionary(pa.int32(), pa.string()): [None, "a", "b", "c"],
+    pa.string(): [None, "", "a"],
+}
+
+
+class InFiles:
+    """Stored runs, as a results folder gives them."""
+
+    def __init__(self, parts):
+        self.readers = iter([(lambda part=part: part) for part in parts])
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.frame(next(self.readers)())
+
+    def frame(self, table):
+        return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+
+@st.composite
+def stored_parts(draw):
+    """Draw stored runs in several parts, with a column in which each has one word."""
+    kinds = [draw(st.sampled_from(list(STORED))) for _ in range(2)]
+    parts = []
+    for word in draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=5)):
+        rows = st.tuples(*(st.sampled_from(STORED[kind]) for kind in kinds))
+        few = draw(st.lists(rows, min_size=1, max_size=6)) * draw(st.sampled_from([1, 50]))
+        columns = [
+            pa.array(values, kind, from_pandas=False)
+            for kind, values in zip(kinds, zip(*few, strict=True), strict=True)
+        ]
+        words = pa.DictionaryArray.from_arrays(pa.array([0] * len(few), pa.int32()), [word])
+        parts.append(pa.table([words, *columns], ["sweep", "a", "b"]))
+    return parts
+
+
+@settings(max_examples=40)
+@given(stored_parts(), st.sampled_from([1, distinct.MOST_ROWS]))
+def test_counts_of_stored_runs_are_those_of_a_plain_counter(parts, most):
+    rows = [tuple(row.values()) for part in parts for row in part.to_pylist()]
+    expected = Counter(tuple(map(key_of, row)) for row in rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distinct, "MOST_ROWS", most)
+        assert told(InFiles(parts), ["sweep", "b"], ["a"]) == Counter(
+            {(word, b, a): n for (word, a, b), n in expected.items()}
+        )
+        assert told(InFiles(parts), [], ["sweep"]) == Counter((word,) for word, *_ in rows)
+
+
 def test_repeating_rows_of_several_tables_are_put_together_where_they_are_alike():
     together = distinct.Together()
     few = pd.DataFrame({"a": [1, 2] * 50, "b": "x"})
     other = few.astype({"a": float})
-    assert together.add(few, ["a", "b"]) == together.add(few, ["a"])[1:] == []
-    ((table, counts),) = together.add(other, ["a"])
+    assert add(together, few, ["a", "b"]) == add(together, few, ["a"])[1:] == []
+    ((table, counts),) = add(together, other, ["a"])
     assert (table["a"].tolist(), counts.tolist()) == ([1, 2], [50, 50])
-    assert together.add(pd.DataFrame({"a": range(9)}), ["a"])
+    assert add(together, pd.DataFrame({"a": range(9)}), ["a"])
 
 
 def test_parts_of_many_categories_go_together():
@@ -218,7 +279,7 @@ def parts_that_repeat(n=5):
 def test_tables_of_one_pass_where_rows_repeat_are_those_of_plain_runs():
     parts = [part.assign(sweep="a") for part in parts_that_repeat(30)]
     together = distinct.Together()
-    assert not any(together.add(part, list(part)) for part in parts)  # all are put together
+    assert not any(add(together, part, list(part)) for part in parts)  # all are put together
     # All in one table, in which each run has a row of its own.
     whole = pd.concat(parts, ignore_index=True)
     whole["run"] = whole.index

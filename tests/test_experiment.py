@@ -633,6 +633,37 @@ def test_figures_and_tables_of_any_name_stay_in_the_folder(tmp_path):
         write_report([("a", table), ("a", table)], folder)
 
 
+def test_texts_of_a_report_are_printed_and_written(tmp_path, capsys):
+    table = pd.DataFrame({"a": [1]})
+    text = "two lines,\n\u00b1 1"
+    files = write_report([("answer", text), ("answer", table)], tmp_path)
+    assert [file.name for file in files] == ["answer.txt", "answer.csv"]
+    assert files[0].read_text(encoding="utf-8") == text + "\n"
+    assert capsys.readouterr().out == text + "\n\n"
+    with pytest.raises(rl.InputError, match="each name once, got 'answer'"):
+        write_report([("answer", text), ("answer", text)], tmp_path)
+
+
+def test_the_answer_comes_before_the_fates_and_knows_the_command_line(tmp_path, capsys):
+    experiment = replace(
+        HINGE,
+        file=str(tmp_path / "mine.py"),
+        sweeps={"a": SWEEP},
+        answer=lambda results, options: [("said", f"seed {options.seed}")],
+        report=lambda results: [("more", "so much for that")],
+    )
+    assert rl.main(experiment, ["--seed", "5", "--engine", "numpy"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("seed 5\n")
+    assert said.index("outcome") < said.index("so much for that")
+    assert rl.main(replace(experiment, answer=lambda *_: "nothing"), ["--figures"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: answer: expected names with figures and tables, got 'nothing'\n"
+    # Nothing is made where there is nothing.
+    assert rl.main(HINGE, ["--figures", "--results", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_long_sweep_says_first_how_much_is_to_come(results, capsys):
     rates = [0.1, 0.2, 0.3, 0.4]
     sweep = replace(SWEEP, v=rl.Normal(0, 1), draws=6_000, learning_rate=rates, max_steps=1)

@@ -234,7 +234,7 @@ def test_a_click_traces_the_run_under_it(window):
     assert abs(w - 2.02) <= 6 / (N - 1) / 2 + 1e-9
     start = rl.Networks(w, 0, v, 0)
     expected = rl.trace(start, POINT, 0.3, n_steps=int(frame.chosen_runs["steps_taken"].iloc[0]))
-    pd.testing.assert_frame_equal(frame.chosen_trace, expected)
+    pd.testing.assert_frame_equal(frame.chosen_trace[[*expected]], expected)
     loss, fit = explorer._panels._loss, explorer._panels._fit
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), expected["loss"])
     end = rl.Networks(*(expected[p].iloc[-1] for p in "wbvc"))
@@ -731,3 +731,25 @@ def test_the_film_is_a_film(tmp_path, window, monkeypatch):
         assert picture.n_frames > 20
         assert picture.size == (804, 482)
     assert file.stat().st_size < 3_000_000
+
+
+def test_traced_runs_that_stop_being_finite_are_shown_until_then(window):
+    x = np.linspace(-2, 2, 9)
+    plane = {"w": np.linspace(0, 2, 9), "b": np.linspace(-3, 1, 9)}
+    sweep = rl.Sweep(
+        data=rl.TrainingSet(x, np.maximum(x, 0)), **plane, v=0.8, learning_rate=1.8, max_steps=200
+    )
+    explorer = window(sweep, "w0", "b0", 30).explorer
+    explorer.trace([(1, 0.6), (1, -2.4)])  # blows up; is born dead, so that only c moves
+    frame = explorer.wait()
+    finite = frame.chosen_trace.groupby("run")["loss"].count()
+    assert finite[0] < finite[1] == frame.chosen_runs["steps_taken"].max() + 1
+    panels = explorer._panels
+    [mark] = panels._lines["last finite"]
+    assert list(mark.get_xdata()) == [finite[0] - 1]
+    low, high = panels._loss.get_ylim()
+    assert low <= mark.get_ydata()[0] <= high
+    explorer.set_numbers(learning_rate=0.3)
+    explorer.wait()
+    # Moved, or drawn anew: that depends on how long it took.
+    assert not any(len(line.get_xdata()) for line in panels._lines["last finite"])

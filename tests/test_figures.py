@@ -226,6 +226,33 @@ def test_fits_draw_the_samples_the_curves_and_the_best_one():
     assert (learned.get_linestyle(), best.get_linestyle()) == ("-", "--")
 
 
+def test_fits_that_coincide_are_all_seen():
+    """Each is narrower than those beneath it."""
+    labels = np.repeat(["a", "b", "c", "best"], 2)
+    same = pd.DataFrame({"label": labels, "x": [0, 1] * 4, "prediction": [5, 6] * 4})
+    samples = pd.DataFrame({"x": [0.0, 1.0], "target": [2.0, 3.0]})
+    _, *lines = figures.fits(samples, same, "best").lines
+    assert [line.get_label() for line in lines] == ["a", "b", "c", "best"]
+    assert (np.diff([line.get_linewidth() for line in lines]) <= -1).all()
+
+
+def test_beside_each_bar_is_the_fraction_that_found_the_optimum():
+    rates = pd.DataFrame(
+        {
+            "scheme": ["a", "a", "b", "b"],
+            "optimum": ["global", "died", "global", "died"],
+            "fraction": [0.0015, 0.9985, 0.0, 1.0],
+        }
+    )
+
+    def beside(rates):
+        return [(text.get_text(), text.xy) for text in figures.optimum_bars(rates, "scheme").texts]
+
+    assert ("0.15% global", (1, 0)) in beside(rates)
+    assert ("0% global", (1, 1)) in beside(rates)
+    assert ("0% global", (1, 1)) in beside(rates[rates["optimum"] == "died"])
+
+
 def test_one_bar_for_each_value_holds_the_fates_side_by_side(runs):
     rates = statistics.outcome_rates(runs, ["learning_rate"])
     fraction = rates.set_index(["outcome", "unit", "learning_rate"])["fraction"].sort_index()
@@ -617,6 +644,7 @@ def tables(name, runs, grid):
         ),
         "dots": ([rates], {"label": "learning_rate", "value": "fraction", "by": "fate"}),
         "fate_bars": ([rates], {"label": "learning_rate"}),
+        "fit_steps": ([trace[trace["run"] == 0]], {"data": POINT}),
         "fits": ([samples, curve()], {"best": "a"}),
         "intervals": ([rates], {"x": "learning_rate", "by": "fate", "log": "x"}),
         "lines": ([found], {"x": "learning_rate", "y": "fraction", "by": "optimum"}),
@@ -901,6 +929,10 @@ ANY = {
         rows(label=LABEL, fraction=FRACTION, **FATE, one_each=("label", "outcome", "unit")),
         {"label": "label"},
     ),
+    "fit_steps": (
+        rows(run=st.just(0), step=STEP, n_active=STEP, **dict.fromkeys("wbvc", NUMBERS)),
+        {"data": st.sampled_from([POINT, rl.TrainingSet([-1, 0.5, 1e9], [0, 1e-9, 2])])},
+    ),
     "intervals": (rows(**NUMBERED, low=NUMBERS, high=NUMBERS, of=LABEL),
                   {"x": "x", "y": "y", "by": "of", "log": LOGS}),
     "lines": (rows(**NUMBERED, of=LABEL), {"x": "x", "y": "y", "by": "of", "log": LOGS}),
@@ -918,7 +950,10 @@ ANY = {
         rows(x=PLACED, fraction=FRACTION, **FATE, one_each=("x", "outcome", "unit")), {"x": "x"},
     ),
     "parameter_curves": (
-        rows(run=st.just(0), step=NUMBERS, prediction=NUMBERS, **dict.fromkeys("wbvc", NUMBERS)),
+        rows(
+            run=st.just(0), step=NUMBERS, prediction=NUMBERS, n_active=STEP,
+            **dict.fromkeys("wbvc", NUMBERS),
+        ),
         {},
     ),
     "points": (rows(20, **NUMBERED, of=NUMBERS), {"x": "x", "y": "y", "by": "of", "log": LOGS}),

@@ -34,7 +34,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", ["Sweep", "best_fit", "sharpness", "trace", "train"])
+@pytest.mark.parametrize(
+    "name", ["Sweep", "best_fit", "broken_stick", "sharpness", "trace", "train"]
+)
 def test_examples_in_docstrings(name):
     [example] = doctest.DocTestFinder(recurse=False).find(getattr(rl, name), name)
     assert example.examples

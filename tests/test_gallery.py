@@ -9,6 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from test_experiment import load_script
 
+import oracle
 import relulab as rl
 from relulab import statistics, theory
 from relulab.experiment.options import QUICK
@@ -264,3 +265,26 @@ def test_recovering_the_teacher_is_counted_of_all_runs(tables_of):
     fractions = rates.groupby(["scheme", "teacher_bias", "learning_rate"])["fraction"].sum()
     np.testing.assert_allclose(fractions, 1)
     assert set(rates["optimum"]) <= set(statistics.OPTIMA.categories)
+
+
+def test_the_step_that_kills_carries_the_hinge_beyond_the_last_sample(tables_of):
+    tables, results = tables_of("dying_relu")
+    table = tables["fates"].set_index("run")
+    trace = results.load_record("steps")
+    x = [k / 2 for k in range(-4, 5)]
+    for run, (b, rate) in enumerate([(0.6, 0.5), (0.6, 1.5), (0.6, 2.0), (-2.4, 0.5)]):
+        end = oracle.train_one((1.0, b, 0.8, 0.0), x, [max(s, 0.0) for s in x], rate, rate)
+        row = table.iloc[run]
+        assert (row["outcome"], row["unit"]) == (end.outcome, end.unit)
+        assert (row["steps_taken"], row["loss"]) == (end.steps_taken, end.loss)
+        assert (-1 if pd.isna(row["death_step"]) else row["death_step"]) == end.death_step
+        history = trace[trace["run"] == run].dropna()
+        assert row["last_finite_step"] == history["step"].max()
+        active = [sum(w * s + b > 0 for s in x) for w, b in history[["w", "b"]].to_numpy()]
+        assert list(history["n_active"]) == active
+    assert list(table["unit"]) == ["alive", "died", "alive", "born_dead"]
+    assert list(table["outcome"]) == ["converged", "converged", "diverged", "converged"]
+    died = table.loc["dies"]
+    # w is positive on both sides of the step, so the unit is active to the right of its hinge.
+    assert died["hinge_before"] < 2 < died["hinge_after"]
+    assert died["largest_pre_activation_after"] <= 0 < died["largest_pre_activation_before"]

@@ -5,6 +5,8 @@ import itertools
 import os
 import stat
 from dataclasses import replace
+from functools import partial
+from unittest.mock import Mock
 
 import duckdb
 import numpy as np
@@ -20,8 +22,9 @@ from relulab import statistics
 from relulab.model.outcome import OUTCOMES
 from relulab.sweeps.execution import run_sweeps
 from relulab.sweeps.names import slug
-from relulab.sweeps.parquet import write_table
+from relulab.sweeps.parquet import StoredTable, write_table
 from relulab.sweeps.schema import COLUMNS, unknown_words, with_known_words
+from relulab.validation import named_as_options
 
 POINT = rl.TrainingSet.point(1, 3)
 THREE = rl.TrainingSet([-1.0, 0.5, 2.0], [2.0, -1.0, 3.0])
@@ -46,6 +49,8 @@ KINDS = {
         hidden_learning_rate=0.1, dtype="float32", max_steps=50, batch_size=1,
     ),
 }  # fmt: skip
+
+STEPS = ("death_step", "steps_taken")
 
 NAMES = ["a", "A", "a/b", "a%20b", "1", "2", "../../up", "é", "e\u0301", "con", "x" * 300,
          "a=b", "sweep=a", "_hidden", ".hidden", "it's \"so\"", "*[a]?{}", "%s", "a\\b",
@@ -181,6 +186,50 @@ def test_statistics_take_results_as_they_take_tables(results):
     for function in (statistics.outcome_rates, statistics.summary, statistics.survival):
         expected = function(results.load(), by)
         pd.testing.assert_frame_equal(function(results, by), expected)
+
+
+@pytest.mark.parametrize("columns", [None, ["learning_rate", "outcome", "unit", *STEPS]])
+def test_stored_runs_that_repeat_are_counted_as_each_for_itself(results, columns):
+    kinds = ("one sample", "three samples")
+    sweeps = {kind: replace(KINDS[kind], draws=90, max_steps=4) for kind in kinds}
+    run_sweeps(sweeps, results, shard_size=61, engine="numpy", progress=False)
+    tables = [
+        partial(function, by=by)
+        for function in (statistics.outcome_rates, statistics.summary, statistics.survival)
+        for by in (["sweep", "learning_rate"], ["learning_rate"], [])
+    ]
+    tables += [partial(statistics.rates, column="sweep", by="unit"), pd.concat]
+    whole = results.load(columns)
+    together = statistics.in_one_pass(results.frames(columns), *tables)
+    for table, found in zip(tables, together, strict=True):
+        for one in (found, table(results.frames(columns))):
+            pd.testing.assert_frame_equal(one.reset_index(drop=True), table([whole]))
+
+
+def test_few_parts_are_in_memory_while_they_are_counted(results, monkeypatch):
+    sweep = replace(KINDS["three samples"], draws=20, max_steps=9)
+    run_sweeps({"a": sweep}, results, shard_size=1, engine="numpy", progress=False)
+    read = Mock(side_effect=StoredTable.read)
+    monkeypatch.setattr(StoredTable, "read", lambda *args: read(*args))
+
+    def ahead(frames):
+        return [read.call_count - taken for taken, _ in enumerate(frames)]
+
+    for numbers in statistics.in_one_pass(results, ahead, ahead, statistics.outcome_rates)[:2]:
+        assert len(numbers) == len(sweep) == 60
+        assert max(numbers) < 8
+
+
+def test_what_is_wrong_with_a_part_or_a_question_is_told_where_parts_are_read_at_once(results):
+    run_sweeps({"a": KINDS["three samples"]}, results, shard_size=3, progress=False)
+    with (
+        named_as_options(by="by"),
+        pytest.raises(rl.InputError, match=r"--by: expected columns among sweep, .* got speed$"),
+    ):
+        statistics.survival(results, "speed")
+    results.part_files()[3].write_bytes(b"x")
+    with pytest.raises(rl.InputError, match=r"part-00003.*damaged"):
+        statistics.in_one_pass(results, statistics.outcome_rates, statistics.summary)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -625,7 +674,7 @@ def test_parts_of_before_have_the_first_of_the_words_that_there_are_now():
     )
     stored = pa.table({"outcome": words})
     assert unknown_words(stored) == []
-    frame = with_known_words(stored.to_pandas())
+    frame = with_known_words(stored).to_pandas()
     assert frame["outcome"].dtype == OUTCOMES
     assert frame["outcome"].tolist() == ["unfinished", "converged"]
     swapped = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), ["diverged", "converged"])

@@ -36,6 +36,7 @@ Compare with theory
 
 - ``theory``: closed forms.
 - ``best_fit``: the network of the smallest loss, a ``BestFit``.
+- ``broken_stick``: the same in the user's units, with standard errors, a ``BrokenStick``.
 - ``sharpness``: the largest eigenvalue of the Hessian of the loss.
 
 Run experiments

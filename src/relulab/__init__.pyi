@@ -23,6 +23,7 @@ from .model.network import Networks
 from .model.outcome import Outcome, Unit
 from .sweeps.results import Results
 from .sweeps.sweep import Sweep
+from .theory.broken_stick import BrokenStick, broken_stick
 from .theory.curvature import sharpness
 from .theory.optimum import BestFit, best_fit
 from .training.optimizers import SGD, Adam
@@ -34,6 +35,7 @@ __all__ = [
     "SGD",
     "Adam",
     "BestFit",
+    "BrokenStick",
     "Experiment",
     "InputError",
     "LogUniform",
@@ -51,6 +53,7 @@ __all__ = [
     "Unit",
     "best_fit",
     "boundary",
+    "broken_stick",
     "explore",
     "figures",
     "glorot_normal",

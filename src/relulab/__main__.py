@@ -5,6 +5,7 @@
     python -m relulab                       which experiments there are, and what they ask
     python -m relulab run NAME ...          run one; its options follow
     python -m relulab figures NAME ...      redraw its figures from the files
+    python -m relulab tour                  put the notebook of the tour into this folder
 
 A name is that of a script in ``experiments/`` or in the working directory; a path will do, too.
 """
@@ -12,6 +13,7 @@ A name is that of a script in ``experiments/`` or in the working directory; a pa
 import argparse
 import ast
 import sys
+from importlib.resources import files
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from relulab.experiment.options import OneLineParser, option_parser
 from relulab.sweeps.streams import own_output
 from relulab.validation import InputError, one_line, shown
 
+TOUR = "tour.ipynb"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """List the experiments, or run one; return the exit status."""
@@ -29,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"relulab {relulab.__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", parser_class=OneLineParser)
     commands.add_parser("list", help="show which experiments there are, and what they ask")
+    commands.add_parser("tour", help="put the notebook of the tour, tour.ipynb, into this folder")
     for command, text in (
         ("run", "train what the results folder of an experiment lacks, and report"),
         ("figures", "redraw the figures of an experiment from its files, without training"),
@@ -36,9 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         one = commands.add_parser(command, help=text, description=text, add_help=False)
         one.add_argument("name", nargs="?", help="of the experiment; its options follow")
     options, rest = parser.parse_known_args(arguments)
-    if options.command in (None, "list"):
+    if options.command in (None, "list", "tour"):
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if options.command == "tour":
+            return put_tour()
         with own_output():
             print(listed(scripts()))
         return 0
@@ -53,6 +60,23 @@ def main(arguments: list[str] | None = None) -> int:
     program = f"python -m relulab {options.command} {options.name}"
     trains = options.command == "run"
     return run(experiment, option_parser(experiment, program=program, trains=trains), rest)
+
+
+def put_tour() -> int:
+    """Put the notebook of the tour into the working directory, unless there is one."""
+    notebook = Path(TOUR)
+    with own_output():
+        try:
+            with notebook.open("xb") as file:
+                file.write(files("relulab").joinpath(TOUR).read_bytes())
+        except FileExistsError:
+            print(f"error: {TOUR}: expected none here, found one; move it", file=sys.stderr)
+            return 2
+        except OSError as error:
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
+            return 2
+        print(f"{TOUR} is here: jupyter lab {TOUR}")
+    return 0
 
 
 def _without_a_name(parser: argparse.ArgumentParser, rest: list[str]) -> int:

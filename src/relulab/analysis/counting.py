@@ -5,13 +5,19 @@ one after the other, so memory does not grow with the runs but with the values t
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from relulab.analysis.distinct import Counted, IntArray, Together, distinct
+from relulab.analysis.distinct import Counted, IntArray, Table, Together, distinct, names_in
 from relulab.validation import (
     InputError,
     checked_table,
@@ -32,6 +38,19 @@ Runs = pd.DataFrame | Iterable[pd.DataFrame]
 MOST_PARTS = 8
 FEW_ROWS = 1024
 
+# So many stored parts are read and put together at once: more of them take more memory.
+PARTS_AT_ONCE = 2
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """Runs in files, part by part: what reads the next ones, and makes pandas' of Arrow's."""
+
+    readers: Iterator[Callable[[], pa.Table]]
+
+    def frame(self, table: pa.Table) -> pd.DataFrame:
+        """Return rows of a part, in all or some of its columns, in pandas' form."""
+
 
 class Shared(ABC, Iterable[pd.DataFrame]):
     """Tables of runs for several who count: rows that repeat are put together for all of them."""
@@ -51,8 +70,8 @@ def count_groups(
     """Count the runs of each group at each combination of values that occurs, also missing ones.
 
     All is counted in one pass, one frame after the other. ``derived`` adds columns to a frame.
-    With ``source``, the columns from which it and the measures come, rows that repeat in these and
-    in ``by`` are put together before.
+    Rows that repeat in ``by`` and in the measures are put together before, or, where columns are
+    derived, in ``source``, from which these and the measures come.
 
     Returns
     -------
@@ -63,7 +82,18 @@ def count_groups(
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
     tallies = [_Tally([*by, *names]) for names in measures]
-    for frame, counts in _put_together(runs, by, source):
+    if derived is None:
+        source = list(chain(*measures))
+
+    def needed(there: list[str]) -> list[str]:
+        if missing := [column for column in by if column not in there]:
+            raise InputError(
+                f"by: expected columns among {', '.join(map(str, there))},"
+                f" got {shortened(missing[0])}"
+            )
+        return [name for name in there if name in (*by, *source)] if source else []
+
+    for frame, counts in chain.from_iterable(few for _, few in put_together(runs, needed)):
         if derived is not None:
             frame = derived(frame)
         labels_in("runs", frame, *by)
@@ -138,22 +168,55 @@ def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
     return tally.groupby("group")["count"].sum().reindex(groups.index, fill_value=0)
 
 
-def _put_together(runs: Runs, by: list[str], source: Sequence[str]) -> Iterator[Counted]:
-    """Yield the tables of runs; with a source, those in which rows that repeat are together."""
-    plain = ((frame, None) for frame in frames_of(runs))
+def put_together(
+    runs: Runs, needed: Callable[[list[str]], list[str]]
+) -> Iterator[tuple[Callable[[], pd.DataFrame] | None, list[Counted]]]:
+    """Yield what makes each table of runs, and tables that stand for some of the runs so far.
+
+    These have the columns that are ``needed``, of those that there are, if rows repeat in them.
+    The last ones stand for the rest, and come with no table.
+    """
     together = Together()
-    for frame, counts in runs.counted() if isinstance(runs, Shared) else plain:
-        if missing := [column for column in by if column not in frame]:
-            raise InputError(
-                f"by: expected columns among {', '.join(map(str, frame.columns))},"
-                f" got {shortened(missing[0])}"
-            )
-        if source:
-            there = [name for name in frame.columns if name in (*by, *source)]
-            yield from together.add(frame, there, counts)
-        else:
-            yield frame, counts
-    yield from together.rest()
+
+    def fewer(table: Table, counts: IntArray | None = None) -> tuple[Counted, Counted | None]:
+        columns = needed(names_in(table))
+        return (table, counts), together.fewer(table, columns, counts) if columns else None
+
+    in_pandas: Callable[[Table], pd.DataFrame] = _itself
+    given: Iterator[tuple[Counted, Counted | None]]
+    if isinstance(runs, Shared):
+        given = (fewer(*counted) for counted in runs.counted())
+    elif isinstance(parts := _opened(runs), Stored):
+        in_pandas = parts.frame
+        given = _at_once(lambda read: fewer(read()), parts.readers)
+    else:
+        given = map(fewer, frames_of(parts))
+    for plain, few in given:
+        held = together.add(plain, few)
+        yield partial(in_pandas, plain[0]), [(in_pandas(table), n) for table, n in held]
+    yield None, [(in_pandas(table), n) for table, n in together.rest()]
+
+
+def _itself(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
+def _opened(runs: Any) -> Any:
+    """Return what yields the tables of runs, such as the frames of ``Results``."""
+    is_one = isinstance(runs, pd.DataFrame | np.ndarray) or not isinstance(runs, Iterable)
+    return runs if is_one else iter(runs)
+
+
+def _at_once(make: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Yield what is made of each item, in order; several are made at once, in threads."""
+    with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
+        made: deque[Future[Any]] = deque()
+        for item in items:
+            made.append(pool.submit(copy_context().run, make, item))
+            if len(made) > PARTS_AT_ONCE:
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()
 
 
 def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:

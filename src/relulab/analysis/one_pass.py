@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import cache
 from queue import Queue
 from typing import Any
 
 import pandas as pd
 
-from relulab.analysis.counting import Runs, Shared, frames_of
-from relulab.analysis.distinct import Counted, Together
+from relulab.analysis.counting import Runs, Shared, put_together
+from relulab.analysis.distinct import Counted
 from relulab.validation import InputError, shown
 
 
@@ -64,18 +65,14 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
             for table, feed in zip(tables, feeds, strict=True)
         ]
         end: _StoppedError | None = _StoppedError()
-        together = Together()
         try:
-            for frame in frames_of(runs):
-                counted = together.add(frame, frame.columns.tolist())
+            for frame, counted in put_together(runs, list):
+                item = frame and cache(frame), counted
                 for feed in feeds:
-                    feed.queue.put((frame, counted))
+                    feed.queue.put(item)
                 if any(feed.failed for feed in feeds):
                     break
             else:
-                counted = together.rest()
-                for feed in feeds:
-                    feed.queue.put((None, counted))
                 end = None
         finally:  # whatever happened, or the threads would wait for ever
             for feed in feeds:
@@ -87,8 +84,8 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
     return [future.result() for future in made]
 
 
-# A frame, and what is to be counted now of all frames so far.
-_Item = tuple[pd.DataFrame | None, list[Counted]]
+# What makes a frame, once for all, and what is to be counted now of all frames so far.
+_Item = tuple[Callable[[], pd.DataFrame] | None, list[Counted]]
 
 
 class _StoppedError(Exception):
@@ -109,7 +106,7 @@ class _Feed(Shared):
     def __next__(self) -> pd.DataFrame:
         while (frame := self._next()[0]) is None:
             pass
-        return frame.copy(deep=False)
+        return frame().copy(deep=False)
 
     def counted(self) -> Iterator[Counted]:
         with suppress(StopIteration):

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import current_thread, main_thread
 
 import pandas as pd
 
-from relulab.experiment.definition import Experiment
+from relulab.experiment.definition import Experiment, Report
 from relulab.experiment.options import adapted, check_by, check_use, option_parser
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
@@ -115,15 +114,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         failed = _train(experiment, options, results)
     if failed and not results.sweeps():
         return 1
-    if experiment.sweeps:
-        print_outcomes(results)
-        if missing := results.n_missing():
-            unfinished = counted(missing, "run is", "runs are")
-            print(f"{unfinished} not finished; all that is told here is of those that are")
-    told = experiment.report(results)
-    if not isinstance(told, Iterable) or isinstance(told, pd.DataFrame):
-        raise InputError(f"report: expected names with figures and tables, got {shown(told)}")
-    report = chain(told, tables_by(results, options.by))
+    report = _reported(experiment, options, results)
     written = write_report(report, results.folder, options.format, options.tables)
     for file in sorted(results.folder.glob("*_by_*.*")):
         if file.name.startswith(TABLES_BY) and file not in written:
@@ -134,6 +125,25 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
         print(f"  runs/: pandas.read_parquet({str(_shown_path(results.folder / 'runs'))!r})")
     print("  " + "  ".join(file.name for file in written))
     return 1 if failed else 0
+
+
+def _reported(experiment: Experiment, options: argparse.Namespace, results: Results) -> Report:
+    """Yield all that is reported, and print what became of the runs after the answer."""
+    if experiment.answer:
+        yield from _entries("answer", experiment.answer(results, options))
+    if experiment.sweeps:
+        print_outcomes(results)
+        if missing := results.n_missing():
+            unfinished = counted(missing, "run is", "runs are")
+            print(f"{unfinished} not finished; all that is told here is of those that are")
+    yield from _entries("report", experiment.report(results))
+    yield from tables_by(results, options.by)
+
+
+def _entries(name: str, told: Report) -> Report:
+    if not isinstance(told, Iterable) or isinstance(told, pd.DataFrame | str):
+        raise InputError(f"{name}: expected names with figures and tables, got {shown(told)}")
+    return told
 
 
 def _say_what_is_wrong(results: Results) -> None:

@@ -13,7 +13,7 @@ from relulab.sweeps.names import slug
 from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep
 
-Report = Iterable[tuple[str, Axes | Film | pd.DataFrame]]
+Report = Iterable[tuple[str, Axes | Film | pd.DataFrame | str]]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,16 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, Axes or table), which are stored in the formats that are asked for, and (name,
-        Film), which is a GIF.
+        Yields (name, Axes or table), which are stored in the formats that are asked for, (name,
+        Film), which is a GIF, and (name, text), which is also printed.
     sweeps : dict of str to Sweep, or function of the parsed command line
         The function returns the dict; so sweeps can be on data that the user names.
     records : dict of str to function of the parsed command line
         Each returns a DataFrame that is not made of runs: a trace, timings.
     options : function of ArgumentParser, optional
         Adds command-line options of this experiment alone.
+    answer : function of Results and the parsed command line, optional
+        Yields as ``report`` does what is to be said first, before what became of the runs.
     """
 
     file: str
@@ -47,6 +49,7 @@ class Experiment:
         default_factory=dict
     )
     options: Callable[[argparse.ArgumentParser], None] | None = None
+    answer: Callable[[Results, argparse.Namespace], Report] | None = None
 
     @property
     def name(self) -> str:

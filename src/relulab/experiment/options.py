@@ -24,7 +24,7 @@ QUICK = 5
 # Options that change no run, so they may stand beside --figures. (--quick and --csv tell the folder
 # there.)
 ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "csv", "results"}
-ABOUT_NO_RUN |= {"jobs", "engine", "scheduler"}
+ABOUT_NO_RUN |= {"jobs", "engine", "scheduler", "bootstrap"}
 ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by", "dry_run"}
 
 

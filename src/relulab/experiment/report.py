@@ -33,17 +33,17 @@ def write_report(
 ) -> list[Path]:
     """Write figures and tables in all formats asked for, films as GIF; return the files.
 
+    Texts are written as they are, and printed.
+
     A file's name is the figure's in a form that every file system takes (``names.slug``).
     """
     written: list[Path] = []
-    folder.mkdir(parents=True, exist_ok=True)
     with figures.style():  # the report draws while it is iterated over
         for entry in report:
             name, item = _named_item(entry)
-            kinds: Sequence[str] = ["gif"]
-            if not isinstance(item, Film):
-                kinds = formats if isinstance(item, Axes) else table_formats
+            kinds = _kinds(item, formats, table_formats)
             stem = slug(name)
+            folder.mkdir(parents=True, exist_ok=True)
             files = [folder / f"{stem}.{kind}" for kind in dict.fromkeys(kinds)]
             if twice := set(files) & set(written):
                 raise InputError(f"report: expected each name once, got {name!r} for {min(twice)}")
@@ -52,25 +52,47 @@ def write_report(
                     file.unlink()
                 elif file.exists() and not file.is_file():
                     raise InputError(f"{file}: expected a file, found something else; move it")
-            if isinstance(item, Axes):
-                figures.save(item, *files)
-            elif isinstance(item, Film):
-                figures.save_film(item, *files)
-            else:
-                for file in files:
-                    tables.write(item, file)
+            _write(item, files)
             written += files
     return written
 
 
-def _named_item(entry: object) -> tuple[str, Axes | Film | pd.DataFrame]:
-    """Return the name and the figure or table that a report yields; refuse all else."""
+def _write(item: Axes | Film | pd.DataFrame | str, files: Sequence[Path]) -> None:
+    if isinstance(item, Axes):
+        figures.save(item, *files)
+    elif isinstance(item, Film):
+        figures.save_film(item, *files)
+    elif isinstance(item, pd.DataFrame):
+        for file in files:
+            tables.write(item, file)
+    else:
+        print(item, end="\n\n")
+        for file in files:
+            file.write_text(f"{item}\n", encoding="utf-8")
+
+
+def _kinds(
+    item: Axes | Film | pd.DataFrame | str, formats: Sequence[str], table_formats: Sequence[str]
+) -> Sequence[str]:
+    """Return the endings of the files of an item."""
+    if isinstance(item, Axes):
+        return formats
+    if isinstance(item, pd.DataFrame):
+        return table_formats
+    return ["gif"] if isinstance(item, Film) else ["txt"]
+
+
+def _named_item(entry: object) -> tuple[str, Axes | Film | pd.DataFrame | str]:
+    """Return the name and what a report yields with it; refuse all else."""
     if not isinstance(entry, tuple | list) or len(entry) != 2:
-        raise InputError(f"report: expected a name with its figure or table, got {shown(entry)}")
-    name, item = entry
-    if not isinstance(item, Axes | Film | pd.DataFrame):
         raise InputError(
-            f"report: expected Axes, a Film or a DataFrame of name {name!r}, got {shown(item)}"
+            f"report: expected a name with its figure, table or text, got {shown(entry)}"
+        )
+    name, item = entry
+    if not isinstance(item, Axes | Film | pd.DataFrame | str):
+        raise InputError(
+            "report: expected Axes, a Film, a DataFrame or a text of name"
+            f" {name!r}, got {shown(item)}"
         )
     return checked_name("report", name), item
 

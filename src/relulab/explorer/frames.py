@@ -12,10 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from relulab.explorer.view import View
-from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import fate_codes
 from relulab.sweeps.sweep import Sweep
-from relulab.training.optimizers import with_settings
 from relulab.training.options import UpdateKeywords
 from relulab.training.settings import BOUNDS
 from relulab.training.trainer import trace
@@ -143,10 +141,7 @@ def traced(
     sweep = view.at(1)
     points: dict[str, Any] = dict(zip((view.x, view.y), np.array(chosen).T, strict=True))
     runs = sweep.train_at(points)
-    names = ("learning_rate", *UpdateKeywords.__annotations__)
-    options = {name: points.get(name, getattr(sweep, name)) for name in names}
-    others = {name: values for name, values in points.items() if name in BOUNDS.keys() - names}
-    options["optimizer"] = with_settings(sweep.optimizer, others)
-    networks = Networks(*(runs[f"{p}0"].to_numpy() for p in PARAMETERS))
+    names = UpdateKeywords.__annotations__.keys() - BOUNDS.keys()
+    options = {name: getattr(sweep, name) for name in names}
     n_steps = int(min(runs["steps_taken"].max(), most_steps))
-    return runs, trace(networks, sweep.data, n_steps=n_steps, **options)
+    return runs, trace(runs, sweep.data, n_steps=n_steps, **options)

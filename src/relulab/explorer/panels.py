@@ -68,7 +68,10 @@ class Panels:
         low, high = self._loss.get_ylim()
         if np.isfinite(begin):
             self._loss.set_ylim(low, min(high, max(FAR * begin, 2 * low)))
-        self._lines["loss"] = list(self._loss.lines)
+        lines = list(self._loss.lines)
+        self._lines["loss"], self._lines["last finite"] = lines[:n], lines[n:]
+        for line in self._lines["last finite"]:
+            line.set_ydata(np.clip(line.get_ydata(), *self._loss.get_ylim()))
         self._draw_fits(frame)
         if path := path_columns(frame.wish.view):
             labels = self._map.get_xlabel(), self._map.get_ylabel()
@@ -79,7 +82,7 @@ class Panels:
                 self._map.plot(x, y, "o", color="white", fillstyle="none")
         self._lines["path"] = list(self._map.lines)
         for line in self._lines["path"]:
-            line.set_path_effects(OUTLINE)
+            line.set(path_effects=OUTLINE, alpha=1)
         self._say(frame)
 
     def _draw_fits(self, frame: Frame) -> None:
@@ -126,6 +129,8 @@ class Panels:
                 line.set_color(color)
         for line, history in zip(self._lines["loss"], groups, strict=True):
             line.set_data(history["step"], history["loss"].where(history["loss"] > 0))
+        for line in self._lines["last finite"]:  # is where it was, until all is drawn anew
+            line.set_data([], [])
         x = self._x(frame)
         start = _networks(frame.chosen_runs, "0")
         for kind, networks in (("fit", end), ("start", start)):

@@ -17,6 +17,7 @@ from relulab.figures.fractions import (
 )
 from relulab.figures.legends import legend_of
 from relulab.figures.maps import outcome_map, speed_map, steps_map, transitions, value_map
+from relulab.figures.moving_fits import fit_film, fit_steps
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
@@ -50,6 +51,8 @@ __all__ = [
     "dots",
     "fate_bars",
     "fate_label",
+    "fit_film",
+    "fit_steps",
     "fits",
     "intervals",
     "legend_of",

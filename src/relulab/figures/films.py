@@ -24,6 +24,8 @@ class Film:
         a single one is in memory. All figures have one size; it may be the same figure, drawn anew.
     seconds : float
         How long each frame is shown.
+    pause : float
+        How much longer the last one is shown, before the film begins again.
 
     Raises
     ------
@@ -46,14 +48,18 @@ class Film:
 
     frames: Iterable[Axes]
     seconds: float = 0.5
+    pause: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.frames, Iterable):
             raise InputError(f"frames: expected several Axes, got {shown(self.frames)}")
         seconds = finite_number("seconds", self.seconds, at_least=0.01)
-        if seconds > 600:  # a GIF has 16 bits for hundredths of a second
-            raise InputError(f"seconds: expected a number <= 600, got {seconds:g}")
-        set_fields(self, seconds=seconds)
+        pause = finite_number("pause", self.pause, at_least=0)
+        # A GIF has 16 bits for hundredths of a second.
+        for name, value, most in (("seconds", seconds, 600), ("pause", pause, 50)):
+            if value > most:
+                raise InputError(f"{name}: expected a number <= {most}, got {value:g}")
+        set_fields(self, seconds=seconds, pause=pause)
 
 
 def save_film(film: Film, file: str | PathLike[str]) -> None:
@@ -82,4 +88,7 @@ def save_film(film: Film, file: str | PathLike[str]) -> None:
         plt.close(figure)
     if size is None:
         raise InputError("frames: expected at least one Axes, got none")
-    writer.finish()
+    first, *others = vars(writer)["_frames"]
+    times = [int(1000 / writer.fps)] * (1 + len(others))
+    times[-1] += int(1000 * film.pause)
+    first.save(path, save_all=True, append_images=others, duration=times, loop=0)

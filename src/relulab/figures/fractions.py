@@ -112,11 +112,18 @@ def optimum_bars(
 ) -> Axes:
     """Draw the fraction of everything that was found as one bar for each value of a column.
 
-    The dead are at the left, the global optimum at the right.
+    The dead are at the left, the global optimum at the right. Beside each bar stands the fraction
+    that found the global optimum, which may be too small to be seen.
 
     ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
     """
-    return _barred(rates, OPTIMUM, label, ax)
+    ax = _barred(rates, OPTIMUM, label, ax)
+    fractions, colors = _fractions(rates, label, OPTIMUM)
+    color = colors.get(OPTIMUM_LABELS["global"], OPTIMUM_COLORS["global"])
+    how: dict[str, Any] = {"textcoords": "offset points", "color": color}
+    for row, fraction in enumerate(fractions.get("global", np.zeros(len(fractions)))):
+        ax.annotate(f"{100 * fraction:.2g}% global", (1, row), (6, 0), va="center", **how)
+    return ax
 
 
 @drawn_in_style

@@ -1,5 +1,6 @@
 """Two columns of a table as numbers; what is no number is refused by its row."""
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -60,6 +61,12 @@ class Column:
         return (
             str(self.name) if self.counted is None else f"{self.name} (days from {self.counted[1]})"
         )
+
+
+def name_and_first(label: str) -> tuple[str, str] | None:
+    """Return the name and the first instant of a label of days, as ``Column.label`` has it."""
+    match = re.fullmatch(r"(.*) \(days from ([^()]*)\)", label, re.DOTALL)
+    return None if match is None else (match[1], match[2])
 
 
 def frame_columns(

@@ -24,6 +24,8 @@ THOUSANDS = (",", ".", "'", " ")
 NANOSECONDS = 10**9
 DAY = 86_400 * NANOSECONDS
 EPOCH = date(1970, 1, 1).toordinal()
+FIRST_DAY, LAST_DAY = date.min.toordinal() - EPOCH, date.max.toordinal() - EPOCH
+MOST_DAYS = LAST_DAY - FIRST_DAY
 
 DATES, ZONED_DATES, TIMES = "dates", "dates with a time zone", "times"
 
@@ -184,3 +186,21 @@ def iso_dates(text: str) -> list[str] | None:
         except ValueError:
             continue
     return [iso for iso in dict.fromkeys(found) if iso != text[:10]]  # else its time is at fault
+
+
+def later(first: str, days: float) -> str | None:
+    """Return what is some days later than a date or time that ``written`` wrote.
+
+    To the day for a day, to the second for an instant; None if the text is neither, or if that is
+    beyond the years that are written with four digits.
+    """
+    zoned = first.removesuffix(" UTC")
+    found = instant(zoned)
+    if found is None or not abs(days) < MOST_DAYS:
+        return None
+    kind, start = found
+    unit = NANOSECONDS if ":" in first else DAY
+    nanoseconds = start + unit * round(days * (DAY // unit))
+    if not FIRST_DAY * DAY <= nanoseconds < LAST_DAY * DAY:
+        return None
+    return written(ZONED_DATES if zoned != first else kind, nanoseconds)

@@ -59,6 +59,7 @@ class StoredTable:
     about: dict[str, Any]
     schema: pa.Schema
     n_rows: int
+    _metadata: pq.FileMetaData
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -81,7 +82,8 @@ class StoredTable:
                 about = json.loads((found.metadata.metadata or {})[MARK])["about"]
             except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
                 raise DamagedFileError(str(error)) from None
-        return cls(file, about, found.schema_arrow, found.metadata.num_rows)
+        metadata = found.metadata
+        return cls(file, about, found.schema_arrow, metadata.num_rows, metadata)
 
     def check(self) -> None:
         """Read the whole file; raise ``DamagedFileError`` if it is not as it was written."""
@@ -102,8 +104,10 @@ class StoredTable:
         """
         try:
             with self.file.open("rb") as source:
-                found = pq.ParquetFile(source, page_checksum_verification=True)
-                _check_size(found.metadata, self.file.stat().st_size, dictionary)
+                found = pq.ParquetFile(
+                    source, metadata=self._metadata, page_checksum_verification=True
+                )
+                _check_size(self._metadata, self.file.stat().st_size, dictionary)
                 return found.read(columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise DamagedFileError(str(error)) from None

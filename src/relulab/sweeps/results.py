@@ -4,14 +4,16 @@ import html
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from relulab.model.data import Scale, TrainingSet
 from relulab.sweeps.layout import Layout, Part, about_data
@@ -24,10 +26,33 @@ from relulab.sweeps.schema import (
     arrow_schema,
     in_schema,
     is_read_as,
+    to_frame,
     unknown_words,
     with_known_words,
 )
 from relulab.validation import InputError, counted, shown
+
+
+class Frames(Iterator[pd.DataFrame]):
+    """Parts of a results folder, each of which is read when it is asked for.
+
+    Attributes
+    ----------
+    readers : iterator of functions
+        Each reads a part that was not asked for yet, in Arrow's form, of which ``frame`` makes
+        pandas'. Who counts runs calls several of them at once.
+    """
+
+    def __init__(self, readers: Iterable[Callable[[], pa.Table]]) -> None:
+        self.readers = iter(readers)
+
+    def __next__(self) -> pd.DataFrame:
+        return self.frame(next(self.readers)())
+
+    @staticmethod
+    def frame(table: pa.Table) -> pd.DataFrame:
+        """Return rows of a part, in all or some of its columns, in pandas' form."""
+        return to_frame(table)
 
 
 class Results:
@@ -124,7 +149,7 @@ class Results:
         """
         manifest, parts = self._finished(sweep)
         wanted = _checked_columns(columns, manifest)
-        return (self._frame(part, wanted, manifest) for part in parts)
+        return Frames(partial(self._table, part, wanted, manifest) for part in parts)
 
     def frames_together(
         self, sweeps: Sequence[str], columns: Sequence[str] | None = None
@@ -162,7 +187,7 @@ class Results:
                 continue  # some sweep has not got so far
             for k, part in enumerate(here):
                 if k not in held or held[k][0] is not part:
-                    held[k] = part, self._frame(part, wanted, manifest)
+                    held[k] = part, to_frame(self._table(part, wanted, manifest))
             yield tuple(
                 held[k][1].iloc[start - part.shard.start : stop - part.shard.start]
                 for k, part in enumerate(here)
@@ -257,7 +282,7 @@ class Results:
             raise self._nothing(f"results{of_sweep}")
         return manifest, parts
 
-    def _frame(self, part: Part, wanted: list[str], manifest: Manifest) -> pd.DataFrame:
+    def _table(self, part: Part, wanted: list[str], manifest: Manifest) -> pa.Table:
         """Return the runs of a part in some columns."""
         columns = {name: manifest.columns[name] for name in wanted}
         with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
@@ -270,9 +295,7 @@ class Results:
             )
             if wrong := unknown_words(table):
                 raise DamagedFileError(f"it has no known words in {wrong[0]}")
-        return with_known_words(
-            in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep).to_pandas()
-        )
+        return with_known_words(in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep))
 
     def _nothing(self, what: str) -> InputError:
         return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")

@@ -118,7 +118,10 @@ def is_read_as(stored: pa.DataType, kind: str) -> bool:
     return stored == ARROW[kind] or (stored == pa.float32() and kind == "float64")
 
 
-KNOWN = {"outcome": OUTCOMES, "unit": UNITS}
+WORDS = {
+    name: pa.array(list(dtype.categories))
+    for name, dtype in {"outcome": OUTCOMES, "unit": UNITS}.items()
+}
 
 
 def unknown_words(table: pa.Table) -> list[str]:
@@ -128,23 +131,24 @@ def unknown_words(table: pa.Table) -> list[str]:
     """
     return [
         name
-        for name, words in KNOWN.items()
+        for name, words in WORDS.items()
         if name in table.column_names
         and any(
-            list(words.categories[: len(chunk.dictionary)]) != chunk.dictionary.to_pylist()
+            not words[: len(chunk.dictionary)].equals(chunk.dictionary)
             for chunk in table[name].chunks
         )
     ]
 
 
-def with_known_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return stored runs with all the words that there are now, so that parts go together."""
-    lacking = {
-        name: words
-        for name, words in KNOWN.items()
-        if name in frame and frame[name].dtype != words  # to make the same codes again takes time
-    }
-    return frame.astype(lacking)
+def with_known_words(table: pa.Table) -> pa.Table:
+    """Return a stored table with all the words that there are now, so that parts go together."""
+    for place, name in enumerate(table.column_names):
+        chunks = table[name].chunks
+        # To make the same codes again takes time.
+        if name in WORDS and not all(c.dictionary.equals(WORDS[name]) for c in chunks):
+            now = [pa.DictionaryArray.from_arrays(c.indices, WORDS[name]) for c in chunks]
+            table = table.set_column(place, name, pa.chunked_array(now, table[name].type))
+    return table
 
 
 def in_schema(
@@ -152,14 +156,24 @@ def in_schema(
 ) -> pa.Table:
     """Return a stored table in the columns of another schema, which holds all of its columns.
 
-    With ``sweep``, that column has its name.
+    With ``sweep``, that column has its name, as the one word of a dictionary, which takes no time.
     """
     arrays = []
     for field in schema:
         if field.name == SWEEP and sweep is not None:
-            arrays.append(pa.repeat(pa.scalar(sweep), n_rows))
+            codes = pa.array(np.zeros(n_rows, np.int32))
+            arrays.append(pa.DictionaryArray.from_arrays(codes, [sweep]))
         elif field.name in table.column_names:
             arrays.append(table[field.name].cast(field.type))
         else:
             arrays.append(pa.nulls(n_rows, field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays(arrays, schema.names, metadata=schema.metadata)
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows of a stored table, in all or some of its columns, as ``Results`` gives them."""
+    if SWEEP in table.column_names:
+        place = table.column_names.index(SWEEP)
+        table = table.set_column(place, SWEEP, table[SWEEP].cast(pa.string()))
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

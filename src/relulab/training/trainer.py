@@ -15,7 +15,13 @@ from relulab.training import sorted_sums
 from relulab.training.engines import load_engine, resolved_engine
 from relulab.training.numba_support import CompilerError, note_failure
 from relulab.training.numpy_engine import Lanes
-from relulab.training.optimizers import Adam
+from relulab.training.optimizers import (
+    PLAIN,
+    Adam,
+    checked_optimizer,
+    setting_names,
+    with_settings,
+)
 from relulab.training.options import TrainingKeywords, TrainingOptions, UpdateKeywords, takes
 from relulab.training.orbits import find_periods
 from relulab.training.settings import BOUNDS, DECAYS, RATES, within_bounds
@@ -24,12 +30,17 @@ from relulab.training.update_rules import AdamRule, SGDRule
 from relulab.validation import (
     FloatArray,
     InputError,
+    columns_in,
     counted,
     expected_values,
     in_dtype,
     instance_of,
+    numbers_in,
+    shown,
     whole_number,
+    whole_numbers_in,
     within_memory,
+    without_index,
 )
 
 # So many networks are trained at a time: what engines read and write stays small. The slowest
@@ -234,7 +245,7 @@ def _end(problem: Problem, engine: str) -> dict[str, Any]:
 
 @takes(UpdateKeywords)
 def trace(
-    networks: Networks,
+    networks: Networks | pd.DataFrame,
     data: TrainingSet,
     learning_rate: Any = None,
     n_steps: int = 100,
@@ -244,7 +255,12 @@ def trace(
 
     Parameters
     ----------
-    networks, data, learning_rate
+    networks : Networks or DataFrame
+        As in ``train``; or rows of a results table, which have initial values (w0, b0, v0, c0),
+        rates, slope and the optimizer's numbers of their own, which count beside an ``optimizer``.
+        ``data`` and all other options must be those of their training, which is checked where the
+        history reaches a row's last state.
+    data, learning_rate
         As in ``train``.
     n_steps : int
     **options
@@ -252,30 +268,132 @@ def trace(
     Returns
     -------
     DataFrame
-        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss and,
-        if the data is a single sample, prediction: all of the state before that step's update.
-        From the first state that is not finite on, a run's values are NaN.
+        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss; if the
+        data is a single sample, prediction; and n_active, the number of samples on which the unit
+        is active: all of the state before that step's update. From the first state that is not
+        finite on, a run's values are missing. Rows of a results table keep their run, and their
+        sweep, settings, outcome and unit stand in the columns after n_active.
 
     Raises
     ------
     InputError
-        As in ``train``.
+        As in ``train``; or if rows end elsewhere, so that they were trained in another way.
 
     Examples
     --------
     >>> import relulab as rl
     >>> start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
     >>> rl.trace(start, rl.TrainingSet.point(1, 3), learning_rate=0.01, n_steps=1).round(4)
-       run  step       w       b       v       c    loss  prediction
-    0    0     0  0.5000  0.2000  0.3000  0.1000  3.6180      0.3100
-    1    0     1  0.5081  0.2081  0.3188  0.1269  3.4974      0.3552
+       run  step       w       b       v       c    loss  prediction  n_active
+    0    0     0  0.5000  0.2000  0.3000  0.1000  3.6180      0.3100         1
+    1    0     1  0.5081  0.2081  0.3188  0.1269  3.4974      0.3552         1
+
+    >>> sweep = rl.Sweep(data=rl.TrainingSet.point(1, 3), w=1, v=[0.5, 3.5], learning_rate=0.3)
+    >>> died = sweep.run().query("unit == 'died'")
+    >>> trace = rl.trace(died, sweep.data, n_steps=2)
+    >>> trace[["run", "step", "n_active", "learning_rate", "outcome", "unit"]]
+       run  step  n_active  learning_rate    outcome  unit
+    0    1     0         1            0.3  converged  died
+    1    1     1         0            0.3  converged  died
+    2    1     2         0            0.3  converged  died
     """
-    instance_of("networks", networks, Networks)
     n_steps = whole_number("n_steps", n_steps, at_least=0, at_most=2**31)
+    rows = None
+    if isinstance(networks, pd.DataFrame):
+        rows = without_index(networks)
+        networks, learning_rate, options = _started(rows, learning_rate, options)
+    instance_of("networks", networks, Networks)
     checked = TrainingOptions(learning_rate=learning_rate, **options)
     settings = _settings(checked, len(networks))
-    within_memory("n_steps", (n_steps + 1) * 5 * len(networks))
+    within_memory("n_steps", (n_steps + 1) * 6 * len(networks))
     problem = _problem(networks, data, settings, checked)
+    history = _history(problem, n_steps)
+    if rows is not None:
+        _check_ends(rows, history)
+    run, step = np.indices((problem.n_nets, n_steps + 1)).reshape(2, -1)
+    w, b, v, c, loss = history.transpose(1, 2, 0).reshape(5, -1)
+    columns: dict[str, Any] = {
+        "run": run,
+        "step": step,
+        "w": w,
+        "b": b,
+        "v": v,
+        "c": c,
+        "loss": loss,
+    }
+    with np.errstate(all="ignore"):
+        if data.n_samples == 1:
+            pre = w * problem.x[0] + b
+            slope = 0 if problem.slope is None else problem.slope[run]
+            columns["prediction"] = v * np.where(pre <= 0, slope * pre, pre) + c
+        n_active = _n_active(w, b, problem.x)
+    columns["n_active"] = pd.arrays.IntegerArray(n_active, np.isnan(loss))
+    if rows is not None:
+        columns |= {name: rows[name].array[run] for name in ("run", *_LABELS) if name in rows}
+    return pd.DataFrame(columns)
+
+
+# What a trace keeps of the rows that it is of.
+_LABELS = ("sweep", *BOUNDS, "outcome", "unit")
+
+
+def _started(
+    rows: pd.DataFrame, learning_rate: Any, options: UpdateKeywords
+) -> tuple[Networks, Any, UpdateKeywords]:
+    """Return the networks, the rate and the options from which rows of a results table started."""
+    columns_in("networks", rows, *(f"{p}0" for p in PARAMETERS))
+    if not len(rows):
+        raise InputError("networks: expected at least one row, got none")
+    keys = [name for name in ("sweep", "run") if name in rows]
+    if "run" in keys and (twice := rows.duplicated(keys)).any():
+        run = shown(rows.loc[twice, "run"].tolist()[0])
+        raise InputError(f"networks: expected each run once, got run {run} several times")
+    # Where sweeps differ in their settings, a results folder misses those that one lacks.
+    own = {
+        name: rows[name].to_numpy() for name in BOUNDS if name in rows and rows[name].notna().any()
+    }
+    given = {"learning_rate": learning_rate, **options}
+    if both := [name for name in own if given.get(name) is not None]:
+        raise InputError(f"{both[0]}: expected None beside rows that have one each")
+    update: Any = {name: own.pop(name) for name in (*RATES, "negative_slope") if name in own}
+    optimizer = checked_optimizer(options.get("optimizer", PLAIN))
+    decays = {p: own[name] for p, name in zip(PARAMETERS, DECAYS, strict=True) if name in own}
+    if decays:
+        optimizer = replace(optimizer, weight_decay=decays)
+    if strange := [name for name in own if name not in setting_names(optimizer)]:
+        raise InputError(
+            f"optimizer: expected the one of the rows, which have {strange[0]},"
+            f" got {shown(optimizer)}"
+        )
+    update["optimizer"] = with_settings(optimizer, own)
+    networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
+    rate = update.pop("learning_rate", learning_rate)
+    return networks, rate, options | update
+
+
+def _check_ends(rows: pd.DataFrame, history: FloatArray) -> None:
+    """Refuse rows whose last state is another than that of their history."""
+    if not {"steps_taken", *PARAMETERS} <= {*rows}:
+        return
+    whole_numbers_in("networks", rows, "steps_taken")
+    numbers_in("networks", rows, *PARAMETERS)
+    runs = rows["run"].tolist() if "run" in rows else range(len(rows))
+    steps = rows["steps_taken"].to_numpy(np.float64, na_value=np.inf)
+    ends = rows[[*PARAMETERS]].to_numpy(history.dtype, na_value=np.nan)
+    for k in np.flatnonzero((steps >= 0) & (steps < len(history))):
+        there, end = history[int(steps[k]), :4, k], ends[k]
+        if np.isfinite(there).all() and (there != end).any():
+            raise InputError(
+                "networks: expected rows that were trained on this data with these options, got"
+                f" run {shown(runs[k])}, which ended elsewhere at step {steps[k]:.0f}"
+            )
+
+
+def _history(problem: Problem, n_steps: int) -> FloatArray:
+    """Return w, b, v, c and the loss of every state, shape (n_steps + 1, 5, n_nets).
+
+    From the first state that is not finite on they are NaN.
+    """
     lanes = Lanes(problem, problem.n_nets)
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
@@ -290,16 +408,24 @@ def trace(
             if batch is not None:
                 lanes.evaluate_batch(batch)
             lanes.update()
-    columns = dict(zip((*PARAMETERS, "loss"), history.transpose(1, 2, 0), strict=True))
-    run, step = np.indices((problem.n_nets, n_steps + 1))
-    frame = pd.DataFrame(
-        {"run": run.ravel(), "step": step.ravel(), **{k: v.ravel() for k, v in columns.items()}}
-    )
-    if data.n_samples == 1:
-        pre = frame["w"] * problem.x[0] + frame["b"]
-        slope = 0 if problem.slope is None else problem.slope[run.ravel()]
-        frame["prediction"] = frame["v"] * pre.where(~(pre <= 0), slope * pre) + frame["c"]
-    return frame
+    return history
+
+
+def _n_active(w: FloatArray, b: FloatArray, x: FloatArray) -> npt.NDArray[np.int64]:
+    """Return on how many samples each unit is active, in the arithmetic of its training.
+
+    Pre-activations are monotone in x, also rounded, so the first sample at which activity changes
+    is found by bisection.
+    """
+    x = np.sort(x)
+    low, high = np.zeros(w.size, np.int64), np.full(w.size, x.size)
+    for _ in range(x.size.bit_length()):
+        middle = (low + high) // 2
+        active = w * x[np.minimum(middle, x.size - 1)] + b > 0
+        changed = (active == (w > 0)) | (low == high)
+        high = np.where(changed, middle, high)
+        low = np.where(changed, low, middle + 1)
+    return np.where(w > 0, x.size - low, low)
 
 
 def rests(

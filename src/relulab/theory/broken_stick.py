@@ -1,0 +1,498 @@
+"""What the best fit says to whoever asks about the data: where it breaks, how steep, how sure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from textwrap import wrap
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from relulab.model.data import Scale, TrainingSet
+from relulab.reading.frame_columns import name_and_first
+from relulab.reading.notation import later
+from relulab.theory.breaks import best_break, best_hinge
+from relulab.theory.optimum import NEGLIGIBLE, BestFit, best_fit
+from relulab.validation import (
+    Float64Array,
+    InputError,
+    counted,
+    instance_of,
+    one_line,
+    seed_number,
+    set_fields,
+    whole_number,
+)
+
+# Of fewer draws the 95 % interval would be that of its outermost few.
+FEWEST_DRAWS, MOST_DRAWS = 100, 10**6
+
+QUANTILES = (0.025, 0.975)
+
+# The parameters of a continuous line with two free slopes: it goes through so many samples.
+N_FREE = 4
+
+# Of the squares about the mean: so little is lost to rounding. Of the loss: so little is not worth
+# two numbers.
+ROUNDING, HARDLY = 1e-9, 1e-3
+
+PER_DAY = " per day"
+
+WIDTH = 100  # characters of a line of text
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, how sure it is, and its unit.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        NaN if it is not known.
+    lower, upper : float
+        The 95 % interval by the bootstrap; NaN without one.
+    unit : str
+    remark : str
+        What the number belongs to; of a breakpoint among dates its date.
+    """
+
+    value: float
+    standard_error: float = np.nan
+    lower: float = np.nan
+    upper: float = np.nan
+    unit: str = ""
+    remark: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = ("value", "standard_error", "lower", "upper")
+        set_fields(self, **{name: float(getattr(self, name)) for name in numbers})
+
+
+@dataclass(frozen=True, eq=False)
+class BrokenStick:
+    """The best fit of a network in the user's units; ``str`` has it in words.
+
+    Attributes
+    ----------
+    kind : {"hinge", "linear", "constant"}
+        As of ``BestFit``.
+    flat : {"left", "right"} or None
+        Which side of a hinge is flat.
+    estimates : dict of str to Estimate
+        Of a hinge ``breakpoint``, ``slope`` and ``level``; of a line ``slope`` and ``intercept``;
+        of a constant ``level``. Of all ``loss``, the mean of half the squared residual, ``R2``,
+        unless all targets are equal, and ``n_samples``.
+
+        Of more than four samples also those of other models. Of the best continuous line that
+        breaks once, both of whose slopes are free: ``free_loss`` and ``free_R2`` and, if it is
+        better than a straight one, ``free_breakpoint``, ``free_left_slope`` and
+        ``free_right_slope``. Beside a hinge ``line_R2`` of a straight line, and of the best hinge
+        that is flat on the other side, if it is better than that, ``other_breakpoint`` and
+        ``other_R2``.
+    notes : tuple of str
+        What is missing, and why.
+    x, target : str
+        What the columns are called.
+    """
+
+    kind: str
+    flat: str | None
+    estimates: Mapping[str, Estimate]
+    notes: tuple[str, ...]
+    x: str
+    target: str
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each estimate; columns quantity and the fields of ``Estimate``."""
+        rows = [{"quantity": name, **vars(found)} for name, found in self.estimates.items()]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return f"BrokenStick({one_line(self._sentence())})"
+
+    def __str__(self) -> str:
+        others = ("free_", "line_", "other_")
+        own = {
+            name.replace("R2", "R²"): found
+            for name, found in self.estimates.items()
+            if not name.startswith(others)
+        }
+        width = max(map(len, own))
+        numbers = [f"{name:{width}}  {_in_words(found)}" for name, found in own.items()]
+        lines = [self._sentence(), "", *numbers, ""]
+        for note in (self._beside_free_slopes(), self._beside_others(), *self.notes):
+            lines += wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(map(one_line, lines)).rstrip()
+
+    def _sentence(self) -> str:
+        found = self.estimates
+        if self.kind == "constant":
+            return f"{self.target} = {_digits(found['level'])}, whatever {self.x}: a constant"
+        slope = found["slope"]
+        does = "rises" if slope.value > 0 else "falls"
+        does += f" by {_digits(replace(slope, value=abs(slope.value)))}"
+        does += " per day" if slope.unit.endswith(PER_DAY) else " per unit"
+        if self.kind == "linear":
+            start = found["intercept"]
+            return (
+                f"{self.target} {does}, from {_digits(start)} {start.remark}: a straight line,"
+                " no breakpoint"
+            )
+        bend, level = found["breakpoint"], _digits(found["level"])
+        where = f"{self.x} = {bend.remark or _digits(bend)}"
+        if self.flat == "left":
+            return f"{self.target} = {level} up to {where}, then {does}"
+        return f"{self.target} {does} up to {where}, then stays at {level}"
+
+    def _beside_free_slopes(self) -> str:
+        """Return how much better two free slopes would be."""
+        flat = "One side" if self.flat is None else f"The {self.flat} side"
+        words = f"{flat} of this model is flat by construction."
+        if "free_R2" not in self.estimates:
+            return words if self.flat else ""
+        bend = self.estimates.get("free_breakpoint")
+        own, free = self.estimates["R2"].value, self.estimates["free_R2"].value
+        if bend is None or free - own <= ROUNDING:
+            return f"{words} Two free slopes would be no better."
+        where = f"breaking at {bend.remark or _digits(bend)}"
+        if free - own < HARDLY * (1 - own):
+            return f"{words} Two free slopes, {where}, would hardly be better: R² {free:.4f}."
+        losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
+        return (
+            f"{words} Two free slopes, {where}: R² {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
+            f" {losses[1]}."
+        )
+
+    def _beside_others(self) -> str:
+        """Return how well models do that are no more than this one."""
+        if "line_R2" not in self.estimates:
+            return ""
+        words = f"A straight line: R² {self.estimates['line_R2'].value:.4f}."
+        if "other_R2" in self.estimates:
+            bend, of = self.estimates["other_breakpoint"], self.estimates["other_R2"].value
+            where = bend.remark or _digits(bend)
+            words = f"Flat on the other side, breaking at {where}: R² {of:.4f}. {words}"
+        return words
+
+
+def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> BrokenStick:
+    """Return the best fit as an analyst asks for it: breakpoint, slope, level, how sure they are.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        Its ``x_scale`` and ``target_scale`` lead to the units of the answer. Where x are dates, the
+        breakpoint is a date, too, and the slope is per day.
+    bootstrap : int
+        How many times samples are drawn with replacement and fitted anew, for 95 % intervals from
+        the percentiles; 0 for none, else at least 100.
+    seed : int
+        Of these draws.
+
+    Returns
+    -------
+    BrokenStick
+
+    Raises
+    ------
+    InputError
+        If ``bootstrap`` is none of these numbers, and as ``best_fit``.
+
+    Notes
+    -----
+    Standard errors are those of least squares with independent noise of one variance, estimated
+    with n - 3 degrees of freedom (a line n - 2, a constant n - 1), from the derivatives of the fit
+    by its three numbers. In the limit of many samples they also hold where the hinge is at a
+    sample, where the loss has a kink (Feder 1975, Ann. Statist. 3). There the breakpoint has none
+    if the next sample on a side is further away than it: such a hinge rather sticks to the sample
+    than varies by that.
+
+    Examples
+    --------
+    >>> import relulab as rl
+    >>> data = rl.TrainingSet([0, 1, 2, 3, 4, 5], [2.1, 1.9, 2, 4.1, 5.9, 8])
+    >>> stick = rl.broken_stick(data)
+    >>> print(stick)
+    target = 2.000 up to x = 1.985, then rises by 1.980 per unit
+    <BLANKLINE>
+    breakpoint  1.985 ± 0.063  x
+    slope       1.980 ± 0.050  target per x  on the right
+    level       2.000 ± 0.080  target  on the left
+    loss        0.003167  (target) squared
+    R²          0.9988
+    n_samples   6
+    <BLANKLINE>
+    The left side of this model is flat by construction. Two free slopes, breaking at 1.849:
+    R² 0.9994, not 0.9988; loss 0.0015, not 0.003167.
+    A straight line: R² 0.8583.
+    >>> round(stick.estimates["breakpoint"].standard_error, 4)
+    0.0625
+    """
+    instance_of("data", data, TrainingSet)
+    bootstrap = checked_draws("bootstrap", bootstrap)
+    seed = seed_number("seed", seed)
+    fit, units = best_fit(data), _Units.of(data)
+    with np.errstate(all="ignore"):  # extreme units
+        estimates, notes = ESTIMATES[fit.kind](data, fit, units)
+        if bootstrap and fit.kind == "hinge":
+            estimates, said = _with_intervals(estimates, data, fit, units, bootstrap, seed)
+            notes += said
+        elif bootstrap:
+            notes += ["There is no breakpoint, so there is no interval of one."]
+        total = _squares_about_the_mean(data)
+        estimates["loss"] = units.loss(fit.loss)
+        if total > 0:
+            estimates["R2"] = Estimate(1 - 2 * data.n_samples * fit.loss / total)
+        estimates["n_samples"] = Estimate(data.n_samples)
+        if total > 0 and data.n_samples > N_FREE and np.ptp(data.x) > 0:
+            estimates |= _others(data, fit, units, total)
+    flat = None
+    if fit.kind == "hinge":
+        flat = "left" if fit.network.w[0] > 0 else "right"
+    return BrokenStick(fit.kind, flat, estimates, tuple(notes), units.x, units.target)
+
+
+def checked_draws(name: str, value: object) -> int:
+    """Return a number of draws for the bootstrap; refuse too few and too many."""
+    n_draws = whole_number(name, value, at_least=0, at_most=MOST_DRAWS)
+    if 0 < n_draws < FEWEST_DRAWS:
+        raise InputError(f"{name}: expected 0 or at least {FEWEST_DRAWS}, got {n_draws}")
+    return n_draws
+
+
+@dataclass(frozen=True)
+class _Units:
+    """How stored numbers become those of the user, and what these are called.
+
+    Attributes
+    ----------
+    x, target : str
+        The names.
+    first : str or None
+        Of dates the earliest, from which days count.
+    """
+
+    x: str
+    target: str
+    first: str | None
+    x_scale: Scale
+    target_scale: Scale
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> Self:
+        x, target = data.x_scale, data.target_scale
+        name, first = name_and_first(x.label) or (x.label, None)
+        return cls(name, target.label, first, x, target)
+
+    @property
+    def per(self) -> str:
+        return f"{self.target}{PER_DAY if self.first else f' per {self.x}'}"
+
+    def place(self, x: float, error: float = np.nan) -> Estimate:
+        value = float(self.x_scale.to_user(x))
+        date = None if self.first is None else later(self.first, value)
+        error *= self.x_scale.std
+        return Estimate(value, error, unit=self.x_scale.label, remark=date or "")
+
+    def slope(self, slope: float, error: float = np.nan, remark: str = "") -> Estimate:
+        unit = self.target_scale.std / self.x_scale.std
+        return Estimate(slope * unit, error * unit, unit=self.per, remark=remark)
+
+    def height(self, target: float, error: float = np.nan, remark: str = "") -> Estimate:
+        value = float(self.target_scale.to_user(target))
+        error *= self.target_scale.std
+        return Estimate(value, error, unit=self.target, remark=remark)
+
+    def loss(self, loss: float) -> Estimate:
+        return Estimate(loss * self.target_scale.std**2, unit=f"({self.target}) squared")
+
+
+Told = tuple[dict[str, Estimate], list[str]]
+
+
+def _squares_about_the_mean(data: TrainingSet) -> float:
+    return float(np.sum((data.target - data.target.mean()) ** 2))
+
+
+def _noise(data: TrainingSet, fit: BestFit, n_parameters: int) -> tuple[float, list[str]]:
+    """Return the standard deviation of the noise, NaN with a note if nothing is known of it."""
+    squares, freedom = 2 * data.n_samples * fit.loss, data.n_samples - n_parameters
+    if freedom <= 0:
+        few = counted(data.n_samples, "sample"), counted(n_parameters, "parameter")
+        return np.nan, [f"No standard errors: {few[0]} for {few[1]}."]
+    if squares <= NEGLIGIBLE * _squares_about_the_mean(data):
+        return 0.0, []
+    return float(np.sqrt(squares / freedom)), []
+
+
+def _constant(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 1)
+    return {"level": units.height(fit.network.c[0], noise / np.sqrt(data.n_samples))}, notes
+
+
+def _line(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 2)
+    w, b, v, c = fit.network.stack()[:, 0].tolist()
+    mean = data.x.mean()
+    sxx, start = np.sum((data.x - mean) ** 2), float(units.x_scale.from_user(0))
+    error = noise * np.sqrt(1 / data.n_samples + (start - mean) ** 2 / sxx)
+    at = f"at {units.x} = {units.first or 0}"
+    return {
+        "slope": units.slope(v * w, noise / np.sqrt(sxx)),
+        "intercept": units.height(v * (w * start + b) + c, error, at),
+    }, notes
+
+
+def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
+    noise, notes = _noise(data, fit, 3)
+    w, b, v, c = fit.network.stack()[:, 0].tolist()
+    place, away = -b / w, w * data.x + b  # w is 1 or -1
+    active, n_flat = away[away > 0], np.sum(away <= 0)
+    sxx = np.sum((active - active.mean()) ** 2)
+    level_error, slope_error = noise / np.sqrt(n_flat), noise / np.sqrt(sxx)
+    # The sloping side is a line of its own: where it reaches the level has the errors of both.
+    place_error = noise / abs(v) * np.sqrt(1 / n_flat + 1 / active.size + active.mean() ** 2 / sxx)
+    if active.min() == active.max():
+        slope_error = place_error = np.nan
+        notes += [
+            "All samples of the sloping side have one x: its slope is not determined, nor is the"
+            " breakpoint; told is the flattest slope."
+        ]
+    elif place_error > 0 and (away == 0).any():
+        gap = max(active.min(), -away[away < 0].max(initial=-np.inf))
+        if gap > place_error:
+            place_error = np.nan
+            notes += [
+                "No standard error of the breakpoint: it is at a sample, where the loss has a kink,"
+                " and the next one is further away than the standard error would be."
+            ]
+    sides = ("left", "right") if w > 0 else ("right", "left")
+    return {
+        "breakpoint": units.place(place, place_error),
+        "slope": units.slope(v * w, slope_error, f"on the {sides[1]}"),
+        "level": units.height(c, level_error, f"on the {sides[0]}"),
+    }, notes
+
+
+ESTIMATES = {"constant": _constant, "linear": _line, "hinge": _hinge}
+
+
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """Samples ascending in x, from 0 to 1, with targets of at most 1."""
+
+    x: Float64Array
+    target: Float64Array
+    x_scale: Scale
+    target_scale: Scale
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> Self:
+        order = np.argsort(data.x, kind="stable")
+        x, target = data.x[order], data.target[order]
+        x_scale = Scale("x", x[0], x[-1] - x[0])
+        target_scale = Scale("target", 0, np.abs(target).max())
+        return cls(x_scale.from_user(x), target_scale.from_user(target), x_scale, target_scale)
+
+
+def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dict[str, Estimate]:
+    """Return the estimates of other models that a hinge is to be seen beside."""
+    samples, found = _Sorted.of(data), {}
+    unit = samples.target_scale.std / samples.x_scale.std
+
+    def place(x: float) -> Estimate:
+        return units.place(float(samples.x_scale.to_user(x)))
+
+    def fitted(*columns: Float64Array) -> tuple[Float64Array, float, Estimate]:
+        """Return the least-squares fit of columns and a level, its loss and its R2."""
+        design = np.stack([np.ones(data.n_samples), *columns], axis=1)
+        solution = np.asarray(np.linalg.lstsq(design, samples.target)[0], np.float64)
+        residuals = (samples.target - design @ solution) * samples.target_scale.std
+        loss = float(np.mean(residuals**2) / 2)
+        return solution, loss, Estimate(1 - 2 * data.n_samples * loss / total)
+
+    _, loss, of_line = fitted(samples.x)
+    if fit.kind == "hinge":
+        found["line_R2"] = of_line
+        w = fit.network.w[0]
+        bend = best_break(samples.x, samples.target, sloping=(w > 0, w < 0))
+        if bend == bend:
+            found["other_breakpoint"] = place(bend)
+            *_, found["other_R2"] = fitted(np.maximum(w * (bend - samples.x), 0))
+    bend, r_squared = best_break(samples.x, samples.target), of_line
+    if bend == bend:
+        solution, loss, r_squared = fitted(samples.x, np.maximum(samples.x - bend, 0))
+        found["free_breakpoint"] = place(bend)
+        found["free_left_slope"] = units.slope(solution[1] * unit)
+        found["free_right_slope"] = units.slope((solution[1] + solution[2]) * unit)
+    return found | {"free_loss": units.loss(loss), "free_R2": r_squared}
+
+
+def _with_intervals(
+    estimates: Mapping[str, Estimate],
+    data: TrainingSet,
+    fit: BestFit,
+    units: _Units,
+    n_draws: int,
+    seed: int,
+) -> Told:
+    """Return the estimates with the percentiles of fits to samples drawn with replacement."""
+    samples, rng = _Sorted.of(data), np.random.default_rng(seed)
+    n = data.n_samples
+    refits = np.full((n_draws, 4), np.nan)
+    for k in range(n_draws):
+        drawn = np.sort(rng.integers(0, n, n))
+        refits[k] = best_hinge(samples.x[drawn], samples.target[drawn])
+    w, places, slopes, levels = refits.T
+    breaks, alike = ~np.isnan(w), w == fit.network.w[0]
+    unit = samples.target_scale.std / samples.x_scale.std
+    found = {
+        "breakpoint": [units.place(x).value for x in samples.x_scale.to_user(places[breaks])],
+        "slope": [units.slope(slope * unit).value for slope in slopes[alike]],
+        "level": [units.height(t).value for t in samples.target_scale.to_user(levels[alike])],
+    }
+    with_intervals = dict(estimates)
+    for name, values in found.items():
+        if len(values) >= FEWEST_DRAWS:
+            lower, upper = np.quantile(values, QUANTILES).tolist()
+            with_intervals[name] = replace(estimates[name], lower=lower, upper=upper)
+    note = f"95 % intervals: percentiles of {n_draws:,} bootstrap draws."
+    if other := int(np.sum(breaks & ~alike)):
+        note += (
+            f" In {other:,} of them the other side is flat; these count for the breakpoint alone."
+        )
+    if straight := int(np.sum(~breaks)):
+        note += f" In {straight:,} there is no break; they count for nothing."
+    return with_intervals, [note]
+
+
+def _digits(found: Estimate) -> str:
+    """Return a number to two digits of its error, if that is known."""
+    return _rounded(found.value, _error_of(found))
+
+
+def _error_of(found: Estimate) -> float:
+    error = found.standard_error
+    return error if error == error else (found.upper - found.lower) / 4
+
+
+def _rounded(value: float, error: float) -> str:
+    if not 1e-4 < error < 1e15:
+        return f"{value:.6g}" if error == 0 else f"{value:.4g}"
+    return f"{value:.{max(1 - math.floor(math.log10(error)), 0)}f}"
+
+
+def _in_words(found: Estimate) -> str:
+    error, about, remark = found.standard_error, _error_of(found), found.remark
+    words = _digits(found) if found.unit else f"{found.value:.4g}"
+    if error == error:
+        words += f" ± {_rounded(error, error)}"
+    if found.lower == found.lower:
+        ends = found.lower, found.upper
+        words += ", 95 % from {} to {}".format(*(_rounded(end, about) for end in ends))
+        if counted_from := name_and_first(found.unit):
+            remark += ", from {} to {}".format(*(later(counted_from[1], end) for end in ends))
+    return "  ".join(filter(None, [words, found.unit, remark]))
