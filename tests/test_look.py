@@ -37,6 +37,8 @@ def grid(x, y, **columns):
 SQUARE = grid(np.linspace(0, 1, 5), np.linspace(0, 2, 4))
 COUNTS = pd.DataFrame({"before": list("aabc"), "after": list("abca"), "count": [900, 3, 100, 5]})
 
+TRACE = rl.trace(rl.Networks([0.5, 1], 0.2, 0.3, 0.1), rl.TrainingSet.point(1, 3), 0.05, 5)
+
 DRAW = {
     "bars": lambda **how: figures.bars(NAMES[:2], "y", "x", **how),
     "cumulative": lambda **how: figures.cumulative(
@@ -46,6 +48,8 @@ DRAW = {
     "fate_bars": lambda **how: figures.fate_bars(RATES, "learning_rate", **how),
     "intervals": lambda **how: figures.intervals(NAMES, "x", "y", "of", **how),
     "lines": lambda **how: figures.lines(NAMES, "x", "y", "of", **how),
+    "loss_curves": lambda **how: figures.loss_curves(TRACE, **how),
+    "trajectories": lambda **how: figures.trajectories(TRACE, "w", "v", **how),
     "optimum_bars": lambda **how: figures.optimum_bars(
         pd.DataFrame({"optimum": ["global"], "fraction": 1.0, "of": "a"}), "of", **how
     ),
@@ -91,7 +95,7 @@ def test_help_describes_each_argument_once(name):
     function = getattr(figures, name)
     doc = inspect.getdoc(function)
     for argument in ("width", "colors", "legend"):
-        assert len(re.findall(rf"(?m)^{argument} : ", doc)) == 1
+        assert len(re.findall(rf"(?m)^(?:labels, )?{argument}( : |, by$)", doc)) == 1
         assert inspect.signature(function).parameters[argument].kind.name == "KEYWORD_ONLY"
     assert doc.count("Parameters\n----------") == 1
     # Sections begin after an empty line.

@@ -22,19 +22,19 @@ COLUMN_WIDTHS = {"single": 3.5, "double": 7.2}
 NARROWEST, WIDEST = 1.0, 40.0  # inches
 
 
-class WidthKeyword(TypedDict, total=False):
-    """The type of ``**look`` of figures that have colors and a legend of their own."""
-
-    width: float | str | None
-
-
 class LegendKeyword(TypedDict, total=False):
     """The type of ``**look`` of what is drawn into given Axes."""
 
     legend: bool
 
 
-class LookKeywords(WidthKeyword, LegendKeyword, total=False):
+class WidthKeyword(LegendKeyword, total=False):
+    """The type of ``**look`` of figures that have colors of their own."""
+
+    width: float | str | None
+
+
+class LookKeywords(WidthKeyword, total=False):
     """The type of ``**look`` of all others."""
 
     colors: Colors | None
