@@ -18,7 +18,7 @@ from relulab.experiment import add_data_options, data_of
 from relulab.experiment.options import OneLineParser, option_parser
 from relulab.explorer import has_windows
 from relulab.sweeps.axes import with_values
-from relulab.sweeps.streams import own_output
+from relulab.sweeps.output import own_output
 from relulab.validation import named_as_options
 
 SWEEP = rl.Sweep(

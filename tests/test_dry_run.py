@@ -11,9 +11,9 @@ import relulab as rl
 from relulab.experiment import add_data_options, data_of
 from relulab.experiment.options import option_parser
 from relulab.sweeps import forecast as forecasts
+from relulab.sweeps.draws import DRAWS_PER_BLOCK
 from relulab.sweeps.execution import run_sweeps
 from relulab.sweeps.forecast import duration, forecast, together
-from relulab.sweeps.sweep import DRAWS_PER_BLOCK
 
 GRID = rl.Sweep(
     data=rl.TrainingSet.point(1.0, 3.0),

@@ -16,7 +16,7 @@ import pytest
 
 import relulab as rl
 from relulab import figures
-from relulab.sweeps.streams import Output, own_output
+from relulab.sweeps.output import Output, own_output
 
 pytestmark = pytest.mark.slow  # many scripts; the pass with the lowest versions is hostile itself
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import relulab as rl
+from relulab.sweeps.draws import DRAWS_PER_BLOCK
 from relulab.sweeps.execution import run_sweeps
 from relulab.sweeps.parquet import StoredTable, write_table
-from relulab.sweeps.sweep import DRAWS_PER_BLOCK
 from relulab.sweeps.workers import Turns
 from relulab.sweeps.writing import Slot
 from relulab.training import trainer

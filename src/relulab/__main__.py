@@ -21,7 +21,7 @@ import relulab
 from relulab.experiment.command import run
 from relulab.experiment.definition import Experiment
 from relulab.experiment.options import OneLineParser, option_parser
-from relulab.sweeps.streams import own_output
+from relulab.sweeps.output import own_output
 from relulab.validation import InputError, one_line, shown
 
 TOUR = "tour.ipynb"

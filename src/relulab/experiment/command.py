@@ -1,26 +1,25 @@
 """The command line of an experiment: trains what its folder lacks, and reports from the files."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from threading import current_thread, main_thread
 
 import pandas as pd
 
 from relulab.experiment.definition import Experiment, Report
+from relulab.experiment.interrupts import first_interrupt_only
 from relulab.experiment.options import adapted, check_by, check_use, option_parser
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
 from relulab.sweeps.dask_client import dask_client
 from relulab.sweeps.execution import megabytes, run_sweeps
 from relulab.sweeps.forecast import duration, forecast
+from relulab.sweeps.output import own_output
 from relulab.sweeps.planning import checked_sweeps, named
 from relulab.sweeps.results import Results
-from relulab.sweeps.streams import own_output
 from relulab.sweeps.sweep import Sweep
 from relulab.validation import InputError, counted, named_as_options, one_line, shown
 
@@ -53,7 +52,7 @@ def run(
     folder = experiment.folder(quick=options.quick, data=csv.stem if csv else None)
     results = Results(options.results or folder)
     try:
-        with _first_interrupt_only(for_good=arguments is None):
+        with first_interrupt_only(for_good=arguments is None):
             check_use(experiment, options, parser)
             return _run(experiment, options, results)
     except (InputError, OSError) as error:  # OSError: no permission, not a folder, disk full
@@ -62,30 +61,6 @@ def run(
     except KeyboardInterrupt:
         print(f"\ninterrupted: {_kept(results)}", file=sys.stderr)
         return 130
-
-
-@contextmanager
-def _first_interrupt_only(*, for_good: bool) -> Iterator[None]:
-    """Let the first Ctrl-C raise ``KeyboardInterrupt``, and ignore those that follow.
-
-    What the first one leads to is done in a moment, and must not end half-way. ``for_good``: also
-    after this, for a program that has nothing to do but to end.
-    """
-
-    def first(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    default = signal.default_int_handler
-    if current_thread() is not main_thread() or signal.getsignal(signal.SIGINT) is not default:
-        yield
-        return
-    signal.signal(signal.SIGINT, first)
-    try:
-        yield
-    finally:
-        if not for_good or signal.getsignal(signal.SIGINT) is first:
-            signal.signal(signal.SIGINT, default)
 
 
 def _kept(results: Results) -> str:

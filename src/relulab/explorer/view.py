@@ -10,7 +10,8 @@ from relulab.model.data import TrainingSet
 from relulab.model.initialization import Distribution
 from relulab.model.network import PARAMETERS
 from relulab.sweeps.axes import choices, is_geometric, spaced, with_values
-from relulab.sweeps.sweep import DRAWS_PER_BLOCK, Sweep
+from relulab.sweeps.draws import DRAWS_PER_BLOCK
+from relulab.sweeps.sweep import Sweep
 from relulab.training.optimizers import SGD
 from relulab.training.settings import BOUNDS, RATES
 from relulab.validation import Float64Array, InputError, instance_of, one_of, shown

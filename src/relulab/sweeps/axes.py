@@ -1,10 +1,12 @@
-"""Axes of sweeps: other values, thinner ones, those of a smaller box."""
+"""Axes of sweeps: which run is where on them; other values, thinner ones, a smaller box."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from relulab.model.network import PARAMETERS
@@ -24,6 +26,19 @@ from relulab.validation import (
 
 if TYPE_CHECKING:
     from relulab.sweeps.sweep import Sweep
+
+
+def grid_positions(
+    axes: Mapping[str, Float64Array], run: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.intp]]]:
+    """Return the draw of each run, and for each axis the index of the run's value on it.
+
+    Runs count through the last axis first, and through all of the grid before the next draw.
+    """
+    shape = tuple(axis.size for axis in axes.values())
+    draw, point = np.divmod(run, math.prod(shape))
+    index = dict(zip(axes, np.unravel_index(point, shape), strict=True)) if shape else {}
+    return draw, index
 
 
 def with_values(sweep: "Sweep", values: Mapping[str, Any]) -> "Sweep":

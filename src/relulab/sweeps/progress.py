@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import TqdmWarning, tqdm
 
-from relulab.sweeps.streams import Output
+from relulab.sweeps.output import Output
 
 with warnings.catch_warnings():
     # In a notebook without ipywidgets, where a bar of text does as well.

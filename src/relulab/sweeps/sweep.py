@@ -19,7 +19,8 @@ from relulab.model.data import TrainingSet, rounded
 from relulab.model.initialization import Distribution, Value
 from relulab.model.network import PARAMETERS, Networks
 from relulab.sweeps.attempts import Lost
-from relulab.sweeps.axes import rows_at, zoomed
+from relulab.sweeps.axes import grid_positions, rows_at, zoomed
+from relulab.sweeps.draws import DRAWS_PER_BLOCK, drawn_values
 from relulab.sweeps.progress import progress_of
 from relulab.sweeps.workers import checked_client, checked_n_jobs, engine_for_workers, map_unordered
 from relulab.theory.optimum import smallest_loss, smallest_losses
@@ -45,10 +46,6 @@ from relulab.validation import (
     whole_number,
     within_memory,
 )
-
-# Random values come from blocks of this many draws, each with a key of its own, so that a value
-# depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
-DRAWS_PER_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -233,9 +230,7 @@ learning_rate=0.3; 1 sample)
 
     def _rows(self, run: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Return the columns of ``parameters`` of ascending runs."""
-        draw, point = np.divmod(run, self.n_points)
-        shape = tuple(axis.size for axis in self.axes.values())
-        index = dict(zip(self.axes, np.unravel_index(point, shape), strict=True)) if shape else {}
+        draw, index = grid_positions(self.axes, run)
         columns: dict[str, Any] = {"run": run}
         if self.drawn:
             columns["draw"] = draw
@@ -251,25 +246,8 @@ learning_rate=0.3; 1 sample)
 
     def _random(self, name: str, draw: npt.NDArray[np.int64]) -> Float64Array:
         """Return the values of a drawn parameter for ascending draws."""
-        if not draw.size:
-            return np.empty(0)
-        if draw[-1] - draw[0] > draw.size + DRAWS_PER_BLOCK:  # most blocks between are not needed
-            parts = np.split(draw, np.flatnonzero(np.diff(draw // DRAWS_PER_BLOCK)) + 1)
-            return np.concatenate([self._random(name, part) for part in parts])
-        stream = (*PARAMETERS, *BOUNDS).index(name)
-        distribution = self._values[name]
-        first, end = int(draw[0]), int(draw[-1]) + 1
-        values = np.empty(end - first)
-        for k in range(first // DRAWS_PER_BLOCK, (end - 1) // DRAWS_PER_BLOCK + 1):
-            rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, k)))
-            block = distribution.sample(rng, DRAWS_PER_BLOCK)
-            begin = k * DRAWS_PER_BLOCK - first
-            values[max(begin, 0) : begin + DRAWS_PER_BLOCK] = block[
-                max(-begin, 0) : end - first - begin
-            ]
-        if self.n_points == 1 and values.size == draw.size:
-            return values
-        return values[draw - first]
+        values: Any = self._values[name]
+        return drawn_values(values, self.seed, (*PARAMETERS, *BOUNDS).index(name), draw)
 
     def train(self, start: int, stop: int, engine: str = "auto") -> pd.DataFrame:
         """Train runs start ... stop-1 and return the rows of the results table."""
