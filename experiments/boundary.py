@@ -153,6 +153,11 @@ def slopes(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([coast.assign(of=names), smooth.assign(of=f"smooth, η = {RATE:g}")])
 
 
+def n_runs(pairs: pd.DataFrame) -> int:
+    """Return how many networks were trained for pairs."""
+    return 2 * int(pairs["n_pairs"].sum())
+
+
 # Zooms
 
 
@@ -211,12 +216,12 @@ def frame_names() -> list[str]:
     return [f"frame {i + 1:02d}" for i in range(N_FRAMES)]
 
 
-def draw_frame(runs: pd.DataFrame, ax: Axes) -> str:
+def draw_frame(runs: pd.DataFrame, ax: Axes, *, legend: bool = True) -> str:
     """Draw a frame in its own units, from -1 to 1, and return its width in words."""
     starts = runs[["w0", "v0"]]
     low, width = starts.min(), starts.max() - starts.min()
     relative = 2 * (starts - low) / width - 1
-    figures.outcome_map(runs.assign(**relative), "w0", "v0", ax)
+    figures.outcome_map(runs.assign(**relative), "w0", "v0", ax, legend=legend)
     ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
     return f"{width['w0']:.1g} wide"
 
@@ -234,10 +239,9 @@ def zoom_figures(results: rl.Results) -> rl.Report:
         for name in frame_names():
             [ax] = figures.panels(1, n_columns=1)
             root_of(ax).set_size_inches(5.6, 5.6)
-            width = draw_frame(results.load(columns, name), ax)
             # The title has room for what the colors are, and so all frames are laid out alike.
-            if legend := figures.legend_of(ax):
-                legend.remove()
+            width = draw_frame(results.load(columns, name), ax, legend=False)
+            figures.show_runs(ax, 0)
             ax.set_title(f"Does the coast stay ragged? (dark: lives; {width} in w₀)")
             yield ax
 
@@ -293,6 +297,7 @@ def report(results: rl.Results) -> rl.Report:
     yield "dimensions", found
     ax = figures.intervals(found[found["border"] != WHOLE], "learning_rate", "dimension", "border")
     figures.mark_level(ax, 1, "dimension 1")
+    figures.show_runs(ax, n_runs(pairs[pairs["border"] == COAST]))
     ax.set(
         title="At which rates is the coast of the island fractal?", ylabel="dimension of the border"
     )
@@ -302,6 +307,7 @@ def report(results: rl.Results) -> rl.Report:
         drawn, "scale", "local_slope", "of", log="x", low="slope_low", high="slope_high"
     )
     figures.mark_level(ax, 1, "dimension 1")
+    figures.show_runs(ax, n_runs(drawn[drawn["border"] == COAST]))
     ax.set(
         title="Does one dimension describe the coast at all scales?",
         xlabel="distance of two starts",
@@ -318,11 +324,7 @@ def report(results: rl.Results) -> rl.Report:
     )
     ax = figures.speed_map(runs, "output_learning_rate", "hidden_learning_rate")
     root_of(ax).set_size_inches(5.6, 6.4)
-    ax.set(
-        xscale="log",
-        yscale="log",
-        title="Which rates of two layers train, and how fast? (darker: slower)",
-    )
+    ax.set_title("Which rates of two layers train, and how fast? (darker: slower)")
     yield "rates", ax
 
     table = results.load_record("distances")

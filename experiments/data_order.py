@@ -102,18 +102,23 @@ def report(results: rl.Results) -> rl.Report:
         figures.intervals(drawn[drawn["end"] == end], "learning_rate", by="order", log="x", ax=ax)
         ax.set(title=end, ylim=(0, 1))
     figures.outer_labels(panels)
+    of_end = rates[rates["end"] == DIES]  # each end has a row for each rate
+    figures.show_runs(panels[0], of_end["n_runs"].sum())
     panels[0].figure.suptitle("Who dies, who diverges: does the order of the samples matter?")
     yield "deaths", panels[0]
 
     table = where_c_ends(results)
     yield "where_c_ends", table
-    table["c"] = (table["low"] + table["high"]) / 2
+    # Between its ends c of a shuffled network has no middle that means something.
+    middle = (table["low"] + table["high"]) / 2
+    table["c"] = middle.mask(table["order"] == SHUFFLED)
     drawn = table.sort_values("order", ascending=False)  # the wide bars of the shuffled first
     ax = figures.intervals(drawn, "learning_rate", "c", by="order", log="x")
     rate = np.geomspace(RATES.min(), RATES.max(), 200)
     in_order = theory.dead_unit_c_per_example(DATA.target, rate)
     figures.mark_curve(ax, rate, in_order, "closed form, in order")
     figures.mark_level(ax, DATA.target.mean(), "mean of the targets")
+    figures.show_runs(ax, table["n_dead"].sum())
     ax.set_title(f"Where does c of a dead unit's network end? (bars: {N_SHUFFLES} shuffles)")
     yield "where_c_ends", ax
 

@@ -205,9 +205,10 @@ def remedies_figure(rows: pd.DataFrame, domain: str) -> Axes:
         if not log:
             ax.set(xlim=(-0.05, 1.05), xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"])
     figures.outer_labels(list(axes))
-    n = rows["n_runs"].iloc[0]
-    figure.suptitle(f"Which remedy helps a ReLU to fit |x| on {domain}? (he_normal, {n:,} starts)")
+    figure.suptitle(f"Which remedy helps a ReLU to fit |x| on {domain}? (he_normal)")
     first: Axes = axes[0]
+    # At the common rate, which is the best of some, and at the best ones.
+    figures.show_runs(first, rows.drop_duplicates(["remedy", "learning_rate"])["n_runs"].sum())
     return first
 
 
@@ -245,6 +246,7 @@ def report(results: rl.Results) -> rl.Report:
         figures.lines(here, "learning_rate", "best", "remedy", log="x", ax=ax)
         ax.set(title=domain, ylabel="found the best fit", ylim=(-0.03, 1.03))
     figures.outer_labels(panels)
+    figures.show_runs(panels[0], drawn["n_runs"].sum())
     panels[0].figure.suptitle("At which learning rates does a remedy help to find the best fit?")
     yield "remedies_by_rate", panels[0]
 

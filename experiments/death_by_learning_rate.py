@@ -79,6 +79,7 @@ def report(results: rl.Results) -> rl.Report:
     figures.mark_level(ax, slowly, f"dies as η → 0: {slowly:.4f}")
     ax.set(title="How many units does a learning rate kill, and how many at once?", ylim=(0, None))
     ax.set_ylabel("fraction of runs")
+    figures.show_runs(ax, table.drop_duplicates("learning_rate")["n_runs"].sum())
     yield "death_rates", ax
 
     yield "survival", curves

@@ -106,7 +106,7 @@ def over_edge(runs: pd.DataFrame) -> pd.DataFrame:
 def report(results: rl.Results) -> rl.Report:
     """Tables and figures from the files."""
     panels = figures.panels(len(DATA), n_columns=2)
-    tables = []
+    tables, n_drawn = [], 0
     for ax, name in zip(panels, DATA, strict=True):
         parts, drawn = [], []
         for runs in settled(results, name):
@@ -116,9 +116,11 @@ def report(results: rl.Results) -> rl.Report:
         rates = tables[-1]["learning_rate"]
         rate = np.geomspace(rates.min(), rates.max(), 50)
         figures.points(pd.concat(drawn), "learning_rate", "sharpness", log="xy", ax=ax)
+        n_drawn += sum(map(len, drawn))
         figures.mark_curve(ax, rate, 2 / rate, "2/η")
         ax.set_title(name)
     figures.outer_labels(panels)
+    figures.show_runs(panels[0], n_drawn)
     panels[0].figure.suptitle("How sharp are the minima at which living networks settle?")
     yield "sharpness", panels[0]
     table = pd.concat(tables, ignore_index=True)
@@ -141,6 +143,7 @@ def report(results: rl.Results) -> rl.Report:
         xlabel=r"$k = \eta \cdot |\mathrm{target}| \cdot \sqrt{1 + x^2}$",
         ylabel="prediction / target, 64 steps",
     )
+    figures.show_runs(ax, len(frozen))
     yield "period_doubling", ax
 
     trace = results.load_record("catapults")

@@ -56,8 +56,8 @@ def report(results: rl.Results) -> rl.Report:
             theory.dies_under_gradient_flow(*start),
             theory.dies_in_one_step(*start, rate),
         )
-        figures.mark_region(ax, w, v, slowly, "dies as η → 0 (below)")
-        figures.mark_region(ax, w, v, at_once, "dies in one step (outside)")
+        figures.mark_region(ax, w, v, slowly, "dies as η → 0")
+        figures.mark_region(ax, w, v, at_once, "dies in one step")
         ax.set_title(f"From which starts does the network train at η = {rate:g}?")
         yield f"outcome_map_{name}", ax
         ax = figures.steps_map(runs, "w0", "v0", limits=limits)

@@ -64,10 +64,13 @@ def report(results: rl.Results) -> rl.Report:
     panels = figures.panels(3)
     for ax, unit in zip(panels, ("born_dead", "died", "alive"), strict=True):
         rows = steps[steps["unit"] == unit].dropna()
-        figures.intervals(rows, "learning_rate", "q50", "unit", "xy", ax, low="q10", high="q90")
+        quantiles = {"low": "q10", "high": "q90"}
+        figures.intervals(rows, "learning_rate", "q50", "unit", "xy", ax, **quantiles, legend=False)
         ax.set(title=unit.replace("_", " "), ylabel="steps to converge")
-        figures.mark_curve(ax, rate, dead, "closed form, born dead")
+        if unit == "born_dead":
+            figures.mark_curve(ax, rate, dead, "closed form")
     figures.outer_labels(panels)
+    figures.show_runs(panels[0], steps["n_converged"].sum())
     panels[0].figure.suptitle("How many steps does it take? (median and the middle 80 %)")
     yield "steps_to_converge", panels[0]
 

@@ -217,7 +217,7 @@ def report(results: rl.Results) -> rl.Report:
         runs = results.load(columns, f"map of {name}")
         tables.append(settled(runs).assign(data=name))
         figures.outcome_map(runs, "learning_rate", "momentum", ax)
-        ax.set(xscale="log", title=name, ylabel="momentum m")
+        ax.set(title=name, ylabel="momentum m")
         limit = theory.stability_limit(1.0, momenta)
         figures.mark_curve(ax, limit, momenta, "2(1 + m): no network rests beyond")
         if data.n_samples > 1:
@@ -232,7 +232,9 @@ def report(results: rl.Results) -> rl.Report:
     yield "deaths", died
     table = findings(died)
     yield "findings", table
-    yield "findings", findings_figure(table)
+    ax = findings_figure(table)
+    figures.show_runs(ax, died["n_runs"].sum())
+    yield "findings", ax
 
     panels = figures.panels(2, n_columns=2)
     for ax, rule in zip(panels, (PLAIN, HEAVY), strict=True):

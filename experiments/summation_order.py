@@ -87,7 +87,9 @@ def report(results: rl.Results) -> rl.Report:
         transitions.append(counts.assign(against=against))
     rates = pd.concat(changed)
     yield "changed", rates
-    ax = figures.intervals(rates[rates["what"] == "fate"], "learning_rate", by="against", log="y")
+    fates = rates[rates["what"] == "fate"]
+    ax = figures.intervals(fates, "learning_rate", by="against", log="y")
+    figures.show_runs(ax, fates["n_runs"].sum())
     ax.set_title("How many networks meet another fate because of rounding alone?")
     ax.set_ylabel("fraction of runs (on the axis: none)")
     yield "changed", ax

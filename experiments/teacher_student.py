@@ -66,6 +66,8 @@ def report(results: rl.Results) -> rl.Report:
         figures.lines(rows, "learning_rate", "fraction", "scheme", log="x", ax=ax)
         ax.set(title=f"bias {bias:g}", ylabel="fraction of runs")
     figures.outer_labels(panels)
+    shown = found[found["teacher_bias"].isin(SHOWN_BIASES)]
+    figures.show_runs(panels[0], shown["n_runs"].sum())
     panels[0].figure.suptitle("Does a larger step help to recover the teacher?")
     yield "by_rate", panels[0]
 

@@ -754,6 +754,12 @@ CALLS |= {
 }
 
 
+def arguments_of(function: Callable[..., Any]) -> set[str]:
+    names = {"files": "file", "ranges": "w", "tables": "table"}  # of which there may be several
+    parameters = inspect.signature(function).parameters
+    return {names.get(name, name) for name in parameters} - {"self"}
+
+
 def drawing(name: str, valid: dict[str, Any], **more: list[Odd]) -> Call:
     """Return a figure's call, in which every text is a column unless said otherwise."""
     columns = [
@@ -763,12 +769,25 @@ def drawing(name: str, valid: dict[str, Any], **more: list[Odd]) -> Call:
     odd_values = {key: default for key, value in valid.items() if isinstance(value, str)}
     function = getattr(figures, name)
     given = valid if "ax" in valid else {**valid, "ax": None}
+    common = {key: value for key, value in LOOK.items() if key in arguments_of(function)}
+    given = common | given
     # A table may be refused because of an argument that does not fit it, or the other way round.
-    argument_names = "|".join(valid)
+    argument_names = "|".join([*valid, *common])
     return Call(
-        function, given, {**odd_values, "ax": AXES, **more},
-        named=dict.fromkeys(valid, argument_names),
+        function, given, {**odd_values, "ax": AXES, **LOOKS, **more},
+        named=dict.fromkeys(given, argument_names),
     )  # fmt: skip
+
+
+# What all figures take.
+LOOK: dict[str, Any] = {"width": None, "colors": None, "legend": True}
+LOOKS = {
+    "width": words("single", "double", "triple"),
+    "colors": odd(
+        map=lambda: "magma", no_map=lambda: "a", few=lambda: [], some=lambda: ["red"] * 20,
+        wrong=lambda: ["red", "a"], named=lambda: {"died": "red"}, badly=lambda: {"died": 3},
+    ),
+}  # fmt: skip
 
 
 UNPRINTABLE = ("10**5000", "list of huge numbers")
@@ -842,8 +861,8 @@ CALLS |= {
             {"axes": odd(removed=lambda: [removed_axes()])},
         ),
         "panels": Call(
-            figures.panels, {"n": 1, "n_columns": 1},
-            dict.fromkeys(["n", "n_columns"], without_much_work(5, 100)),
+            figures.panels, {"n": 1, "n_columns": 1, "width": "single"},
+            {**dict.fromkeys(["n", "n_columns"], without_much_work(5, 100)), "width": LOOKS["width"]},
         ),
         "parameter_curves": drawing("parameter_curves", {"trace": TRACE}),
         "points": drawing(
@@ -860,6 +879,7 @@ CALLS |= {
             {"film": odd(no_axes=lambda: figures.Film([1]), removed=lambda: figures.Film([removed_axes()])), "file": FILE},
             named={"film": "film|frames|ax"}, allowed=(OSError,),
         ),
+        "show_runs": Call(figures.show_runs, {"ax": new_axes, "n": 1000}, {"ax": AXES}),
         "speed_map": drawing("speed_map", {"runs": MAP, "x": "w0", "y": "b0"}),
         "value_map": drawing(
             "value_map", {"table": MAP, "x": "w0", "y": "b0", "value": "loss", "log": False}
@@ -924,12 +944,6 @@ def public_callables() -> dict[str, Any]:
 
 def takes_arguments(method: Any) -> bool:
     return (inspect.isfunction(method) or inspect.ismethod(method)) and bool(arguments_of(method))
-
-
-def arguments_of(function: Callable[..., Any]) -> set[str]:
-    names = {"files": "file", "ranges": "w", "tables": "table"}  # of which there may be several
-    parameters = inspect.signature(function).parameters
-    return {names.get(name, name) for name in parameters} - {"self"}
 
 
 PUBLIC = public_callables()

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
@@ -165,23 +166,43 @@ def student_runs():
     ).run()  # fmt: skip
 
 
-def test_what_was_found_stacks_to_one_with_the_global_optimum_at_the_bottom():
+def test_what_was_found_stacks_to_one_with_the_global_optimum_on_top():
     rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
     fraction = rates.set_index(["learning_rate", "optimum"])["fraction"]
-    ax = figures.optimum_fractions(rates, "learning_rate")
-    bottom = ax.collections[0]
-    assert to_rgb(bottom.get_facecolor()[0]) == to_rgb(figures.OPTIMUM_COLORS["global"])
-    layer, found = bottom.get_paths()[0], fraction[0.5, "global"]
+    # The same fractions at as many rates as areas are drawn of.
+    many = pd.concat([rates, rates.assign(learning_rate=10 + rates["learning_rate"])])
+    ax = figures.optimum_fractions(many, "learning_rate")
+    top = ax.collections[-1]
+    assert to_rgb(top.get_facecolor()[0]) == to_rgb(figures.OPTIMUM_COLORS["global"])
+    layer, found = top.get_paths()[0], fraction[0.5, "global"]
     assert found > 0.01
-    assert layer.contains_point((0.5, found - 1e-3))
-    assert not layer.contains_point((0.5, found + 1e-3))
-    top = ax.collections[-1].get_paths()[0].vertices[:, 1].max()
-    assert top == pytest.approx(1)
+    assert layer.contains_point((0.5, 1 - found + 1e-3))
+    assert not layer.contains_point((0.5, 1 - found - 1e-3))
+    assert layer.vertices[:, 1].max() == pytest.approx(1)
+    dead = figures.OPTIMUM_COLORS["born_dead"], figures.OPTIMUM_COLORS["died"]
+    assert [to_hex(c.get_facecolor()[0]) for c in ax.collections[:2]] == list(dead)
 
     ax = figures.optimum_bars(rates, "learning_rate")
     widths = sum(np.array([bar.get_width() for bar in bars]) for bars in ax.containers)
     np.testing.assert_allclose(widths, 1)
-    assert [bar.get_width() for bar in ax.containers[0]] == list(fraction[:, "global"])
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in ax.containers[-1]], fraction[:, "global"]
+    )
+
+
+def test_a_few_fractions_are_points_with_intervals():
+    rates = statistics.optimum_rates(student_runs(), ["learning_rate"])
+    ax = figures.optimum_fractions(rates, "learning_rate")
+    assert not any(isinstance(c, PolyCollection) for c in ax.collections)
+    found = rates[rates["optimum"] == "global"].sort_values("learning_rate")
+    drawn = ax.containers[-1]
+    assert to_hex(drawn.lines[0].get_color()) == figures.OPTIMUM_COLORS["global"]
+    np.testing.assert_array_equal(
+        drawn.lines[0].get_xydata(), found[["learning_rate", "fraction"]].to_numpy(float)
+    )
+    ends = [segment[:, 1] for segment in drawn.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, found[["low", "high"]])
+    figures.optimum_fractions(rates.drop(columns=["low", "high"]), "learning_rate")
 
 
 def test_cumulative_begins_at_the_smallest_above_0():
@@ -256,12 +277,12 @@ def test_one_bar_for_each_value_holds_the_fates_side_by_side(runs):
     assert "" in expected
 
 
-def test_bars_have_their_values_at_their_ends():
-    table = pd.DataFrame({"program": ["a", "b"], "times": [1.0, 1234.5]})
+def test_bars_begin_at_0_and_have_their_values_at_their_ends():
+    table = pd.DataFrame({"program": ["a", "b", "c"], "times": [1.0, 1234.5, -2.0]})
     ax = figures.bars(table, "program", "times")
-    assert [bar.get_width() for bar in ax.patches] == [1.0, 1234.5]
-    assert [t.get_text() for t in ax.texts] == ["1", "1,234"]
-    assert ax.get_xscale() == "log"
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 1), (0, 1234.5), (0, -2)]
+    assert [t.get_text() for t in ax.texts] == ["1", "1,234", "-2"]
+    assert ax.get_xscale() == "linear"
 
 
 def test_dots_share_the_row_of_their_name():
@@ -446,14 +467,24 @@ def test_a_region_is_marked_by_its_boundary():
     ax = figures.lines(RATED, "learning_rate", "fraction", "scheme")
     figures.mark_region(ax, x, y, y[:, np.newaxis] > 2 * x, "above")
     figures.mark_region(ax, x, y, x < np.full((201, 1), 0.5), "left")
-    diagonal, vertical = (c.get_paths()[0].vertices for c in ax.collections)
+    lines, areas = ax.collections[::2], ax.collections[1::2]
+    diagonal, vertical = (c.get_paths()[0].vertices for c in lines)
     np.testing.assert_allclose(diagonal[:, 1], 2 * diagonal[:, 0], atol=0.011)
     np.testing.assert_allclose(vertical[:, 0], 0.5, atol=0.006)
     assert legend(ax) == ["he", "torch", "above", "left"]
     dashes = {str(line._dash_pattern) for line in ax.lines[-2:]}
     assert len(dashes) == 2
+    # Its inside is hatched, in the legend as in the picture.
+    above, left = (area.get_paths()[0] for area in areas)
+    assert above.contains_point((0.2, 1.5))
+    assert not above.contains_point((0.8, 0.5))
+    assert left.contains_point((0.3, 1))
+    assert not left.contains_point((0.7, 1))
+    hatches = [area.hatches for area in areas]
+    assert hatches == [[h.get_hatch()] for h in figures.legend_of(ax).legend_handles[-2:]]
+    assert hatches[0] != hatches[1]
     figures.mark_region(ax, x, y, np.zeros((201, 101)), "nowhere")
-    assert len(ax.collections) == 2
+    assert len(ax.collections) == 4
     assert legend(ax)[-1] == "nowhere"
 
 
@@ -708,7 +739,8 @@ def test_panels_share_one_legend_below_them():
     figures.optimum_fractions(rates[rates["optimum"] == "diverged"], "learning_rate", axes[0])
     figures.optimum_fractions(rates[rates["optimum"] != "diverged"], "learning_rate", axes[1])
     present = rates.groupby("optimum", observed=True)["fraction"].max() > 0
-    expected = [label for name, label in figures.OPTIMUM_LABELS.items() if present.get(name)]
+    order = "born_dead", "died", "diverged", "moving", "oscillating", "local", "global"
+    expected = [figures.OPTIMUM_LABELS[name] for name in order if present.get(name)]
     assert legend(axes[0]) == legend(axes[1]) == expected
     assert len(axes[0].figure.legends) == 1
 
@@ -719,7 +751,7 @@ def test_labels_of_panels_are_at_the_left_and_at_the_foot():
         ax.set(xlabel="x", ylabel="y")
     figures.outer_labels(axes)
     assert [bool(ax.get_xlabel()) for ax in axes] == [False, False, True, True, True]
-    assert [bool(ax.get_ylabel()) for ax in axes] == [True, False, False, True, False]
+    assert [bool(ax.get_ylabel()) for ax in axes] == [True, False, True, False, False]
     axes[0].figure.canvas.draw()
     shown = [any(t.label1.get_visible() for t in ax.xaxis.get_major_ticks()) for ax in axes]
     assert shown == [False, False, True, True, True]
@@ -815,12 +847,16 @@ def test_an_unknown_format_is_told_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_panels_share_their_axes_and_hide_the_rest():
-    axes = figures.panels(4)
-    assert len(axes) == 4
+@pytest.mark.parametrize(("n", "rows"), [(4, "2 2"), (5, "2 3"), (7, "1 3 3"), (8, "2 3 3")])
+def test_panels_share_their_axes_and_fill_all_rows_but_the_first(n, rows):
+    axes = figures.panels(n)
+    assert len(axes) == n
     axes[0].set_xlim(3, 4)
     assert axes[3].get_xlim() == (3, 4)
-    assert [ax.axison for ax in axes[0].figure.axes] == [True] * 4 + [False] * 2
+    filled = pd.Series([ax.get_subplotspec().rowspan.start for ax in axes]).value_counts(sort=False)
+    assert list(filled) == [int(word) for word in rows.split()]
+    shown = [ax for ax in axes[0].figure.axes if ax.axison]
+    assert shown == axes
 
 
 def test_what_a_figure_cannot_show_is_told_in_one_line(grid, runs):
@@ -1097,14 +1133,11 @@ def test_cumulative_of_zeros_needs_no_log_axis(tmp_path):
     figures.save(ax, tmp_path / "a.png")
 
 
-def test_bars_of_nothing_are_told_at_the_end_of_the_axis(tmp_path):
+def test_bars_of_nothing_are_told_where_they_would_begin(tmp_path):
     table = pd.DataFrame({"program": list("abcd"), "times": [0.0, 10.0, -2.0, np.nan]})
     ax = figures.bars(table, "program", "times")
-    told = {t.get_text(): t for t in ax.texts if t.get_text()}
-    assert list(told) == ["10", "0", "-2"]
+    assert [t.get_text() for t in ax.texts] == ["0", "10", "-2", ""]
     look_at(ax, tmp_path / "a.png")
-    left = ax.get_window_extent().x0
-    assert all(left < told[word].get_window_extent().x0 < left + 20 for word in ("0", "-2"))
 
 
 def test_marks_without_a_place_on_a_log_axis_are_not_drawn():

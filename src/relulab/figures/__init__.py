@@ -21,12 +21,13 @@ from relulab.figures.moving_fits import fit_film, fit_steps
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
+    OKABE_ITO,
     OPTIMUM_COLORS,
     OPTIMUM_LABELS,
     SYMBOLS,
     fate_label,
 )
-from relulab.figures.style import FORMATS, outer_labels, panels, save, style
+from relulab.figures.style import FORMATS, outer_labels, panels, save, show_runs, style
 from relulab.figures.theory_marks import (
     mark_curve,
     mark_fraction,
@@ -40,6 +41,7 @@ __all__ = [
     "FATES",
     "FATE_COLORS",
     "FORMATS",
+    "OKABE_ITO",
     "OPTIMUM_COLORS",
     "OPTIMUM_LABELS",
     "SYMBOLS",
@@ -71,6 +73,7 @@ __all__ = [
     "points",
     "save",
     "save_film",
+    "show_runs",
     "speed_map",
     "steps_map",
     "style",

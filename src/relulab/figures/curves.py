@@ -1,6 +1,6 @@
 """Numbers against numbers: lines, estimates with intervals, points, distributions, survival."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.palette import columns_of, groups_of, symbol
+from relulab.figures.look import CURRENT, LookKeywords, color_map
+from relulab.figures.palette import columns_of, groups_of, is_number, symbol
 from relulab.figures.style import (
+    count_runs_of,
     drawn_in_style,
     new_axes,
     placed,
@@ -18,6 +20,8 @@ from relulab.figures.style import (
     with_numbers,
 )
 from relulab.validation import InputError, shown
+
+RANGE = 3  # points that a bar is wide which stands for itself
 
 # Lines that lie on each other are told apart by their markers.
 MARKERS = "osD^vP*X"
@@ -28,7 +32,13 @@ MOST_GROUPS = 8
 
 @drawn_in_style
 def lines(
-    table: pd.DataFrame, x: str, y: str, by: str, log: str = "xy", ax: Axes | None = None
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str,
+    log: str = "xy",
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw y against x, one line for each value of a column; ``log`` names the axes that are.
 
@@ -44,7 +54,8 @@ def lines(
         how = {"marker": MARKERS[i % len(MARKERS)], "color": color}
         beside = _at_the_ends(ax, rows, x, y, log, **how)
         ax.plot(rows[x].mask(beside), rows[y].mask(beside), **how)
-        entries.append(line_entry(label, **how))
+        if len(rows[[x, y]].dropna()):
+            entries.append(line_entry(label, **how))
     _finish(ax, table, x, y, log)
     add_to_legend(ax, entries, legend_title(table, by))
     return ax
@@ -61,8 +72,11 @@ def intervals(
     *,
     low: str = "low",
     high: str = "high",
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw y against x as points with a bar from the column low to the column high.
+
+    A row whose y is missing has its bar alone, as a range has that is about no number.
 
     Parameters
     ----------
@@ -80,18 +94,34 @@ def intervals(
     table = placed("table", table, x, y, low, high)
     _check_log(log)
     ax = ax or new_axes()
+    draw_intervals(ax, table, x, y, by, log, low, high)
+    return ax
+
+
+def draw_intervals(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, by: str | None, log: str, low: str, high: str
+) -> None:
+    """Draw what ``intervals`` draws, of a table that was checked."""
     entries = []
     for i, (label, color, rows) in enumerate(groups_of(table, by)):
         how: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)], "color": color}
+        bars = rows[rows[y].isna()].dropna(subset=[x, low, high])
+        if len(bars):
+            ax.vlines(bars[x], bars[low], bars[high], color=color, linewidth=RANGE)
+        rows = rows.dropna(subset=[x, y])
+        n = len(rows)
         rows = rows[~_at_the_ends(ax, rows, x, y, log, **how)]
         # Rounding may put an end on the wrong side of the point.
         reach = np.maximum([rows[y] - rows[low], rows[high] - rows[y]], 0)
         ax.errorbar(rows[x], rows[y], yerr=reach, linestyle="none", elinewidth=1.2, **how)
-        entries.append(line_entry(label, linestyle="none", **how))
+        if n:
+            entries.append(line_entry(label, linestyle="none", **how))
+        elif len(bars):
+            bar = {"marker": "|", "markersize": 10, "markeredgewidth": RANGE}
+            entries.append(line_entry(label, linestyle="none", **how | bar))
     _finish(ax, table, x, y, log)
     if by is not None:
         add_to_legend(ax, entries, legend_title(table, by))
-    return ax
 
 
 @drawn_in_style
@@ -102,6 +132,7 @@ def points(
     by: str | None = None,
     log: str = "",
     ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw a small dot for each row: for tens of thousands of them.
 
@@ -135,8 +166,10 @@ def points(
         values = table[by].to_numpy(float)
         wide = values.min() > 0 and values.max() > 30 * values.min()
         norm = LogNorm() if wide else Normalize()
-        drawn = ax.scatter(table[x], table[y], c=values, norm=norm, **how)
-        ax.figure.colorbar(drawn, ax=ax, label=symbol(by))
+        shades = color_map("viridis")
+        drawn = ax.scatter(table[x], table[y], c=values, norm=norm, cmap=shades, **how)
+        if CURRENT.get().legend:
+            ax.figure.colorbar(drawn, ax=ax, label=symbol(by))
     else:
         groups = groups_of(table, by)
         colors = pd.Series(index=table.index, dtype=object)
@@ -151,7 +184,13 @@ def points(
 
 
 @drawn_in_style
-def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None) -> Axes:
+def cumulative(
+    table: pd.DataFrame,
+    value: str,
+    by: str,
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
+) -> Axes:
     """Draw which fraction of the runs is at or below a value, one curve for each value of ``by``.
 
     On a logarithmic axis, if any value is above 0: values up to 0, which rounding makes of the
@@ -167,6 +206,7 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
     table = placed("table", table, value, "fraction")
     table = table.dropna(subset=[value, "fraction"])
     ax = ax or new_axes()
+    count_runs_of(ax, table, "n_runs", by)
     smallest = table[value].where(table[value] > 0).min()
     logarithmic = not np.isnan(smallest)
     entries = []
@@ -190,7 +230,12 @@ def cumulative(table: pd.DataFrame, value: str, by: str, ax: Axes | None = None)
 
 
 @drawn_in_style
-def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None) -> Axes:
+def survival(
+    table: pd.DataFrame,
+    by: str | None = None,
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
+) -> Axes:
     """Draw which fraction still lives after each step, as steps in the band of their intervals.
 
     The axis of steps is linear from 0 to 1 and logarithmic from there on, so that step 0, at which
@@ -208,6 +253,7 @@ def survival(table: pd.DataFrame, by: str | None = None, ax: Axes | None = None)
     require_finite("table", with_numbers("table", table, "step"), "step", missing=False)
     table = placed("table", table, *names)
     ax = ax or new_axes()
+    count_runs_of(ax, table, "n_at_risk", by)
     last = table["step"].max()
     entries = []
     for label, color, rows in groups_of(table, by):
@@ -252,14 +298,12 @@ def _at_the_ends(
 
 
 def _is_scale(table: pd.DataFrame, by: str) -> bool:
-    numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
-    return numbers and table[by].nunique() > MOST_GROUPS
+    return by in table and is_number(table[by]) and table[by].nunique() > MOST_GROUPS
 
 
 def legend_title(table: pd.DataFrame, by: str) -> str | None:
     """Return the legend's title: what numbers are numbers of; names speak for themselves."""
-    numbers = by in table and pd.api.types.is_numeric_dtype(table[by])
-    return symbol(by) if numbers else None
+    return symbol(by) if by in table and is_number(table[by]) else None
 
 
 def _check_log(log: str) -> None:

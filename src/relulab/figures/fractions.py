@@ -1,7 +1,8 @@
 """Rows and stacks: fractions of runs against a number, or one bar or row of dots for each name."""
 
-from collections.abc import Sequence, Sized
-from typing import Any
+from collections.abc import Mapping, Sequence, Sized
+from itertools import compress
+from typing import Any, Unpack
 
 import matplotlib as mpl
 import numpy as np
@@ -9,11 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from relulab.figures.curves import MARKERS, legend_title
+from relulab.figures.curves import MARKERS, draw_intervals, legend_title
 from relulab.figures.legends import add_to_legend, line_entry, patches
+from relulab.figures.look import LookKeywords, chosen
 from relulab.figures.palette import (
     FATE_COLORS,
     FATES,
+    OPTIMA,
     OPTIMUM_COLORS,
     OPTIMUM_LABELS,
     columns_of,
@@ -25,7 +28,10 @@ from relulab.figures.palette import (
     wrapped,
 )
 from relulab.figures.style import (
+    SMALLEST,
+    count_runs_of,
     drawn_in_style,
+    inches,
     new_axes,
     placed,
     require,
@@ -43,6 +49,8 @@ FATE, OPTIMUM = ["outcome", "unit"], ["optimum"]
 # A fraction of so much of the width has room for its text.
 ROOM = 0.09
 
+FEWEST_CELLS = 6  # of a stack against a number; areas between fewer would be made up
+
 MOST_BARS = 1000  # no picture can be higher
 
 SPREAD = 0.7  # of a row's height: what its dots share
@@ -53,12 +61,16 @@ MOST_WIDTH = 0.6  # of the figure's, should they be wide ones
 
 @drawn_in_style
 def outcome_fractions(
-    rates: pd.DataFrame, x: str = "learning_rate", ax: Axes | None = None
+    rates: pd.DataFrame,
+    x: str = "learning_rate",
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw the fraction of every fate against a column, stacked, the dead at the bottom.
 
     Each value of the column has a cell of its own, up to half-way to its neighbours: nothing is
-    drawn that was not counted.
+    drawn that was not counted. Fewer than 6 values are points, with intervals where the table has
+    them.
 
     Parameters
     ----------
@@ -72,16 +84,21 @@ def outcome_fractions(
 
 
 @drawn_in_style
-def optimum_fractions(rates: pd.DataFrame, x: str, ax: Axes | None = None) -> Axes:
+def optimum_fractions(
+    rates: pd.DataFrame, x: str, ax: Axes | None = None, **look: Unpack[LookKeywords]
+) -> Axes:
     """Draw the fraction of everything that was found against a numeric column, stacked.
 
-    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the global optimum is at the bottom.
+    ``rates`` is ``statistics.optimum_rates(runs, by=[x])``; the dead are at the bottom, the global
+    optimum on top. Fewer than 6 values are points, with intervals where the table has them.
     """
     return _stacked(rates, OPTIMUM, x, ax)
 
 
 @drawn_in_style
-def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
+def fate_bars(
+    rates: pd.DataFrame, label: str, ax: Axes | None = None, **look: Unpack[LookKeywords]
+) -> Axes:
     """Draw the fraction of every fate as one bar for each value of a column, the dead at the left.
 
     ``rates`` is ``statistics.outcome_rates(runs, by=[label])``.
@@ -90,44 +107,47 @@ def fate_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
 
 
 @drawn_in_style
-def optimum_bars(rates: pd.DataFrame, label: str, ax: Axes | None = None) -> Axes:
+def optimum_bars(
+    rates: pd.DataFrame, label: str, ax: Axes | None = None, **look: Unpack[LookKeywords]
+) -> Axes:
     """Draw the fraction of everything that was found as one bar for each value of a column.
 
-    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``. Beside each bar stands the fraction
+    The dead are at the left, the global optimum at the right. Beside each bar stands the fraction
     that found the global optimum, which may be too small to be seen.
+
+    ``rates`` is ``statistics.optimum_rates(runs, by=[label])``.
     """
     ax = _barred(rates, OPTIMUM, label, ax)
-    how: dict[str, Any] = {"textcoords": "offset points", "color": OPTIMUM_COLORS["global"]}
-    fractions, _ = _fractions(rates, label, OPTIMUM)
+    fractions, colors = _fractions(rates, label, OPTIMUM)
+    color = colors.get(OPTIMUM_LABELS["global"], OPTIMUM_COLORS["global"])
+    how: dict[str, Any] = {"textcoords": "offset points", "color": color}
     for row, fraction in enumerate(fractions.get("global", np.zeros(len(fractions)))):
         ax.annotate(f"{100 * fraction:.2g}% global", (1, row), (6, 0), va="center", **how)
     return ax
 
 
 @drawn_in_style
-def bars(table: pd.DataFrame, label: str, value: str, ax: Axes | None = None) -> Axes:
-    """Draw one horizontal bar for each row on a logarithmic axis, with its value at its end."""
+def bars(
+    table: pd.DataFrame,
+    label: str,
+    value: str,
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
+) -> Axes:
+    """Draw one horizontal bar from 0 for each row, with its value at its end.
+
+    Values that differ by orders of magnitude are ``dots``: on a logarithmic axis is no 0.
+    """
     require("table", table, label=label, value=value)
     table = with_numbers("table", table, value)
     require_finite("table", table, value)
     ax = ax or new_axes(_height(table, legend=0))
-    log = bool((table[value] > 0).any())
-    # Bars of nothing have no place on a logarithmic axis; they are told at its end.
-    width = table[value].where(table[value] > 0) if log else table[value]
-    drawn = ax.barh(np.arange(len(table)), width, color=FATE_COLORS["converged", "died"])
-    words = [_amount(v) for v in table[value]]
-    ax.bar_label(drawn, [t if w == w else "" for t, w in zip(words, width, strict=True)], padding=4)
-    for row in np.flatnonzero(width.isna() & table[value].notna()):
-        place: dict[str, Any] = {
-            "xycoords": ax.get_yaxis_transform(),
-            "textcoords": "offset points",
-        }
-        ax.annotate(words[row], (0, row), (4, 0), va="center", **place)
+    [color] = chosen([value], [symbol(value)], [FATE_COLORS["converged", "died"]])
+    drawn = ax.barh(np.arange(len(table)), table[value], color=color)
+    ax.bar_label(drawn, [_amount(v) if v == v else "" for v in table[value]], padding=4)
+    ax.margins(x=0.2)  # the text has room
     _name_rows(ax, table[label])
     ax.set_xlabel(symbol(value))
-    if log:
-        ax.set_xscale("log")
-        ax.set_xlim(right=6 * float(table[value].max()))  # the text has room
     return ax
 
 
@@ -143,6 +163,7 @@ def dots(
     low: str = "low",
     high: str = "high",
     amounts: bool = False,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw a row for each name, with a dot at its value and a bar from the column low to high.
 
@@ -176,7 +197,8 @@ def dots(
         reach = np.maximum([rows[value] - rows[low], rows[high] - rows[value]], 0)
         at = place[rows.index] + (i - (len(groups) - 1) / 2) * spread / len(groups)
         ax.errorbar(rows[value], at, xerr=reach, linestyle="none", elinewidth=1.2, **how)
-        entries.append(line_entry(name, linestyle="none", **how))
+        if len(rows):
+            entries.append(line_entry(name, linestyle="none", **how))
         for where in zip(rows[value], at, strict=True) if amounts else ():
             ax.annotate(_amount(where[0]), where, (6, 0), textcoords="offset points", va="center")
     if log and (table[value] > 0).any():
@@ -205,8 +227,12 @@ def _stacked(rates: pd.DataFrame, kind: list[str], x: str, ax: Axes | None) -> A
     require_finite("rates", rates, x)
     fractions, colors = _fractions(rates, x, kind)
     ax = ax or new_axes()
+    count_runs_of(ax, rates, "n_runs", x)
+    if fractions.size and len(fractions) < FEWEST_CELLS:
+        _spread(ax, rates, kind, x, list(fractions))
+        return ax
     _stack(ax, fractions, list(colors.values()))
-    add_to_legend(ax, patches(colors))
+    _legend_of_parts(ax, fractions, colors, inches(ax)[1])
     return ax
 
 
@@ -215,15 +241,24 @@ def _barred(rates: pd.DataFrame, kind: list[str], label: str, ax: Axes | None) -
     rates = with_numbers("rates", rates, "fraction")
     fractions, colors = _fractions(rates, label, kind)
     ax = ax or new_axes(_height(fractions))
+    count_runs_of(ax, rates, "n_runs", label)
     _bars(ax, fractions, list(colors.values()))
-    add_to_legend(ax, patches(colors))
+    _legend_of_parts(ax, fractions, colors, inches(ax)[0])
     return ax
+
+
+def _legend_of_parts(
+    ax: Axes, fractions: pd.DataFrame, colors: Mapping[str, Any], length: float
+) -> None:
+    """Add to the legend what can be seen where so many inches are the whole."""
+    seen = (fractions.max() * length >= SMALLEST).to_list()
+    add_to_legend(ax, patches(dict(compress(colors.items(), seen))))
 
 
 def _fractions(
     rates: pd.DataFrame, by: str, kind: list[str]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the fractions and the colors of all fates or optima that some row has a fraction of.
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the fractions, and colors by words, of all fates or optima that some row has.
 
     The table has a row for each value of ``by`` and a column for each fate or optimum.
     """
@@ -240,18 +275,39 @@ def _fractions(
     every: dict[Any, tuple[str, str]] = (
         {fate: (fate_label(*fate), FATE_COLORS[fate]) for fate in FATES}
         if kind == FATE
-        else {name: (OPTIMUM_LABELS[name], color) for name, color in OPTIMUM_COLORS.items()}
+        else {name: (OPTIMUM_LABELS[name], OPTIMUM_COLORS[name]) for name in OPTIMA}
     )
     present = [name for name in every if name in table and table[name].max() > 0]
-    return table[present], dict(every[name] for name in present)
+    labels, defaults = ([every[name][i] for name in present] for i in (0, 1))
+    colors = chosen(present, labels, defaults)
+    return table[present], dict(zip(labels, colors, strict=True))
 
 
-def _stack(ax: Axes, fractions: pd.DataFrame, colors: Sequence[str]) -> None:
+def _spread(ax: Axes, rates: pd.DataFrame, kind: list[str], x: str, present: Sequence[Any]) -> None:
+    """Draw a few fractions as points, with intervals if the table has them."""
+    names = rates[kind[0]] if len(kind) == 1 else pd.MultiIndex.from_frame(rates[kind].astype(str))
+    rates = rates[pd.Index(names).isin(present)]
+    for end in ("low", "high"):
+        if end not in rates:
+            rates = rates.assign(**{end: rates["fraction"]})
+    rates = placed("rates", rates, x, "fraction", "low", "high")
+    log = "x" if _is_wide(rates[x].to_numpy(float)) else ""
+    by = "fate" if kind == FATE else kind[0]
+    draw_intervals(ax, rates, x, "fraction", by, log, "low", "high")
+    ax.set(ylabel="fraction of runs", ylim=(-0.03, 1.03))
+
+
+def _is_wide(values: Float64Array) -> bool:
+    """Return whether values are all positive and span so much that their axis is logarithmic."""
+    return bool(values.min() > 0 and values.max() > 30 * values.min())
+
+
+def _stack(ax: Axes, fractions: pd.DataFrame, colors: Sequence[Any]) -> None:
     """Stack the columns of a table against its index."""
     fractions = fractions.sort_index()
     if len(fractions.columns):
         values = fractions.index.to_numpy(dtype=float)
-        log = values.min() > 0 and values.max() > 30 * values.min()
+        log = _is_wide(values)
         between = _geometric_means(values) if log else (values[:-1] + values[1:]) / 2
         edges = np.repeat([values[0], *between, values[-1]], 2)[1:-1]
         heights = np.repeat(fractions.to_numpy().T, 2, axis=1)
@@ -269,7 +325,7 @@ def _geometric_means(values: Float64Array) -> Float64Array:
     return roots[:-1] * roots[1:]
 
 
-def _bars(ax: Axes, fractions: pd.DataFrame, colors: Sequence[str]) -> None:
+def _bars(ax: Axes, fractions: pd.DataFrame, colors: Sequence[Any]) -> None:
     """Draw each row of a table as one bar of its columns, with the numbers where there is room."""
     rows, left = np.arange(len(fractions)), np.zeros(len(fractions))
     for name, color in zip(fractions, colors, strict=True):

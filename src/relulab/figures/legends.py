@@ -4,27 +4,54 @@ A legend beside the Axes would eat a third of the width; one inside hides what i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox, IdentityTransform
 
-from relulab.figures.palette import FATES, OPTIMUM_LABELS, cut, drawable, fate_label, fitting
-from relulab.figures.style import root_of
+from relulab.figures.look import CURRENT
+from relulab.figures.palette import (
+    FATES,
+    OPTIMA,
+    OPTIMUM_LABELS,
+    cut,
+    drawable,
+    fate_label,
+    fitting,
+)
+from relulab.figures.style import GAP, in_its_style, root_of, when_resized
 from relulab.validation import Float64Array
 
-# Fates and optima are told in the order of their stacks, whichever panel shows them first.
-ORDER = [fate_label(*fate) for fate in FATES] + list(OPTIMUM_LABELS.values())
+# Fates, optima and units come in the order of their stacks, whichever panel shows them first.
+ORDER = [*(fate_label(*fate) for fate in FATES), *(OPTIMUM_LABELS[o] for o in OPTIMA), "alive"]
+RANK = {label: i for i, label in enumerate(ORDER)}
 
-# What a legend shows by its full labels, of which it may have no room for all.
-ENTRIES: WeakKeyDictionary[Legend, dict[str, Any]] = WeakKeyDictionary()
+
+@dataclass(frozen=True)
+class Told:
+    """What a legend shows by its full labels, of which it may have no room for all.
+
+    What is ``late`` comes last: theory, and what is missing. Its width is that of its place.
+    """
+
+    entries: dict[str, Any]
+    late: frozenset[str]
+    title: str | None
+    ax: Axes
+    width: float
+
+
+TOLD: WeakKeyDictionary[Legend, Told] = WeakKeyDictionary()
 
 MOST_LETTERS = 200
 MOST_ENTRIES = 100
@@ -39,32 +66,105 @@ def legend_of(ax: Axes) -> Legend | None:
     return figure.legends[-1] if figure.legends else None
 
 
-def add_to_legend(ax: Axes, handles: Sequence[Artist], title: str | None = None) -> None:
-    """Add entries to the figure's legend; labels that it has already are not told twice."""
-    old = legend_of(ax)
+def add_to_legend(
+    ax: Axes, handles: Sequence[Artist], title: str | None = None, *, late: bool = False
+) -> None:
+    """Add entries to the figure's legend, once each; ``late`` ones stand behind all others."""
+    if not CURRENT.get().legend:
+        return
+    figure = root_of(ax)
+    in_figure = isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine) and all(
+        legend in TOLD for legend in figure.legends
+    )
+    old = legend_of(ax) if in_figure else ax.get_legend()
     entries: dict[str, Any] = {}
-    if old:
+    known = TOLD.get(old) if old else None
+    if known:
+        entries, title = known.entries, known.title or title
+    elif old:
         title = old.get_title().get_text() or title
         labels = [text.get_text() for text in old.get_texts()]
-        entries = ENTRIES.get(old) or dict(zip(labels, old.legend_handles, strict=True))
-    entries = entries | {drawable(str(handle.get_label())): handle for handle in handles}
+        entries = dict(zip(labels, old.legend_handles, strict=True))
+    new = {drawable(str(handle.get_label())): handle for handle in handles}
+    at_the_end = known.late if known else frozenset()
+    at_the_end |= frozenset(new) if late else frozenset()
+    entries = entries | new
     if not entries:
         return
     if old:
         old.remove()
-    rank = {label: i for i, label in enumerate(ORDER)}
-    entries = dict(sorted(entries.items(), key=lambda entry: rank.get(entry[0], len(rank))))
-    if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
-        new = _legend_below(ax, entries, title)
-    else:  # a figure of the user's, in which nothing makes room beside the Axes
-        new = _legend(ax.legend, entries, title, ax.bbox.width)
-    ENTRIES[new] = entries
+
+    def place(entry: tuple[str, Any]) -> tuple[bool, int]:
+        return entry[0] in at_the_end, RANK.get(entry[0], len(RANK))
+
+    _show(Told(dict(sorted(entries.items(), key=place)), at_the_end, title, ax, 0), in_figure)
 
 
-def _legend_below(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Legend:
-    def legend(shown: Mapping[str, Any], n_columns: int) -> Legend:
-        how: dict[str, Any] = {"loc": "outside lower center", "ncols": n_columns}
-        return _legend(ax.figure.legend, shown, title, ax.figure.bbox.width, **how)
+def _show(told: Told, in_figure: bool) -> None:
+    """Make a legend, in the figure or, where nothing makes room beside the Axes, in them."""
+    ax = told.ax
+    if in_figure:
+        new: Legend | None = _legend_of_figure(ax, told.entries, told.title)
+        _follow(root_of(ax))
+    else:
+        new = _legend_within(ax, told.entries, told.title)
+    if new:
+        width = float(root_of(ax).get_size_inches()[0])
+        TOLD[new] = replace(told, width=width)
+
+
+def _follow(figure: Figure) -> None:
+    """Have the legends of a figure made anew when its size changes, in a window or for a file."""
+    if figure not in when_resized:
+        when_resized[figure] = reflow
+        figure.canvas.mpl_connect("resize_event", lambda event: reflow(event.canvas.figure))
+
+
+def reflow(figure: Figure) -> None:
+    """Make the legends of a figure anew whose width is another than when they were made."""
+    for legend in [legend for legend in figure.legends if legend in TOLD]:
+        told = TOLD[legend]
+        if told.width != figure.get_size_inches()[0]:
+            legend.remove()
+            with in_its_style(figure):
+                _show(told, in_figure=True)
+
+
+def _legend_within(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Legend | None:
+    """Make a legend that is no larger than its Axes, so that it covers no other."""
+    for n in range(min(len(entries), MOST_ENTRIES), 0, -1):
+        legend = _legend(ax.legend, _first(entries, n), title, ax.bbox.width)
+        box = legend.get_window_extent()
+        if box.height <= ax.bbox.height and box.width <= ax.bbox.width:
+            return legend
+        legend.remove()
+    return None
+
+
+def _fits(gap: Axes, size: Bbox) -> bool:
+    """Return whether there is room for a legend in a place of a grid, without its margins."""
+    grid = gap.get_gridspec()
+    assert grid is not None
+    whole = gap.figure.bbox
+    return size.width < whole.width / grid.ncols and size.height < 0.8 * whole.height / grid.nrows
+
+
+def _first(entries: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    """Return n entries, of which the last says how many more there are."""
+    if n >= len(entries):
+        return entries
+    few = dict(list(entries.items())[: n - 1])
+    more = Line2D([], [], linestyle="none")
+    return few | {f"and {len(entries) - len(few):,} more": more}
+
+
+def _legend_of_figure(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Legend:
+    """Make a legend below the panels, or in the place of one that there is not."""
+
+    def legend(shown: Mapping[str, Any], n_columns: int, **how: Any) -> Legend:
+        place: dict[str, Any] = how or {"loc": "outside lower center"}
+        width = ax.figure.bbox.width
+        return _legend(ax.figure.legend, shown, title, width, ncols=n_columns, **place)
 
     # As few rows as the width allows, with as few columns as these rows need.
     measured = dict(list(entries.items())[:MOST_ENTRIES])
@@ -73,13 +173,15 @@ def _legend_below(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Le
     widths = _widths(column)
     most = next((n for n in by_columns if _in_columns(widths, n) < ax.figure.bbox.width), 1)
     room = _most_rows(column)
+    gap = next((other for other in root_of(ax).axes if other.get_gid() == GAP), None)
+    size = column.get_window_extent()
     column.remove()
+    if gap and _fits(gap, size):
+        live: dict[str, Any] = {"bbox_to_anchor": gap.bbox, "bbox_transform": IdentityTransform()}
+        return legend(entries, 1, loc="center", **live)
     n_rows = -(-len(entries) // most)
     if n_rows > room:
-        first = list(measured)[: most * room - 1]
-        more = Line2D([], [], linestyle="none")
-        more_label = f"and {len(entries) - len(first):,} more"
-        return legend({name: entries[name] for name in first} | {more_label: more}, most)
+        return legend(_first(entries, min(most * room, MOST_ENTRIES)), most)
     return legend(entries, -(-len(entries) // n_rows))
 
 

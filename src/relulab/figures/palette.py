@@ -18,6 +18,7 @@ from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
 from matplotlib.mathtext import MathTextParser
 
+from relulab.figures.look import chosen
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import InputError, one_line, one_of, shown, words_in
 
@@ -38,8 +39,10 @@ FATE_COLORS = {
     ("unstable", "died"): "#b341d9",
     ("unstable", "born_dead"): "#f29df2",
 }
-# From the bottom of a stack: the dead first, so that their upper edge is the fraction of all dead.
-FATES = [(o, u) for u in ("born_dead", "died", "alive") for o in OUTCOMES.categories]
+# From the bottom of a stack and the left of a bar, as in legends: the dead first, so that their
+# upper edge is the fraction of all dead.
+UNITS_IN_ORDER = ("born_dead", "died", "alive")
+FATES = [(o, u) for u in UNITS_IN_ORDER for o in OUTCOMES.categories]
 
 # What a run on several samples found (statistics.OPTIMA), in the colors of the fates.
 OPTIMUM_COLORS = {
@@ -60,6 +63,13 @@ OPTIMUM_LABELS = {
     "born_dead": "born dead",
     "diverged": "diverged",
 }
+
+# In the order of the fates: the dead first, what training is for last.
+OPTIMA = ("born_dead", "died", "diverged", "moving", "oscillating", "local", "global")
+
+# Okabe & Ito 2008: names that have no color of their own. Its black is that of theory.
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442")
+DARKER = 0.6  # the same colors once more, where there are more names than colors
 
 SYMBOLS = {
     "learning_rate": "learning rate η",
@@ -167,8 +177,16 @@ def text_color(background: Any) -> str:
     return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.18 else "white"
 
 
+def name_colors(n: int) -> list[Any]:
+    """Return n colors for names, which have no order."""
+    return [
+        tuple(DARKER ** (i // len(OKABE_ITO)) * c for c in to_rgb(OKABE_ITO[i % len(OKABE_ITO)]))
+        for i in range(n)
+    ]
+
+
 def sequence_colors(n: int) -> list[Any]:
-    """Return n colors, from dark to light."""
+    """Return n colors for numbers, from dark to light."""
     # Not the ends of the map: its yellow is hard to see on white.
     return [mpl.colormaps["viridis"](p) for p in np.linspace(0, 0.85, max(n, 1))][:n]
 
@@ -177,28 +195,47 @@ def groups_of(table: pd.DataFrame, by: str | None) -> list[tuple[str, Any, pd.Da
     """Return label, color and rows for each value of a column.
 
     ``"fate"`` are the columns outcome and unit together. Fates, units and optima have the colors
-    that they have everywhere; the values of other columns come in the order of the table.
+    and the order that they have everywhere; other values come in the order of the table, numbers
+    the lighter the larger.
     """
     if by is None:
-        return [("", FATE_COLORS["converged", "alive"], table)] if len(table) else []
+        blue = FATE_COLORS["converged", "alive"]
+        return [("", *chosen([""], [""], [blue]), table)] if len(table) else []
     keys = list(columns_of(by))
     for column, known in KNOWN.items():
         if column in keys and by in ("fate", "unit", "optimum"):
             words_in("table", table, column, known)
     groups = table.groupby(keys if len(keys) > 1 else keys[0], sort=False, observed=True)
     rows: dict[Any, pd.DataFrame] = dict(iter(groups))
+    labels, defaults = words_and_colors(by, list(rows), table)
+    colors = chosen(list(labels), list(labels.values()), defaults)
+    return [(labels[k], c, rows[k]) for k, c in zip(labels, colors, strict=True)]
+
+
+def words_and_colors(
+    by: str, values: Sequence[Any], table: pd.DataFrame
+) -> tuple[dict[Any, str], list[Any]]:
+    """Return the values of a column with their words, in their order, and relulab's colors."""
     if by == "fate":
-        return [(fate_label(*f), FATE_COLORS[f], rows[f]) for f in FATES if f in rows]
+        fates = [fate for fate in FATES if fate in values]
+        return {f: fate_label(*f) for f in fates}, [FATE_COLORS[f] for f in fates]
     if by == "unit":
-        return [(u.replace("_", " "), FATE_COLORS["converged", u], rows[u]) for u in rows]
+        units = [unit for unit in UNITS_IN_ORDER if unit in values]
+        return {u: u.replace("_", " ") for u in units}, [FATE_COLORS["converged", u] for u in units]
     if by == "optimum":
-        return [
-            (OPTIMUM_LABELS[o], OPTIMUM_COLORS[o], rows[o]) for o in OPTIMUM_COLORS if o in rows
-        ]
-    return [
-        (literal(name_of(value)), color, rows[value])
-        for color, value in zip(sequence_colors(len(rows)), rows, strict=True)
-    ]
+        found = [optimum for optimum in OPTIMA if optimum in values]
+        return {o: OPTIMUM_LABELS[o] for o in found}, [OPTIMUM_COLORS[o] for o in found]
+    labels = {value: literal(name_of(value)) for value in values}
+    if not is_number(table[by]):
+        return labels, name_colors(len(values))
+    shades = dict(zip(sorted(values), sequence_colors(len(values)), strict=True))
+    return labels, [shades[value] for value in values]
+
+
+def is_number(column: "pd.Series[Any]") -> bool:
+    """Return whether a column is of numbers, which have an order and need a name."""
+    numeric = pd.api.types.is_numeric_dtype(column.dtype)
+    return numeric and not pd.api.types.is_bool_dtype(column.dtype)
 
 
 def columns_of(by: str | None) -> Sequence[str]:

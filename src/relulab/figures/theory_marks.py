@@ -1,15 +1,17 @@
 """Theory laid over figures: levels, thresholds, curves, fractions, always in black."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.look import LegendKeyword
 from relulab.figures.palette import name_of
 from relulab.figures.style import LARGEST, drawn_in_style, row_names
 from relulab.validation import (
@@ -25,10 +27,12 @@ from relulab.validation import (
 # One for each name that the legend tells.
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 LINEWIDTH = 1.2
+ABOVE = 2.5  # points with intervals are at 2.1
+HATCHES = ("////", "\\\\\\\\", "||||", "----")
 
 
 @drawn_in_style
-def mark_level(ax: Axes, y: float, text: str) -> None:
+def mark_level(ax: Axes, y: float, text: str, **look: Unpack[LegendKeyword]) -> None:
     """Lay a theoretical value over an axis as a dashed horizontal line; the legend names it.
 
     What has no place on the axis, as 0 on a logarithmic one, is not drawn.
@@ -37,7 +41,7 @@ def mark_level(ax: Axes, y: float, text: str) -> None:
 
 
 @drawn_in_style
-def mark_position(ax: Axes, x: float, text: str) -> None:
+def mark_position(ax: Axes, x: float, text: str, **look: Unpack[LegendKeyword]) -> None:
     """Lay a theoretical threshold over an axis as a dashed vertical line; the legend names it.
 
     What has no place on the axis, as 0 on a logarithmic one, is not drawn.
@@ -46,7 +50,9 @@ def mark_position(ax: Axes, x: float, text: str) -> None:
 
 
 @drawn_in_style
-def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
+def mark_curve(
+    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str, **look: Unpack[LegendKeyword]
+) -> None:
     """Lay a theoretical curve over an axis, dashed; the legend names it.
 
     There the name covers no data, however the curve runs. The limits of the axes stay as the data
@@ -60,14 +66,19 @@ def mark_curve(ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, text: str) -> None:
     seen = has_place(ax.xaxis, xs) & has_place(ax.yaxis, ys)
     ax.plot(np.where(seen, xs, np.nan), np.where(seen, ys, np.nan), **how)
     ax.set(**limits)
-    add_to_legend(ax, [line_entry(**how)])
+    add_to_legend(ax, [line_entry(**how)], late=True)
 
 
 @drawn_in_style
 def mark_region(
-    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, inside: npt.ArrayLike, text: str
+    ax: Axes,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    inside: npt.ArrayLike,
+    text: str,
+    **look: Unpack[LegendKeyword],
 ) -> None:
-    """Lay the boundary of a theoretical region over an axis, dashed; the legend names it.
+    """Lay a theoretical region over an axis, hatched, with a dashed boundary; the legend names it.
 
     Parameters
     ----------
@@ -84,24 +95,39 @@ def mark_region(
             f"inside: expected shape {(ys.size, xs.size)}, for each y and x, got {fractions.shape}"
         )
     how = _black_dashes(ax, text)
-    draw_region(ax, xs, ys, fractions, how["linestyle"])
+    hatch = HATCHES[DASHES.index(how["linestyle"]) % len(HATCHES)]
+    draw_region(ax, xs, ys, fractions, how["linestyle"], hatch)
     ax.plot([], [], **how)  # its dashes are taken
-    add_to_legend(ax, [line_entry(**how)])
+    area = {"facecolor": "none", "edgecolor": "black", "linestyle": how["linestyle"]}
+    add_to_legend(ax, [Patch(label=text, hatch=hatch, linewidth=LINEWIDTH, **area)], late=True)
 
 
 def draw_region(
-    ax: Axes, xs: Float64Array, ys: Float64Array, inside: Float64Array, dashes: Any
+    ax: Axes,
+    xs: Float64Array,
+    ys: Float64Array,
+    inside: Float64Array,
+    dashes: Any,
+    hatch: str | None = None,
 ) -> None:
-    """Draw the boundary of a region, where the axes have a place for it."""
+    """Draw the boundary of a region and hatch it, where the axes have a place for it."""
     across, up = has_place(ax.xaxis, xs), has_place(ax.yaxis, ys)
     xs, ys, inside = xs[across], ys[up], inside[np.ix_(up, across)]
     if min(inside.shape) > 1 and 0 < inside.mean() < 1:
         style: dict[str, Any] = {"linestyles": [dashes], "linewidths": LINEWIDTH}
         ax.contour(xs, ys, inside, levels=[0.5], colors="black", **style)
+    if hatch and min(inside.shape) > 1 and (most := inside.max()) > 0.5:
+        ax.contourf(xs, ys, inside, levels=[0.5, most], colors="none", hatches=[hatch])
 
 
 @drawn_in_style
-def mark_fraction(ax: Axes, row: object, fraction: float, text: str = "closed form") -> None:
+def mark_fraction(
+    ax: Axes,
+    row: object,
+    fraction: float,
+    text: str = "closed form",
+    **look: Unpack[LegendKeyword],
+) -> None:
     """Lay a theoretical fraction over a horizontal bar as a black tick.
 
     Parameters
@@ -131,14 +157,14 @@ def mark_fraction(ax: Axes, row: object, fraction: float, text: str = "closed fo
     ax.plot(
         [fraction], [ax.get_yticks()[names.index(name_of(row))]], clip_on=False, zorder=3, **how
     )
-    add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})])
+    add_to_legend(ax, [line_entry(text, **how | {"markersize": 10})], late=True)
 
 
 def _mark_number(ax: Axes, draw: Callable[..., Any], axis: Axis, number: float, text: str) -> None:
     how = _black_dashes(ax, text)
     if has_place(axis, number):
         draw(number, **how)
-        add_to_legend(ax, [line_entry(**how)])
+        add_to_legend(ax, [line_entry(**how)], late=True)
 
 
 def has_place(axis: Axis, values: npt.ArrayLike) -> Any:
@@ -155,4 +181,5 @@ def _black_dashes(ax: Axes, text: str) -> dict[str, Any]:
     known = [label for label in labels if not label.startswith("_child")]
     which = known.index(text) if text in known else len(known)
     dashes = DASHES[which % len(DASHES)]
-    return {"color": "black", "linestyle": dashes, "linewidth": LINEWIDTH, "label": text}
+    how = {"color": "black", "linestyle": dashes, "linewidth": LINEWIDTH, "label": text}
+    return how | {"zorder": ABOVE}

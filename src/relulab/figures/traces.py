@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from relulab.figures.histories import (
     refuse_several,
 )
 from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.look import WidthKeyword
 from relulab.figures.palette import (
     SYMBOLS,
     columns_of,
@@ -48,7 +49,7 @@ def loss_curves(
     *,
     by: str | None = None,
     colors: Sequence[str] | None = None,
-    legend: bool = True,
+    **look: Unpack[WidthKeyword],
 ) -> Axes:
     """Draw the loss of every run of a trace against the step, on a logarithmic axis.
 
@@ -75,7 +76,6 @@ def loss_curves(
     require("trace", trace, "run", "step", "loss")
     trace = with_numbers("trace", trace, "run", "step", "loss")
     runs = _runs(placed("trace", trace, "step", "loss"), labels, colors, by)
-    instance_of("legend", legend, bool)
     ax = ax or new_axes()
     entries = []
     for run in runs:
@@ -86,8 +86,7 @@ def loss_curves(
         limit_losses(ax, [run.history for run in runs])
     entries += _mark_last_finite(ax, [trace.loc[run.history.index] for run in runs])
     ax.set(xlabel="step", ylabel="loss")
-    if legend:
-        add_to_legend(ax, entries)
+    add_to_legend(ax, entries)
     return ax
 
 
@@ -144,7 +143,7 @@ def trajectories(
     *,
     by: str | None = None,
     colors: Sequence[str] | None = None,
-    legend: bool = True,
+    **look: Unpack[WidthKeyword],
 ) -> Axes:
     """Draw the path of every run of a trace in the plane of two columns, from circle to square.
 
@@ -163,7 +162,6 @@ def trajectories(
     require("trace", trace, "run", x=x, y=y)
     trace = with_numbers("trace", trace, x, y)
     runs = _runs(placed("trace", trace, x, y), labels, colors, by)
-    instance_of("legend", legend, bool)
     ax = ax or new_axes()
     stopped = [last_finite(trace.loc[run.history.index], x, y) is not None for run in runs]
     lengths = [_length(run.history, x, y) for run in runs]
@@ -177,8 +175,7 @@ def trajectories(
         ax.plot(finite[x].iloc[:1], finite[y].iloc[:1], "o", fillstyle="none", **how)
         [end] = ax.plot(finite[x].iloc[-1:], finite[y].iloc[-1:], "X" if stops else "s", **how)
         ends.append(end)
-        if legend:
-            add_to_legend(ax, [line_entry(run.label, run.color)])
+        add_to_legend(ax, [line_entry(run.label, run.color)])
     if any(stopped) and not all(stopped) and ax.get_autoscale_on():
         _leave_room_for(ax, runs, stopped, x, y)
         for end in ends:
@@ -186,7 +183,7 @@ def trajectories(
             end.set_data(
                 np.clip(end.get_xdata(), *ax.get_xlim()), np.clip(end.get_ydata(), *ax.get_ylim())
             )
-    if legend and any(stopped):
+    if any(stopped):
         add_to_legend(ax, [line_entry("last finite state", "black", linestyle="none", marker="X")])
     ax.set(xlabel=symbol(x), ylabel=symbol(y))
     return ax
