@@ -820,7 +820,7 @@ CALLS |= {
         ),
         "fit_steps": drawing(
             "fit_steps",
-            {"trace": TRACE, "data": POINT, "steps": [0, 3], "negative_slope": 0.0, "legend": True},
+            {"trace": TRACE, "data": POINT, "steps": [0, 3], "negative_slope": 0.0},
         ),
         "fits": drawing("fits", {"samples": SAMPLES, "curves": CURVES, "best": "a"}),
         "intervals": drawing(

@@ -37,7 +37,8 @@ def grid(x, y, **columns):
 SQUARE = grid(np.linspace(0, 1, 5), np.linspace(0, 2, 4))
 COUNTS = pd.DataFrame({"before": list("aabc"), "after": list("abca"), "count": [900, 3, 100, 5]})
 
-TRACE = rl.trace(rl.Networks([0.5, 1], 0.2, 0.3, 0.1), rl.TrainingSet.point(1, 3), 0.05, 5)
+POINT = rl.TrainingSet.point(1, 3)
+TRACE = rl.trace(rl.Networks([0.5, 1], 0.2, 0.3, 0.1), POINT, 0.05, 5)
 
 DRAW = {
     "bars": lambda **how: figures.bars(NAMES[:2], "y", "x", **how),
@@ -46,6 +47,11 @@ DRAW = {
     ),
     "dots": lambda **how: figures.dots(NAMES, "x", "y", "of", **how),
     "fate_bars": lambda **how: figures.fate_bars(RATES, "learning_rate", **how),
+    "fits": lambda **how: figures.fits(
+        NAMES.rename(columns={"y": "target"}),
+        NAMES.rename(columns={"y": "prediction", "of": "label"}), "c", **how
+    ),
+    "fit_steps": lambda **how: figures.fit_steps(TRACE[TRACE["run"] == 0], POINT, **how),
     "intervals": lambda **how: figures.intervals(NAMES, "x", "y", "of", **how),
     "lines": lambda **how: figures.lines(NAMES, "x", "y", "of", **how),
     "loss_curves": lambda **how: figures.loss_curves(TRACE, **how),
@@ -58,6 +64,7 @@ DRAW = {
     ),
     "outcome_fractions": lambda **how: figures.outcome_fractions(RATES, **how),
     "outcome_map": lambda **how: figures.outcome_map(SQUARE, "x", "y", **how),
+    "parameter_curves": lambda **how: figures.parameter_curves(TRACE[TRACE["run"] == 0], **how),
     "points": lambda **how: figures.points(NAMES, "x", "y", "of", **how),
     "speed_map": lambda **how: figures.speed_map(SQUARE, "x", "y", **how),
     "steps_map": lambda **how: figures.steps_map(SQUARE, "x", "y", **how),
@@ -116,7 +123,9 @@ def size_of(file):
 @pytest.mark.parametrize(("width", "inches"), [("single", 3.5), ("double", 7.2), (4.4, 4.4)])
 def test_a_file_is_as_wide_as_was_asked_for(width, inches, tmp_path):
     for draw in DRAW.values():
-        assert draw(width=width).figure.get_size_inches()[0] == inches
+        figure = draw(width=width).figure
+        assert figure.get_size_inches()[0] == inches
+        plt.close(figure)
     for ax in (DRAW["outcome_map"](width=width), figures.panels(2, width=width)[0]):
         files = [tmp_path / "a.png", tmp_path / "a.pdf"]
         figures.save(ax, *files)
@@ -203,6 +212,14 @@ def test_colors_of_fates_and_of_maps_may_be_chosen():
             draw(colors=["red"])
     # What one figure was given, another does not have.
     assert figures.value_map(SQUARE, "x", "y", "value").collections[0].get_cmap().name == "viridis"
+
+
+def test_colors_of_fits_steps_and_parameters_may_be_chosen():
+    fits = [line.get_color() for line in DRAW["fits"]().lines[1:]]
+    assert [to_hex(c) for c in fits] == [*figures.OKABE_ITO[:2], "#000000"]
+    for name in ("fits", "fit_steps", "parameter_curves"):
+        colors = [line.get_color() for line in DRAW[name](colors="gray").lines]
+        assert {"#000000", "#ffffff"} <= {to_hex(c) for c in colors}
 
 
 @pytest.mark.parametrize("units", [["alive", "died", "born_dead"], ["died", "born_dead", "alive"]])

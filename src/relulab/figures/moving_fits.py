@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +21,7 @@ from relulab.figures.histories import (
     refuse_several,
 )
 from relulab.figures.legends import add_to_legend, line_entry
+from relulab.figures.look import LookKeywords, chosen
 from relulab.figures.palette import FATE_COLORS, sequence_colors
 from relulab.figures.style import (
     OURS,
@@ -63,7 +64,7 @@ def fit_steps(
     ax: Axes | None = None,
     *,
     negative_slope: float = 0.0,
-    legend: bool = True,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw what a trace's only run predicts at several steps, over the samples, early ones dark.
 
@@ -96,20 +97,17 @@ def fit_steps(
     >>> ax = rl.figures.fit_steps(trace, data)
     """
     states = States.of(trace, data, negative_slope)
-    instance_of("legend", legend, bool)
     ax = ax or new_axes()
-    chosen = states.steps_to_show() if steps is None else states.checked_steps(steps)
-    drawn = {
-        step: color
-        for step, color in zip(chosen, sequence_colors(len(chosen)), strict=True)
-        if step in states.table.index
-    }
+    shown = states.steps_to_show() if steps is None else states.checked_steps(steps)
+    colors = chosen(shown, [f"step {step}" for step in shown], sequence_colors(len(shown)))
+    finite = states.table.index
+    drawn = {step: c for step, c in zip(shown, colors, strict=True) if step in finite}
     view = states.view([*drawn])
     entries = _draw_samples(ax, data)
     _shade_beyond(ax, data)
     for step, color in drawn.items():
         fit = states.fit(step, states.reach)
-        width = 2.2 if step == max(chosen) else 1.4
+        width = 2.2 if step == max(shown) else 1.4
         entries += ax.plot(*fit.line, "-" if fit.active else "--", color=color, linewidth=width)
         entries[-1].set_label(f"step {step}{states.note(step, fit, view)}")
         ax.plot(*fit.hinge, "o", color=color, markerfacecolor="white", zorder=4)
@@ -119,8 +117,7 @@ def fit_steps(
     if not len(states.table) and len(trace):
         entries.append(line_entry("no finite state", "none"))
     ax.set(xlabel="x", ylabel="target and prediction", xlim=view.x, ylim=view.y)
-    if legend:
-        add_to_legend(ax, entries)
+    add_to_legend(ax, entries)
     return ax
 
 

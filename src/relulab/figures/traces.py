@@ -18,12 +18,13 @@ from relulab.figures.histories import (
     refuse_several,
 )
 from relulab.figures.legends import add_to_legend, line_entry
-from relulab.figures.look import WidthKeyword
+from relulab.figures.look import LookKeywords, WidthKeyword, chosen
 from relulab.figures.palette import (
     SYMBOLS,
     columns_of,
     groups_of,
     literal,
+    name_colors,
     name_of,
     sequence_colors,
     symbol,
@@ -91,7 +92,9 @@ def loss_curves(
 
 
 @drawn_in_style
-def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def parameter_curves(
+    trace: pd.DataFrame, ax: Axes | None = None, **look: Unpack[LookKeywords]
+) -> Axes:
     """Draw w, b, v, c and, where known, the prediction of a trace's only run against the step.
 
     Gray is where the unit is inactive on every sample, to the end. From the last finite state on
@@ -104,8 +107,8 @@ def parameter_curves(trace: pd.DataFrame, ax: Axes | None = None) -> Axes:
     end = last_finite(trace, *names)
     drawn = placed("trace", trace, "step", *names)
     ax = ax or new_axes()
-    colors = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#000000")
-    for name, color in zip(names, colors, strict=False):
+    colors = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#000000")[: len(names)]
+    for name, color in zip(names, chosen(names, names, colors), strict=True):
         line = "--" if name == "prediction" else "-"
         ax.plot(drawn["step"], drawn[name], line, color=color, marker="o", markersize=3)
         there = drawn.dropna(subset=["step", name])
@@ -191,7 +194,11 @@ def trajectories(
 
 @drawn_in_style
 def fits(
-    samples: pd.DataFrame, curves: pd.DataFrame, best: str | None = None, ax: Axes | None = None
+    samples: pd.DataFrame,
+    curves: pd.DataFrame,
+    best: str | None = None,
+    ax: Axes | None = None,
+    **look: Unpack[LookKeywords],
 ) -> Axes:
     """Draw predictions over the samples that they were trained on.
 
@@ -216,9 +223,11 @@ def fits(
     ax.plot(samples["x"], samples["target"], "o", color="#b8b8b8", markersize=3, zorder=0)
     learned = [(k, c) for k, c in curves.groupby("label", sort=False) if k != best]
     entries = []
-    colors, widths = sequence_colors(len(learned)), np.linspace(WIDEST, 2, len(learned))
-    for color, width, (label, curve) in zip(colors, widths, learned, strict=True):
-        how: dict[str, Any] = {"color": color, "label": literal(name_of(label))}
+    labels = [name_of(label) for label, _ in learned]
+    colors = chosen([label for label, _ in learned], labels, name_colors(len(labels)))
+    widths = np.linspace(WIDEST, 2, len(labels))
+    for label, color, width, (_, curve) in zip(labels, colors, widths, learned, strict=True):
+        how: dict[str, Any] = {"color": color, "label": literal(label)}
         entries += ax.plot(curve["x"], curve["prediction"], linewidth=width, **how)
     if best is not None:
         curve = curves[curves["label"] == best]
