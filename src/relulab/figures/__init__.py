@@ -27,7 +27,8 @@ from relulab.figures.palette import (
     SYMBOLS,
     fate_label,
 )
-from relulab.figures.style import FORMATS, outer_labels, panels, save, show_runs, style
+from relulab.figures.saving import FORMATS, save
+from relulab.figures.style import outer_labels, panels, show_runs, style
 from relulab.figures.theory_marks import (
     mark_curve,
     mark_fraction,

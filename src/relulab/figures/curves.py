@@ -7,18 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
+from relulab.figures.checks import placed, require, require_finite, with_numbers
 from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.look import CURRENT, LookKeywords, color_map
 from relulab.figures.palette import columns_of, groups_of, is_number, symbol
-from relulab.figures.style import (
-    count_runs_of,
-    drawn_in_style,
-    new_axes,
-    placed,
-    require,
-    require_finite,
-    with_numbers,
-)
+from relulab.figures.style import count_runs_of, drawn_in_style, new_axes
 from relulab.validation import InputError, shown
 
 RANGE = 3  # points that a bar is wide which stands for itself

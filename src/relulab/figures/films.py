@@ -9,7 +9,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.animation import PillowWriter
 
-from relulab.figures.style import STYLE, Axes, finished, in_its_style, root_of
+from relulab.figures.saving import finished
+from relulab.figures.style import STYLE, Axes, in_its_style, root_of
 from relulab.validation import InputError, finite_number, instance_of, set_fields, shortened, shown
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
+from relulab.figures.checks import placed, require, require_finite, require_fractions, with_numbers
 from relulab.figures.curves import MARKERS, draw_intervals, legend_title
 from relulab.figures.legends import add_to_legend, line_entry, patches
 from relulab.figures.look import LookKeywords, chosen
@@ -33,13 +34,8 @@ from relulab.figures.style import (
     drawn_in_style,
     inches,
     new_axes,
-    placed,
-    require,
-    require_finite,
-    require_fractions,
     root_of,
     row_names,
-    with_numbers,
 )
 from relulab.model.outcome import OUTCOMES, UNITS
 from relulab.validation import Float64Array, InputError, instance_of, words_in

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize, to_rgb
 from matplotlib.patches import Patch
 
+from relulab.figures.checks import LARGEST, placed, require, require_finite, with_numbers
 from relulab.figures.legends import add_to_legend, patches
 from relulab.figures.look import CURRENT, LookKeywords, chosen, color_map
 from relulab.figures.palette import (
@@ -24,7 +25,6 @@ from relulab.figures.palette import (
     wrapped,
 )
 from relulab.figures.style import (
-    LARGEST,
     SMALLEST,
     STYLE,
     WIDTH,
@@ -32,11 +32,7 @@ from relulab.figures.style import (
     drawn_in_style,
     inches,
     new_axes,
-    placed,
-    require,
-    require_finite,
     root_of,
-    with_numbers,
 )
 from relulab.model.outcome import CODED_FATES, OUTCOMES, UNITS, fate_codes
 from relulab.validation import (

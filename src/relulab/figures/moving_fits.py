@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from relulab.figures.checks import placed, require, with_numbers
 from relulab.figures.films import Film
 from relulab.figures.histories import (
     checked_labels,
@@ -23,18 +24,8 @@ from relulab.figures.histories import (
 from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.look import LookKeywords, chosen
 from relulab.figures.palette import FATE_COLORS, sequence_colors
-from relulab.figures.style import (
-    OURS,
-    drawn_in_style,
-    finished,
-    nearly_infinite,
-    new_axes,
-    placed,
-    require,
-    root_of,
-    style,
-    with_numbers,
-)
+from relulab.figures.saving import finished
+from relulab.figures.style import OURS, drawn_in_style, nearly_infinite, new_axes, root_of, style
 from relulab.figures.traces import limit_losses
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks

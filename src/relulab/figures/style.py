@@ -1,13 +1,11 @@
-"""What all figures have in common: the style sheet, new Axes, checks of tables, saving."""
+"""What all figures have in common: the style sheet, new Axes and panels, the number of runs."""
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from functools import wraps
 from inspect import Parameter, cleandoc, signature
-from os import PathLike
 from pathlib import Path
 from textwrap import indent
 from typing import ParamSpec, TypeVar
@@ -18,22 +16,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes as Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
-from matplotlib.transforms import Bbox
 
 from relulab.figures.look import CURRENT, Look, checked_width
-from relulab.figures.palette import columns_of, cut, drawable, fitting
+from relulab.figures.palette import columns_of
 from relulab.validation import (
     Float64Array,
     InputError,
-    checked_table,
-    columns_in,
     instance_of,
-    numbers_in,
-    shortened,
     shown,
     whole_number,
     without_index,
@@ -44,13 +34,6 @@ STYLE = mpl.rc_params_from_file(
 )
 WIDTH, HEIGHT = STYLE["figure.figsize"]
 
-# What a picture's file says of itself is of the picture alone: the same table, the same bytes.
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-}
-FORMATS = tuple(METADATA)
 
 # What a user's matplotlibrc decides also here: what the letters look like, and what is of the
 # session and in no picture. All else is Matplotlib's default or in the style sheet.
@@ -79,9 +62,6 @@ SMALLEST = 2 / STYLE["savefig.dpi"]
 
 MOST_PANELS = 100
 
-MOST_LETTERS = 250  # of a title
-
-MOST_LAYOUTS = 4  # one is enough unless a text leaves the figure
 
 # What the horizontal bars of an Axes are of, in full.
 row_names: WeakKeyDictionary[Axes, list[str]] = WeakKeyDictionary()
@@ -95,9 +75,6 @@ runs_shown: WeakKeyDictionary[Axes | Figure, int] = WeakKeyDictionary()
 # What is to be done where a figure's size may have changed.
 when_resized: WeakKeyDictionary[Figure, Callable[[Figure], None]] = WeakKeyDictionary()
 
-LARGEST = 1e150  # Matplotlib adds margins and ticks, by powers on logarithmic axes; finite, too
-
-BETWEEN = 2.0  # dots between two numbers at ticks
 
 MOST_RUNS = 1e18
 
@@ -276,59 +253,11 @@ def outer_labels(axes: Sequence[Axes]) -> None:
             ax.set_xlabel("")
 
 
-def save(ax: Axes, *files: str | PathLike[str]) -> None:
-    """Store the figure that an Axes is part of, and free it.
-
-    The suffix of a file is its format: png, svg or pdf. The same figure gives the same bytes.
-    """
-    figure = root_of(ax)
-    paths = [_picture(file) for file in files]
-    with in_its_style(figure), nearly_infinite():
-        finished(figure)
-        for path in paths:
-            figure.savefig(path, metadata=METADATA[path.suffix.removeprefix(".")])
-    plt.close(figure)
-
-
 def in_its_style(figure: Figure) -> AbstractContextManager[None]:
     """Return a context in which a figure becomes a file: relulab's style, or the user's own."""
     if figure.get_gid() != OURS:
         return mpl.rc_context(FILES)
     return _our_style(figure in papers)
-
-
-def finished(figure: Figure) -> None:
-    """Lay a figure out, with its title in full width and no text that leaves it.
-
-    Once, so that the formats look the same and do not depend on which of them are asked for:
-    another layout would start from this one.
-    """
-    ours = figure.get_gid() == OURS
-    figure.set_dpi(mpl.rcParams["savefig.dpi"])
-    if figure in when_resized:
-        when_resized[figure](figure)
-    if ours:
-        _make_drawable(figure)
-    _spread_title(figure)
-    for _ in range(MOST_LAYOUTS):
-        figure.draw_without_rendering()
-        if not ours or not _shorten_what_leaves(figure):
-            break
-    if ours:
-        _leave_out_numbers(figure)
-    figure.set_layout_engine("none")
-
-
-def _picture(file: str | PathLike[str]) -> Path:
-    """Return the path of a picture's file; refuse what no picture can be stored in."""
-    named = isinstance(file, str | PathLike) and "\0" not in str(file)
-    path = Path(os.path.expanduser(file)) if named else None
-    if path is None or path.suffix.removeprefix(".") not in FORMATS:
-        raise InputError(
-            f"file: expected a name that ends with one of {', '.join(FORMATS)},"
-            f" got {shortened(path.name) if path else shown(file)}"
-        )
-    return path
 
 
 def root_of(ax: Axes | None) -> Figure:
@@ -343,147 +272,3 @@ def root_of(ax: Axes | None) -> Figure:
 def inches(ax: Axes) -> Float64Array:
     """Return width and height of an Axes."""
     return np.array([ax.bbox.width, ax.bbox.height]) / root_of(ax).dpi
-
-
-def _spread_title(figure: Figure) -> None:
-    """Give the title the whole width of the figure, in several lines if need be."""
-    titled = [ax for ax in figure.axes if ax.get_title(loc="left") or ax.get_title()]
-    text = figure.get_suptitle()
-    if not text and len(titled) == 1:
-        text = titled[0].get_title(loc="left") or titled[0].get_title()
-        for where in ("left", "center"):
-            titled[0].set_title("", loc=where)
-    text = cut(text.strip("\n"), MOST_LETTERS)
-    if text := _with_runs(text, figure) if figure.get_gid() == OURS else text:
-        size = mpl.rcParams["figure.titlesize"]
-        title = figure.suptitle(text, x=0.01, ha="left", wrap=True, fontsize=size)
-        _shorten(title, figure, highest=figure.bbox.height / 4)
-
-
-def _with_runs(title: str, figure: Figure) -> str:
-    """Return a title with the number of runs behind it, or below it where it is long."""
-    n = runs_shown.get(figure, sum(runs_shown.get(ax, 0) for ax in figure.axes))
-    runs = f"{n:,} {'run' if n == 1 else 'runs'}"
-    if not n or not title or " ".join(title.split()).endswith(runs):
-        return title or (runs if n else "")
-    line = Text(text=f"{title} · {runs}", figure=figure, fontsize=mpl.rcParams["figure.titlesize"])
-    fits = line.get_window_extent().width < 0.98 * figure.bbox.width
-    return f"{title} · {runs}" if fits else f"{title}\n{runs}"
-
-
-def _make_drawable(figure: Figure) -> None:
-    """Show as it is what only looks like a formula, and leave out what no font has."""
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        if (shown := "\n".join(map(drawable, text.get_text().split("\n")))) != text.get_text():
-            text.set_text(shown)
-
-
-def _shorten_what_leaves(figure: Figure) -> bool:
-    """Shorten the texts that leave a figure; return whether there was one, so that it changed."""
-    texts = [*figure.texts, *(legend.get_title() for legend in figure.legends)]
-    for ax in figure.axes:
-        texts += [child for child in ax.get_children() if isinstance(child, Text)]
-        texts += [ax.xaxis.label, ax.yaxis.label]
-    # Names of rows and columns stay, but another layout may have room for them.
-    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
-    named = [axis for axis in axes if isinstance(axis.get_major_formatter(), FixedFormatter)]
-    ticks = [label for axis in named for label in axis.get_majorticklabels()]
-    leaving = [t for t in (*texts, *ticks) if t.get_visible() and not _is_inside(t, figure)]
-    for text in leaving:
-        if text not in ticks:
-            _shorten(text, figure)
-    return bool(leaving)
-
-
-def _leave_out_numbers(figure: Figure) -> None:
-    """Leave out numbers at ticks that would be cut, as at 10^21 on an axis that ends there.
-
-    And of numbers along one line, as below neighbouring panels, those that touch one before them.
-    """
-    for name in ("xaxis", "yaxis"):
-        shown: list[Bbox] = []
-        for label in _numbers_at_ticks([getattr(ax, name) for ax in figure.axes]):
-            box = label.get_window_extent()
-            touches = any(box.padded(BETWEEN).overlaps(other) for other in shown)
-            label.set_visible(not touches and _is_inside(label, figure))
-            shown += [box] * label.get_visible()
-
-
-def _numbers_at_ticks(axes: Sequence[Axis]) -> Iterator[Text]:
-    """Yield the numbers that are shown at ticks."""
-    for axis in axes:
-        if isinstance(axis.get_major_formatter(), FixedFormatter):
-            continue
-        low, high = sorted(axis.get_view_interval())
-        for tick in axis.get_major_ticks():
-            if low <= tick.get_loc() <= high:
-                labels = (tick.label1, tick.label2)
-                yield from (text for text in labels if text.get_visible() and text.get_text())
-
-
-def _shorten(text: Text, figure: Figure, highest: float = np.inf) -> None:
-    """Leave as much of a text as is inside the figure."""
-
-    def fits(words: str) -> bool:
-        text.set_text(words)
-        return _is_inside(text, figure) and text.get_window_extent().height <= highest
-
-    text.set_text(fitting(text.get_text(), fits))
-
-
-def _is_inside(text: Text, figure: Figure) -> bool:
-    if not text.get_text():
-        return True
-    box = text.get_window_extent()
-    corners = np.array([box.x0, box.y0, figure.bbox.x1 - box.x1, figure.bbox.y1 - box.y1])
-    return bool((corners >= -1).all() or not np.isfinite(corners).all())
-
-
-def require(argument: str, table: pd.DataFrame, *columns: str, **named: str) -> None:
-    """Refuse a table that lacks a column; ``named`` are arguments that name one."""
-    checked_table(argument, table)
-    for name, column in named.items():
-        if not isinstance(column, str):
-            raise InputError(f"{name}: expected the name of a column, got {shown(column)}")
-    columns_in(argument, table, *columns, *named.values())
-
-
-def with_numbers(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return the table with NaN where one of the columns misses a number; refuse all but numbers.
-
-    Matplotlib cannot draw columns of pandas' types that have values of their own for it.
-    """
-    numbers_in(argument, table, *columns)
-    own = [name for name in columns if pd.api.types.is_extension_array_dtype(table[name])]
-    return table.assign(**{name: table[name].to_numpy(float, na_value=np.nan) for name in own})
-
-
-def placed(argument: str, table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return ``with_numbers``, with NaN, which is drawn as a gap, for what has no place."""
-    table = with_numbers(argument, table, *columns)
-    numbers = {name: table[name].to_numpy(float) for name in columns}
-    return table.assign(
-        **{name: np.where(np.abs(v) < LARGEST, v, np.nan) for name, v in numbers.items()}
-    )
-
-
-def require_finite(argument: str, table: pd.DataFrame, *columns: str, missing: bool = True) -> None:
-    """Refuse a table of numbers that have no place on an axis; ``missing`` ones may be allowed."""
-    for name in columns:
-        values = table[name].to_numpy(float)
-        wrong = values[~((np.abs(values) < LARGEST) | (np.isnan(values) & missing))]
-        if wrong.size:
-            raise InputError(
-                f"{argument}: expected finite numbers in the column {name}, got {wrong[0]}"
-            )
-
-
-def require_fractions(argument: str, table: pd.DataFrame, column: str) -> None:
-    """Refuse a table in which a column has numbers that are no fractions."""
-    values = table[column].to_numpy(float)
-    wrong = values[(values < 0) | (values > 1 + 1e-9)]
-    if wrong.size:
-        raise InputError(
-            f"{argument}: expected numbers from 0 to 1 in the column {column}, got {wrong[0]}"
-        )

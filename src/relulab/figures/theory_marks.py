@@ -10,10 +10,11 @@ from matplotlib.axis import Axis
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from relulab.figures.checks import LARGEST
 from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.look import LegendKeyword
 from relulab.figures.palette import name_of
-from relulab.figures.style import LARGEST, drawn_in_style, row_names
+from relulab.figures.style import drawn_in_style, row_names
 from relulab.validation import (
     Float64Array,
     InputError,

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
 
+from relulab.figures.checks import placed, require, with_numbers
 from relulab.figures.histories import (
     checked_labels,
     dead_from,
@@ -29,7 +30,7 @@ from relulab.figures.palette import (
     sequence_colors,
     symbol,
 )
-from relulab.figures.style import drawn_in_style, new_axes, placed, require, with_numbers
+from relulab.figures.style import drawn_in_style, new_axes
 from relulab.validation import InputError, instance_of, shown
 
 WIDEST = 5.5  # points: the first of several fits

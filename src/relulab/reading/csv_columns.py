@@ -4,7 +4,7 @@ from os import PathLike
 
 import numpy as np
 
-from relulab.reading.csv_rows import checked_encoding, checked_sep, csv_table, csv_text, long_fields
+from relulab.reading.csv_file import checked_encoding, checked_sep, csv_table, csv_text, long_fields
 from relulab.reading.frame_columns import Column, Rows, days, finite, places_of, refused
 from relulab.reading.notation import (
     DATES,
