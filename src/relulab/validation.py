@@ -1,4 +1,4 @@
-"""Checks of what users pass in: one line that names the argument, what was expected, what came."""
+"""Checks of user input; an error is one line with the argument, what was expected and was given."""
 
 import numbers
 import re
