@@ -91,9 +91,7 @@ def check_corners(
     try:
         sweep.zoom(n=2, **dict(zip(names, ends, strict=True)))
     except InputError as error:
-        raise InputError(
-            f"{argument}: expected what stays within what can be trained, got {error}"
-        ) from None
+        raise InputError(f"{argument}: expected values that can be trained, got {error}") from None
 
 
 def checked_points(sweep: Sweep, argument: str, points: Any) -> tuple[list[str], Float64Array]:

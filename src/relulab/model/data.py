@@ -377,7 +377,7 @@ class TrainingSet:
         )
 
     def specification(self) -> dict[str, Any]:
-        """Return what identifies the samples, bit for bit, as JSON values."""
+        """Return JSON values that identify the samples bit for bit."""
         if self.n_samples <= 100:
             return {"x": self.x.tolist(), "target": self.target.tolist()}
         digest = hashlib.sha256(self.x.tobytes() + self.target.tobytes()).hexdigest()

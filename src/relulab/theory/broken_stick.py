@@ -91,7 +91,7 @@ class BrokenStick:
         hinge: ``line_R2`` of a straight line and, if it beats that line, ``other_breakpoint`` and
         ``other_R2`` of the best hinge that is flat on the other side.
     notes : tuple of str
-        What is missing, and why.
+        Missing results, and the reasons.
     x, target : str
         The names of the columns.
     """
@@ -240,7 +240,7 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
             estimates, said = _with_intervals(estimates, data, fit, units, bootstrap, seed)
             notes += said
         elif bootstrap:
-            notes += ["There is no breakpoint, so there is no interval of one."]
+            notes += ["There is no breakpoint, so it has no interval."]
         total = _squares_about_the_mean(data)
         estimates["loss"] = units.loss(fit.loss)
         if total > 0:
@@ -358,7 +358,7 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
         slope_error = place_error = np.nan
         notes += [
             "All samples of the sloping side have one x: its slope is not determined, nor is the"
-            " breakpoint; told is the flattest slope."
+            " breakpoint; the flattest slope is given."
         ]
     elif place_error > 0 and (away == 0).any():
         gap = max(active.min(), -away[away < 0].max(initial=-np.inf))
@@ -366,7 +366,7 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
             place_error = np.nan
             notes += [
                 "No standard error of the breakpoint: it is at a sample, where the loss has a kink,"
-                " and the next one is further away than the standard error would be."
+                " and the next one is farther away than the standard error would be."
             ]
     sides = ("left", "right") if w > 0 else ("right", "left")
     return {

@@ -98,7 +98,7 @@ def dies_under_gradient_flow(
     w, b, v, c, x, target : array_like
         The initial parameters and the sample, of shapes that broadcast.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def wakes_under_gradient_flow(
     negative_slope : array_like
         From 0, with which no unit wakes, to 1.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -216,7 +216,7 @@ def small_rate_death_probability(
     std_w, std_b, std_v, c : float
         Of the initial parameters.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -282,7 +282,7 @@ def small_rate_wake_probability(
     std_w, std_b, std_v, c : float
         Of the initial parameters.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------

@@ -193,7 +193,7 @@ def flow_sharpness(
     w, b, v, c, x, target : array_like
         The parameters and the sample, of shapes that broadcast.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------

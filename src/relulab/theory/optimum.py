@@ -331,7 +331,7 @@ def _estimates(
     split : slice
         From 1.
     first, last : ndarray of float64, shape (7, n_splits)
-        What ``Prefixes.nearly`` returns, for the samples on both sides.
+        The results of ``Prefixes.nearly`` for the samples on both sides.
     slopes : ndarray of float64, shape (n_slopes,)
 
     Returns

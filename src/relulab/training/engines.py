@@ -33,8 +33,7 @@ def resolved_engine(name: object) -> str:
         )
     numba_support.say_once(
         "engine",
-        f"Numba cannot be used ({problem}); the NumPy engine does the work, with the same bits but"
-        " slower",
+        f"Numba cannot be used ({problem}); the NumPy engine is used: the same bits, but slower",
     )
     return "numpy"
 

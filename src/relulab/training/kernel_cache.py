@@ -66,7 +66,7 @@ class KernelCache(FunctionCache):
         try:
             return super().load_overload(signature, target)
         except Exception as error:
-            _say(self.cache_path, error, "compiled anew")
+            _say(self.cache_path, error, "compiled again")
             return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:

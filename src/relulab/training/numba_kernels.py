@@ -81,12 +81,12 @@ class Constants(NamedTuple):
     n_samples: Any
     inverse: Any  # of n_samples, see ``inverses``
     splitter: Any
-    resolution: float  # this and the next of ``stability``, in float64 for any dtype
+    resolution: float  # this and the next are of ``stability``, in float64 for any dtype
     x_moments: tuple[float, float]
 
 
 class Tables(NamedTuple):
-    """What sorted sums need; the last three are of each lane."""
+    """The input of sorted sums; the last three are per lane."""
 
     x: Any
     moments: Any

@@ -128,7 +128,7 @@ class TrainingOptions:
         separate = [name for name in RATES[1:] if name in self.rate_names]
         if "learning_rate" in self.rate_names and len(separate) == 2:
             raise InputError(
-                "learning_rate: expected none beside both hidden_learning_rate and"
+                "learning_rate: expected none with both hidden_learning_rate and"
                 " output_learning_rate, which leave it without use"
             )
         if "learning_rate" not in self.rate_names and len(separate) < 2:
@@ -180,7 +180,7 @@ class TrainingOptions:
             return None
         if self.batch_size > n_samples:
             raise InputError(
-                f"batch_size: expected at most the {n_samples} samples that there are,"
+                f"batch_size: expected at most {n_samples}, the number of samples,"
                 f" got {shown(self.batch_size)}"
             )
         return Batches(n_samples, self.batch_size, self.shuffle_seed)

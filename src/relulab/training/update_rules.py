@@ -23,8 +23,8 @@ If weight_decay is 0, d is exactly g, whatever p is. (PyTorch multiplies and div
 order; the results agree to rounding.)
 
 Coasting, the movement left in the velocity, is the sum of all its steps if d were 0 from now on, in
-units of the gradient: for SGD momentum/(1 - momentum)*|velocity|, with nesterov momentum times
-that, for Adam beta1/(1 - beta1)*|m|; the largest of the four parameters counts.
+units of the gradient. For SGD it is momentum/(1 - momentum)*|velocity|, with nesterov momentum
+times that, and for Adam beta1/(1 - beta1)*|m|. The largest of the four parameters counts.
 
 With a velocity the largest eigenvalue at which descent rests (``stability``) is not 2. On a
 parabola of curvature q/rate descent is a second-order recurrence, whose roots are within the unit
@@ -161,7 +161,7 @@ class SGDRule(Rule):
         return p - rates * step, replace(self, velocity=velocity)
 
     def coasting(self) -> FloatArray:
-        """Return what the velocities would still move, shape (n_nets,)."""
+        """Return the movement left in the velocities, shape (n_nets,)."""
         factor = coasting_factor(self.momentum, self.nesterov, self._one)
         return np.asarray(np.abs(factor * self.velocity).max(axis=0))
 
@@ -200,7 +200,7 @@ class AdamRule(Rule):
         return p - rule.sizes(rates) * m, rule
 
     def coasting(self) -> FloatArray:
-        """Return what the velocities would still move, shape (n_nets,)."""
+        """Return the movement left in the velocities, shape (n_nets,)."""
         factor = coasting_factor(self.beta1, False, self._one)
         return np.asarray(np.abs(factor * self.m).max(axis=0))
 
