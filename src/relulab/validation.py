@@ -137,7 +137,7 @@ def number_arrays(**values: object) -> list[Float64Array]:
 
 
 def finite_array(name: str, value: object) -> Float64Array:
-    """Return a 1-D float64 copy of a number or sequence; refuse emptiness, NaN and infinity."""
+    """Return a 1-D float64 copy of a number or sequence; refuse none, NaN and infinity."""
     array = np.atleast_1d(number_array(name, value))
     if array.ndim != 1:
         raise InputError(f"{name}: expected one dimension, got shape {array.shape}")

@@ -154,7 +154,7 @@ class TrainingSet:
             x may be a column of dates (``datetime64``, with or without a time zone): they become
             days since the earliest date, which ``x_scale.label`` and a ``UserWarning`` name.
         missing : {"refuse", "drop"}
-            What to do with rows in which either value is missing; dropping them raises a
+            What to do with rows in which either value is missing; dropping them gives a
             ``UserWarning``.
         standardize : bool
             Whether to shift and scale both to mean 0 and (population) standard deviation 1;

@@ -87,7 +87,7 @@ def _probability(law: float | Normal | Uniform, low: float, high: float) -> floa
     if isinstance(law, Uniform):
         return max(min(high, law.high) - max(low, law.low), 0.0) / (law.high - law.low)
     low, high = _standardized(law, low), _standardized(law, high)
-    if low > 0:  # in the mirror, where the smaller tails have the digits
+    if low > 0:  # mirrored: small tails keep their digits
         low, high = -high, -low
     if high > 0:
         return (math.erf(high) - math.erf(low)) / 2

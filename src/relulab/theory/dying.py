@@ -251,7 +251,7 @@ def _wedge(
     gap = abs(target - c)
     turn = math.hypot(1, x) * gap * slope
     part = math.tanh(turn) if c_trains else float(gap * slope > 0)
-    # The ratio alone, which both are too large or too small for.
+    # By the ratio, because both numbers may be beyond float64.
     return math.atan(float(quotient([std_v, part], [std_a]))) / (2 * math.pi)
 
 

@@ -132,7 +132,7 @@ class KernelFiles:
 
 
 def _say(where: str, error: Exception, consequence: str) -> None:
-    # That of a write, for which there is no room, does not.
+    # The error of a write to a full disk does not.
     names_its_file = isinstance(error, DamagedError) or getattr(error, "filename", None) is not None
     cause = str(error) if names_its_file else f"{where}: {error!r}"
     say_once("kernel cache", f"{' '.join(cause.split())}; {consequence}")

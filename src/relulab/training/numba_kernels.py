@@ -65,11 +65,11 @@ class Limits(NamedTuple):
 
     tolerance: Any
     divergence_loss: Any
-    largest_residual: Any  # whose half square is surely below divergence_loss, and square finite
-    hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
-    largest_sum: Any  # of losses, whose mean is surely at most divergence_loss
+    largest_residual: Any  # its half square is surely below divergence_loss, its square finite
+    hidden_factor: Any  # times |gb|: the larger of the gradients of w and b, if they train
+    largest_sum: Any  # of losses: their mean is surely at most divergence_loss
     largest: Any  # finite number
-    reach: Any  # of w, b and a step of theirs, within which pre-activations are surely finite
+    reach: Any  # of w, b and their step: within it pre-activations are surely finite
     ends: Any  # the smallest and the largest x
 
 
@@ -158,7 +158,7 @@ def limits_of(problem: Problem) -> Limits:
     """Return the limits to compare states with."""
     number, options = problem.dtype.type, problem.options
     with np.errstate(over="ignore"):
-        tolerance = number(options.gradient_tolerance)  # which may be beyond float32
+        tolerance = number(options.gradient_tolerance)  # may be beyond float32
     divergence_loss = number(options.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
     most = np.finfo(problem.dtype).max
@@ -594,7 +594,7 @@ def _guess_split(slot, x, guesses):
 
 @_kernel
 def _find_split(w, b, x, guess, zero):
-    """Return the first sample beyond the split, searching from a guess outwards."""
+    """Return the first sample beyond the split, searching outward from a guess."""
     n, rises = x.size, w >= zero
     if n >= NEAR:
         # Nearly always it is among the next few. Counting has no branch to mispredict, so the
@@ -608,7 +608,7 @@ def _find_split(w, b, x, guess, zero):
         before = NEAR
         guess = -NEAR
     low, high, step = 0, n, NEAR
-    if before:  # upwards from there, in growing steps
+    if before:  # upward from there, in growing steps
         low = guess + NEAR
         while low + step < n:
             if _beyond(w, b, x[low + step], rises, zero):

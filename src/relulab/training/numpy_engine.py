@@ -318,7 +318,7 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
 
 
 def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
-    """Train a window of networks, which all take the same batch at the same time."""
+    """Train a window of networks that all take the same batch at the same time."""
     judge = _Judge(lanes, final)
     max_steps = lanes.problem.options.max_steps
     for epoch in count():

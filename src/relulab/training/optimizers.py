@@ -154,7 +154,7 @@ def setting_names(optimizer: Optimizer) -> list[str]:
 
 
 def checked_optimizer(value: object) -> Optimizer:
-    """Return an optimizer; refuse all else."""
+    """Return an optimizer; refuse anything else."""
     if not isinstance(value, Optimizer):
         raise InputError(f"optimizer: expected rl.SGD(...) or rl.Adam(...), got {shown(value)}")
     return value

@@ -32,7 +32,7 @@ circle for 0 < q < edge::
 
     SGD           z^2 - (1 + momentum - q)*z + momentum              edge = 2*(1 + momentum)
     with nesterov z^2 - (1 + momentum)*(1 - q)*z + momentum*(1 - q)  2*(1 + m)/(1 + 2*m)
-    Adam          the first, with q*(1 - beta1) for q                2*(1 + beta1)/(1 - beta1)
+    Adam          as SGD, with q*(1 - beta1) for q                   2*(1 + beta1)/(1 - beta1)
 
 The rates of Adam here are the four ``size`` of the coming update. They grow as gradients fade, up
 to rate/epsilon, so Adam may later leave a state at which it rests now; only the present is judged.
