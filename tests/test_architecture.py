@@ -69,7 +69,7 @@ def test_every_public_name_is_found_and_described():
     with pytest.raises(AttributeError, match="nonsense"):
         rl.nonsense  # noqa: B018
     first_page = pydoc.plain(pydoc.render_doc(rl))
-    assert "``best_fit``: the network of the smallest loss" in first_page
+    assert "``best_fit``: the network with the smallest loss" in first_page
 
 
 @pytest.mark.parametrize("module", [rl.boundary, rl.figures, rl.statistics, rl.tables, rl.theory])

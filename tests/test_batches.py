@@ -136,7 +136,7 @@ def test_an_epoch_takes_every_sample_once():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"batch_size": 6}, "batch_size: expected at most the 5 samples that there are, got 6"),
+        ({"batch_size": 6}, "batch_size: expected at most 5, the number of samples, got 6"),
         ({"batch_size": 0}, "batch_size: expected a whole number >= 1, got 0"),
         ({"batch_size": 1.5}, "batch_size: expected a whole number >= 1, got 1.5"),
         (

@@ -484,7 +484,7 @@ def refusals():
     yield "box: expected one of w, b, v, c", lambda: pairs(PLANE, {"w0": (0, 1)}, [0.1], 5)
     yield r"box: expected \(low, high\) for w", lambda: pairs(PLANE, {"w": (1, 0)}, [0.1], 5)
     yield (
-        "box: expected what stays within what can be trained, got learning_rate",
+        "box: expected values that can be trained, got learning_rate",
         lambda: pairs(PLANE, {"learning_rate": (-1, 1)}, [0.1], 5),
     )
     yield (
@@ -494,7 +494,7 @@ def refusals():
     yield "scales: expected numbers >= 2.2e-13", lambda: pairs(PLANE, both, [1e-14], 5)
     yield "scales: expected distinct", lambda: pairs(PLANE, both, [0.1, 0.1], 5)
     yield (
-        "scales: expected what stays within what can be trained, got learning_rate",
+        "scales: expected values that can be trained, got learning_rate",
         lambda: pairs(PLANE, {"learning_rate": (0, 1)}, [0.1], 5),
     )
     yield "n_pairs: expected a whole number >= 1", lambda: pairs(PLANE, both, [0.1], 0)

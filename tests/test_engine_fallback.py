@@ -44,7 +44,7 @@ END = (
     "import relulab.training.numba_engine as c; print(sum(c._train.stats.cache_misses.values()))\n"
 )
 
-FALLS_BACK = "; the NumPy engine does the work, with the same bits but slower\n"
+FALLS_BACK = "; the NumPy engine is used: the same bits, but slower\n"
 
 
 def run_python(*codes, path=(), **environment):
@@ -271,7 +271,7 @@ class Small:
         return module.add
 
     def total(self, dtype="float64"):
-        """Return the kernel's sum of 0.1, 0.2, 0.3, and whether it was compiled anew."""
+        """Return the kernel's sum of 0.1, 0.2, 0.3, and whether it was compiled again."""
         add = self.kernel()
         total = add(np.array([0.1, 0.2, 0.3], dtype))
         return total, bool(add.stats.cache_misses)
@@ -337,7 +337,7 @@ def test_a_damaged_file_is_named_and_replaced(small, damage, capsys):
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     assert small.total() == (RIGHT, True)
-    assert capsys.readouterr().err == f"{file}: damaged; compiled anew\n"
+    assert capsys.readouterr().err == f"{file}: damaged; compiled again\n"
     assert small.total() == (RIGHT, False)
     file.write_bytes(damage(whole))
     assert small.total() == (RIGHT, True)
@@ -400,7 +400,7 @@ def test_code_that_cannot_be_linked_is_compiled_anew(small, capsys, monkeypatch)
         assert small.total() == (RIGHT, True)
     [file] = small.files
     assert capsys.readouterr().err == (
-        f"{file.parent}: RuntimeError('no\\nsymbol'); compiled anew\n"
+        f"{file.parent}: RuntimeError('no\\nsymbol'); compiled again\n"
     )
     assert small.total() == (RIGHT, False)
 
@@ -429,7 +429,7 @@ def test_a_file_that_may_not_be_read(small, capsys, monkeypatch):
     assert small.total() == (RIGHT, True)
     [file] = small.files
     assert capsys.readouterr().err == (
-        f"[Errno {errno.EACCES}] {os.strerror(errno.EACCES)}: '{file}'; compiled anew\n"
+        f"[Errno {errno.EACCES}] {os.strerror(errno.EACCES)}: '{file}'; compiled again\n"
     )
 
 
@@ -565,7 +565,7 @@ def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
     done = run_python(*codes, NUMBA_CACHE_DIR=str(cache))
     assert done.stdout == by_numpy + "1\n", done.stderr
     assert done.stderr.count("\n") == 1
-    assert any(done.stderr == f"{file}: damaged; compiled anew\n" for file in files)
+    assert any(done.stderr == f"{file}: damaged; compiled again\n" for file in files)
     again = run_python(*codes, NUMBA_CACHE_DIR=str(cache))
     assert again.stdout == by_numpy + "0\n", again.stderr
     assert again.stderr == ""

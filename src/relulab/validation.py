@@ -1,4 +1,4 @@
-"""Checks of what users pass in: one line that names the argument, what was expected, what came."""
+"""Checks of user input; an error is one line with the argument, what was expected and was given."""
 
 import numbers
 import re
@@ -15,17 +15,17 @@ import pandas as pd
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64Array = npt.NDArray[np.float64]
 
-# What is larger is refused where it would be asked of the memory at once.
+# More numbers are refused if memory would have to hold them at once.
 MOST_NUMBERS = 10**9
 
-# A manifest lists its shards; beyond this a file for each is not the way to store a sweep.
+# A manifest lists its shards; beyond this, one file per shard is no way to store a sweep.
 MOST_SHARDS = 100_000
-# A worker holds a shard in memory, and so does who reads its file.
+# A worker holds a shard in memory, and so does a reader of its file.
 LARGEST_SHARD = 1_000_000
 
 LARGEST_SEED = 2**128 - 1  # as many bits as NumPy's generators are seeded with
 
-# How messages name arguments: None in Python; else as options, those of other names by this.
+# How messages name arguments: None in Python; else as options, some renamed by this mapping.
 _option_names: ContextVar[Mapping[str, str] | None] = ContextVar("option_names", default=None)
 
 
@@ -40,16 +40,16 @@ class InputError(ValueError):
 
 
 def argument(name: str, value: str | None = None) -> str:
-    """Return how a message names an argument, with the value that it suggests if there is one.
+    """Return an argument's name for a message, with the value that it suggests, if any.
 
-    Python callers are told ``missing='drop'``; where arguments come from the command line, see
-    ``named_as_options``, users are told ``--missing drop``.
+    Python callers read ``missing='drop'``; users of the command line (``named_as_options``) read
+    ``--missing drop``.
     """
     names = _option_names.get()
     if names is None:
         return name if value is None else f"{name}={value!r}"
     option = "--" + names.get(name, name).replace("_", "-")
-    # A tab is written as one types it, \t.
+    # A tab is written as typed, \t.
     return option if value is None else f"{option} {shlex.quote(repr(value)[1:-1])}"
 
 
@@ -57,7 +57,7 @@ def argument(name: str, value: str | None = None) -> str:
 def named_as_options(**names: str) -> Iterator[None]:
     """Let messages name arguments as options of the command line; ``path="csv"`` renames one.
 
-    A message that begins with the name of one of ``names`` begins with the option.
+    A message that begins with one of ``names`` then begins with the option.
     """
     token = _option_names.set(names)
     try:
@@ -67,7 +67,7 @@ def named_as_options(**names: str) -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without what a terminal would obey and no font has."""
+    """Return a text on one line, without control characters or surrogates."""
     line = " ".join(text.expandtabs(1).splitlines())
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", line)
 
@@ -76,13 +76,13 @@ def shown(value: object) -> str:
     """Return a short one-line text of a value for an error message."""
     try:
         text = " ".join(repr(value).split())
-    except ValueError:  # a whole number of more digits than Python prints
+    except ValueError:  # a whole number with more digits than Python prints
         return f"{type(value).__name__} of too many digits"
     return shortened(text)
 
 
 def shortened(text: str) -> str:
-    """Return a text that a line has room for."""
+    """Return a text cut to fit in a line."""
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -92,7 +92,7 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 
 def extent(values: FloatArray) -> str:
-    """Return from where to where numbers reach, in words; of equal ones the number."""
+    """Return the range of numbers in words; if all are equal, the number."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "none finite"
@@ -102,20 +102,20 @@ def extent(values: FloatArray) -> str:
 
 
 def expected_values(n: int) -> str:
-    """Return how many values an argument may have that is one for all or one for each of n."""
+    """Return the allowed number of values, one for all or one for each of n, in words."""
     return "1 value" if n == 1 else f"1 or {n} values"
 
 
 def number_array(name: str, value: object) -> Float64Array:
-    """Return a float64 copy, of any shape, of numbers that are finite or not; refuse all else."""
+    """Return a float64 copy of numbers, of any shape, finite or not; refuse anything else."""
     try:
         given = np.asarray(value)
         kind = given.dtype.kind
-        # A text that reads as a number is none, nor is a date. Of booleans only arrays are numbers.
+        # Texts that read as numbers are not numbers, nor are dates. Booleans are only in arrays.
         if kind == "O" and all(map(_is_number, given.flat)):
             kind = "f"
         if kind in "iuf" or (kind == "b" and given.ndim):
-            with np.errstate(over="ignore"):  # of what is longer than float64
+            with np.errstate(over="ignore"):  # of floats wider than float64
                 return given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):  # ragged; integers beyond float64
         pass
@@ -123,7 +123,7 @@ def number_array(name: str, value: object) -> Float64Array:
 
 
 def number_arrays(**values: object) -> list[Float64Array]:
-    """Return float64 copies of arrays of numbers, finite or not, of shapes that broadcast."""
+    """Return float64 copies of arrays of numbers, finite or not; their shapes must broadcast."""
     arrays = [number_array(name, value) for name, value in values.items()]
     shapes = [array.shape for array in arrays]
     try:
@@ -137,7 +137,7 @@ def number_arrays(**values: object) -> list[Float64Array]:
 
 
 def finite_array(name: str, value: object) -> Float64Array:
-    """Return a 1-D float64 copy of a number or sequence; refuse emptiness, NaN and infinity."""
+    """Return a 1-D float64 copy of a number or sequence; refuse none, NaN and infinity."""
     array = np.atleast_1d(number_array(name, value))
     if array.ndim != 1:
         raise InputError(f"{name}: expected one dimension, got shape {array.shape}")
@@ -161,7 +161,7 @@ def non_negative_array(name: str, value: object) -> Float64Array:
 def finite_number(
     name: str, value: object, *, above: float = -np.inf, at_least: float = -np.inf
 ) -> float:
-    """Return a float; refuse what is not a finite number within the bounds."""
+    """Return a float; refuse anything but a finite number within the bounds."""
     if isinstance(value, bool) or not _is_number(value):
         raise InputError(f"{name}: expected a number, got {shown(value)}")
     try:
@@ -177,7 +177,7 @@ def finite_number(
 
 
 def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
-    """Return an int; refuse what is not a whole number within the bounds."""
+    """Return an int; refuse anything but a whole number within the bounds."""
     is_whole = isinstance(value, numbers.Integral) and _is_number(value)
     if isinstance(value, bool) or not is_whole or int(value) < at_least:  # type: ignore[call-overload]
         raise InputError(f"{name}: expected a whole number >= {at_least}, got {shown(value)}")
@@ -193,7 +193,7 @@ def seed_number(name: str, value: object) -> int:
 
 
 def within_memory(name: str, n_numbers: int) -> None:
-    """Refuse more numbers at once than any memory holds."""
+    """Refuse more numbers at once than memory can hold."""
     if n_numbers > MOST_NUMBERS:
         raise InputError(
             f"{name}: expected no more than {MOST_NUMBERS:,} numbers at once,"
@@ -211,7 +211,7 @@ def in_dtype(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
 
 
 def set_fields(instance: object, **values: object) -> None:
-    """Set fields of a frozen dataclass while it is made."""
+    """Set fields of a frozen dataclass during its construction."""
     for name, value in values.items():
         object.__setattr__(instance, name, value)
 
@@ -230,7 +230,7 @@ def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
 
 
 def checked_table(name: str, value: object) -> None:
-    """Refuse what is no DataFrame, and one that has a column twice or a hierarchy of columns."""
+    """Refuse anything but a DataFrame with unique columns of one level."""
     instance_of(name, value, pd.DataFrame)
     columns = value.columns  # type: ignore[attr-defined]
     if columns.nlevels > 1:
@@ -241,7 +241,7 @@ def checked_table(name: str, value: object) -> None:
 
 
 def columns_in(name: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse what is no table, and one that lacks a column."""
+    """Refuse anything but a table with these columns."""
     checked_table(name, table)
     if missing := [column for column in columns if column not in table]:
         raise InputError(
@@ -252,9 +252,9 @@ def columns_in(name: str, table: pd.DataFrame, *columns: str) -> None:
 
 
 def without_index(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with its rows numbered from 0 and its columns unnamed; it shares the data.
+    """Return the table with rows numbered from 0 and no names of axes; the data is shared.
 
-    An index says nothing here, but pandas refuses to group by a name that is also a column's.
+    The index means nothing here, but pandas refuses to group by a name that an index also has.
     """
     plain = table.copy(deep=False)
     plain.index = pd.RangeIndex(len(table))
@@ -263,7 +263,7 @@ def without_index(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table in which a column is not of numbers."""
+    """Refuse a table with a column that is not of numbers."""
     for column in columns:
         if len(table) and table[column].dtype.kind not in "iufb":
             raise InputError(
@@ -272,7 +272,7 @@ def numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
 
 
 def whole_numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table in which a column has other than whole numbers and missing values."""
+    """Refuse a table with a column of anything but whole numbers and missing values."""
     numbers_in(name, table, *columns)
     for column in columns:
         if len(table) and table[column].dtype.kind == "f":
@@ -285,7 +285,7 @@ def whole_numbers_in(name: str, table: pd.DataFrame, *columns: str) -> None:
 
 
 def words_in(name: str, table: pd.DataFrame, column: str, known: Collection[str]) -> None:
-    """Refuse a table in which a column has other words than some, or misses one."""
+    """Refuse a table with a column that has unknown or missing words."""
     wrong = table.loc[~table[column].isin(list(known)), column]
     if len(wrong):
         raise InputError(
@@ -295,7 +295,7 @@ def words_in(name: str, table: pd.DataFrame, column: str, known: Collection[str]
 
 
 def labels_in(name: str, table: pd.DataFrame, *columns: str) -> None:
-    """Refuse a table in which a column has what rows cannot be grouped by, such as lists."""
+    """Refuse a table with a column of values that cannot be grouped, such as lists."""
     for column in columns:
         cells = table[column] if table[column].dtype == object else ()
         # Many cells, few types.

@@ -1,13 +1,13 @@
-"""How ragged the borders between fates are, how far away they are, and how fates share a plane.
+"""How ragged the boundaries between fates are, how far away, and how fates share a plane.
 
-A fate is what became of a run: its outcome and its unit together, such as "converged, died", or
-whatever a function of a table of runs returns, one label for each run::
+A fate is what became of a run: its outcome and unit together, such as "converged, died", or the
+labels that a function of a table of runs returns, one for each run::
 
     fate=lambda runs: runs["unit"] == "died"
 
-Borders are measured by pairs of starts (``uncertain_pairs``, ``dimension``), found to the last bit
-by bisection (``bisect``, ``distance_to_other_fate``), and judged from maps (``basin_entropy``,
-``wada``). ``statistics.outcome_rates`` has the size of the basins, with intervals.
+Pairs of starts measure boundaries (``uncertain_pairs``, ``dimension``), bisection finds them
+(``bisect``, ``distance_to_other_fate``), and maps show how fates mix (``basin_entropy``, ``wada``).
+``statistics.outcome_rates`` gives the sizes of the basins, with intervals.
 """
 
 from relulab.boundary.basins import BasinEntropy, basin_entropy, smooth_entropy, wada

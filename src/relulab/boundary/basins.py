@@ -1,4 +1,4 @@
-"""Basins on maps: how uncertain a box of cells leaves the fate, and where three fates meet."""
+"""Basins on maps: how uncertain the fate is in a box of cells, and where three fates meet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,27 +21,27 @@ from relulab.validation import (
 LARGEST_BOX = 1000
 MOST_RADII = 100
 
-# Lines through a box, for ``smooth_entropy``: so many angles, and offsets for each.
+# Lines through a box, for ``smooth_entropy``: the number of angles, and of offsets for each.
 ANGLES, OFFSETS = 64, 128
 
 
 @dataclass(frozen=True)
 class BasinEntropy:
-    """How uncertain the fate is within small boxes of a map, by ``basin_entropy``.
+    """How uncertain the fate is within small boxes of a map: the result of ``basin_entropy``.
 
     Attributes
     ----------
     entropy : float
         The mean over all boxes of the entropy of the fates in a box, in nats.
     boundary_entropy : float
-        The mean over the boxes that have more than one fate; missing where there is none.
+        The mean over the boxes with more than one fate; NaN if there are none.
     smooth : float
-        What the latter is where the border is smooth: ``smooth_entropy(box_size)``.
+        The value of boundary_entropy for a smooth boundary: ``smooth_entropy(box_size)``.
     n_boxes, n_boundary_boxes : int
     above_log_2 : bool
-        Whether boundary_entropy is above log 2, the most that a border between two fates has. It is
-        not for any smooth border but for points where three fates meet; so above it the border is
-        fractal (Daza et al. 2016). Below it, nothing follows.
+        Whether boundary_entropy is above log 2, the most that a boundary between two fates has. A
+        smooth boundary exceeds it only at points where three fates meet, so above it the boundary
+        is fractal (Daza et al. 2016). Below it, nothing follows.
     """
 
     entropy: float
@@ -66,17 +66,17 @@ def basin_entropy(
 
     The map is cut into boxes of box_size x box_size cells. The entropy of a box is
     sum(p_i * log(1/p_i)) over the fractions p_i of its cells with fate i (Daza, Wagemakers,
-    Georgeot, Guéry-Odelin & Sanjuán, Sci. Rep. 6, 31416, 2016). Cells that fill no box, at the
-    upper ends of the axes, are left out.
+    Georgeot, Guéry-Odelin & Sanjuán, Sci. Rep. 6, 31416, 2016). Cells left over at the upper ends
+    of the axes are ignored.
 
     Parameters
     ----------
     runs : DataFrame
-        A run for each cell of a grid over the columns x and y.
+        One run for each cell of a grid over the columns x and y.
     x, y : str
         The columns of the grid.
     box_size : int
-        How many cells make a side of a box, at least 2. (The paper has 5.)
+        Cells per side of a box, at least 2. (The paper has 5.)
     fate : function of DataFrame, optional
         Returns a label for each row; by default outcome and unit together.
 
@@ -121,11 +121,10 @@ def basin_entropy(
 
 
 def smooth_entropy(box_size: int) -> float:
-    """Return the boundary basin entropy of a smooth border, for boxes of box_size x box_size cells.
+    """Return the boundary basin entropy of a smooth boundary, for boxes of box_size^2 cells.
 
-    A smooth border is a straight line within a box that is small enough. This is the mean over all
-    lines, isotropic and uniform, that have cells on both sides; by a sum over 64 angles and 128
-    offsets.
+    Within a small enough box a smooth boundary is a straight line. This is the mean over all lines,
+    isotropic and uniform, that have cells on both sides, from a sum over 64 angles and 128 offsets.
 
     Examples
     --------
@@ -139,7 +138,7 @@ def smooth_entropy(box_size: int) -> float:
     total = weights = 0.0
     for angle in angles:
         along = np.sort(np.add.outer(np.cos(angle) * place, np.sin(angle) * place), axis=None)
-        # Between the outermost cells a line has cells on both sides.
+        # A line between the outermost cells has cells on both sides.
         width = along[-1] - along[0]
         offsets = along[0] + width * (np.arange(OFFSETS) + 0.5) / OFFSETS
         below = np.searchsorted(along, offsets) / along.size
@@ -155,30 +154,30 @@ def wada(
     radii: Sequence[int] = (1, 2, 3, 4),
     fate: Fate | None = None,
 ) -> pd.DataFrame:
-    """Return how much of the borders on a map is near to all fates: all of it, if they are Wada.
+    """Return how much of the boundaries on a map is near to all fates: all, if they are Wada.
 
-    Three or more basins have the Wada property if every point on the border of one is on the border
-    of all. On a map (the merging method of Daza, Wagemakers & Sanjuán, Sci. Rep. 8, 9954, 2018):
-    for each fate all others are merged, which leaves its border with the rest, the cells that have
-    a neighbor, above, below or beside them, on the other side. The cells on any of these borders
-    are counted that are within some radius of every one of them.
+    Three or more basins have the Wada property if every point on the boundary of one is on the
+    boundary of all. The merging method (Daza, Wagemakers & Sanjuán, Sci. Rep. 8, 9954, 2018) tests
+    this on a map. For each fate all others are merged. The boundary of the fate is then the cells
+    that have a neighbor above, below, left or right on the other side. Of the cells on any of these
+    boundaries, those within some radius of every one of them are counted.
 
     Parameters
     ----------
     runs, x, y
         As in ``basin_entropy``.
     radii : sequence of int
-        How many cells away a border may be, diagonally, too. With a larger radius more counts as
-        near; borders that meet in single points alone stay apart at any radius that is small
-        against the map.
+        How many cells away a boundary may be, also diagonally. A larger radius counts more cells;
+        boundaries that meet only in single points stay apart at any radius that is small compared
+        with the map.
     fate : function of DataFrame, optional
-        As in ``basin_entropy``; at least three of its labels have to be on the map. A fate that is
-        rare makes the fraction small: lump it with another one if it is not what is asked about.
+        As in ``basin_entropy``; at least three of its labels must be on the map. A rare fate makes
+        the fraction small: merge it with another one if it does not matter.
 
     Returns
     -------
     DataFrame
-        A row for each radius: radius, n_fates, n_border, n_near_all, fraction. A fraction of 1 at a
+        One row per radius: radius, n_fates, n_border, n_near_all, fraction. A fraction of 1 at a
         radius of a few cells says that the basins are Wada, as far as the map shows.
 
     Raises
@@ -227,7 +226,7 @@ def wada(
 
 
 def _border(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the cells that have a neighbor on the other side."""
+    """Return the cells with a neighbor on the other side."""
     border = np.zeros_like(inside)
     for sides in ((inside, border), (inside.T, border.T)):
         cells, found = sides
@@ -238,11 +237,11 @@ def _border(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _fattened(border: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.bool_]:
-    """Return the cells within so many cells of a border, rows and columns apart."""
+    """Return the cells within ``radius`` rows and columns of a boundary."""
     for axis in (0, 1):
         padding = [(0, 0), (0, 0)]
         padding[axis] = (radius + 1, radius)
-        # How many there are up to each cell; the difference tells how many are within the radius.
+        # The count up to each cell; a difference is the count within the radius.
         upto = np.cumsum(np.pad(border, padding), axis=axis)
         n = border.shape[axis]
         border = np.take(upto, np.arange(n) + 2 * radius + 1, axis) > np.take(
@@ -257,7 +256,7 @@ def _entropy_term(p: Float64Array) -> Float64Array:
 
 
 def _cells(runs: pd.DataFrame, x: str, y: str, fate: Fate | None) -> npt.NDArray[np.int64]:
-    """Return the number of the fate of each cell of a full grid, a row for each y."""
+    """Return the number of each cell's fate on a full grid, one row per y."""
     for argument, name in (("x", x), ("y", y)):
         if not isinstance(name, str):
             raise InputError(f"{argument}: expected the name of a column, got {shown(name)}")

@@ -1,4 +1,4 @@
-"""Edges: where exactly one fate ends and another begins, on lines and along rays."""
+"""Edges: exactly where one fate ends and another begins, on lines and along rays."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -29,39 +29,39 @@ from relulab.validation import (
 
 Points = Mapping[str, Any] | pd.DataFrame
 
-# From the largest number to the smallest one beside 0 there are 2100 halvings, in each coordinate.
+# From the largest number to the smallest above 0 there are 2100 halvings, in each coordinate.
 MOST_HALVINGS = 100_000
 
-# A ray is looked at first at the distance reach/2^(SHELLS - 1), then at twice that, up to reach.
+# A ray is tried first at the distance reach/2^(SHELLS - 1), then at twice that, up to reach.
 SHELLS = 16
-# What is found on it is closed in on to a millionth of the distance.
+# An edge on a ray is narrowed down to a millionth of the distance.
 HALVINGS = 20
 
 
 def bisect(sweep: Sweep, a: Points, b: Points, fate: Fate | None = None) -> pd.DataFrame:
-    """Close in on edges between fates, from pairs of starts down to adjacent floats.
+    """Narrow pairs of starts down to edges between fates, at adjacent floats.
 
-    All pairs are halved at once. The end that keeps its fate is ``a``: where the middle has another
-    one, the middle becomes ``b``, whose fate may be a third one then. A pair is done when its
-    middle, rounded, is one of its ends, so that no point of the segment lies between them in the
-    arithmetic of the sweep. Where there are several edges, one of them is found.
+    All pairs are halved at once. The end ``a`` keeps its fate: if the middle has another fate, it
+    becomes ``b``, whose fate may then be a third one. A pair is done when its rounded middle is one
+    of its ends: then no point of the segment lies between them in the arithmetic of the sweep. If
+    there are several edges, one of them is found.
 
     Parameters
     ----------
     sweep : Sweep
-        What is trained. What a and b do not name has to be a number in it.
+        The data and settings. It must have single numbers for everything not named in a and b.
     a, b : dict of str to array_like, or DataFrame
-        Values of the same initial values and settings, such as ``{"w": 1, "v": [0.5, 2]}``: one for
-        all or one for each pair.
+        The two ends, with the same names of initial values and settings, such as
+        ``{"w": 1, "v": [0.5, 2]}``: one value for all pairs or one for each.
     fate : function of DataFrame, optional
         Returns a label for each row of a table of runs; by default outcome and unit together.
 
     Returns
     -------
     DataFrame
-        A row for each pair: the ends, w_a, v_a, w_b, v_b; fate_a, fate_b; edge, whether these
-        differ; steps, the number of halvings. A pair whose ends have the same fate is no edge and
-        stays as it is, with 0 steps.
+        One row per pair: the ends, w_a, v_a, w_b, v_b; fate_a, fate_b; edge, whether these differ;
+        steps, the number of halvings. A pair whose ends have the same fate has no edge and stays as
+        it is, with 0 steps.
 
     Raises
     ------
@@ -112,9 +112,9 @@ def close_in(
     fate: Fate | None,
     most: int = MOST_HALVINGS,
 ) -> npt.NDArray[np.int64]:
-    """Move ends, of shape (n_pairs, n_axes), and their fates in place; return how often.
+    """Move ends, shape (n_pairs, n_axes), and their fates in place; return the halvings.
 
-    At most so many times, and else until the floats between two ends are used up.
+    Stop after the given number, or when no float is left between two ends.
     """
     a, b = ends
     steps = np.zeros(len(a), np.int64)
@@ -130,7 +130,7 @@ def close_in(
         same = found == fates[0][active]
         a[active[same]] = middle[same]
         b[active[~same]] = middle[~same]
-        # Labels are of one width, and a new one may be a longer word.
+        # Labels have a fixed width, and a new one may be longer.
         fates[1] = fates[1].astype(np.result_type(fates[1], found), copy=False)
         fates[1][active[~same]] = found[~same]
     return steps
@@ -140,7 +140,7 @@ def _middle(a: Float64Array, b: Float64Array) -> Float64Array:
     """Return the rounded middles of segments, coordinate by coordinate."""
     with np.errstate(over="ignore"):
         half = (b - a) / 2
-    # A difference may be beyond the largest number; halves of the smallest numbers are not exact.
+    # A difference may overflow; halves of the smallest numbers are not exact.
     return np.where(np.isfinite(half), a + np.where(np.isfinite(half), half, 0), a / 2 + b / 2)
 
 
@@ -152,38 +152,38 @@ def distance_to_other_fate(
     seed: int = 0,
     fate: Fate | None = None,
 ) -> pd.DataFrame:
-    """Return how far starts are from another fate, at most: along rays.
+    """Return an upper bound on how far starts are from another fate, along rays.
 
-    From each start rays go in the same ``n_directions``: evenly spaced ones where two names are
-    given, random ones where there are more. All of them are looked at ever farther from the start,
-    at reach/2^15, twice that and so on up to reach. At the first of these distances at which some
-    ray meets another fate, such rays are bisected, and the nearest edge is taken.
+    Rays from each start go in the same ``n_directions`` directions: evenly spaced for two names,
+    random for more. All are tried at the distance reach/2^15, then twice that and so on up to
+    reach. At the first distance where some rays hit another fate, these are bisected, and the
+    nearest edge is taken.
 
-    So the distance is an upper bound: at that distance the fate is another one. What the rays miss,
-    thin tongues of another fate between two of them or between two distances, may be nearer. More
-    directions make it smaller or leave it, but where they are random, not with the same seed.
+    The distance is an upper bound: there, the fate is another one. Thin tongues of another fate
+    between two rays or between two distances may be nearer. With the same seed, more random
+    directions never make the bound larger; more evenly spaced ones may.
 
     Parameters
     ----------
     sweep : Sweep
-        What is trained. What starts do not name has to be a number in it.
+        The data and settings. It must have single numbers for everything not named in starts.
     starts : dict of str to array_like, or DataFrame
         Initial values and settings: ``{"w": w, "v": v}``. Distances are Euclidean in these numbers.
     reach : float
         How far to look.
     n_directions : int
-        How many rays; with one name there are two directions.
+        The number of rays; with one name there are two.
     seed : int
-        Of random directions, and of the angle of the first of evenly spaced ones.
+        Seed of random directions, or of the first angle of evenly spaced ones.
     fate : function of DataFrame, optional
-        Returns a label for each row of a table of runs; by default outcome and unit together. How
-        far is it from dying? ``fate=lambda runs: runs["unit"] == "died"``.
+        Returns a label for each row of a table of runs; by default outcome and unit together. For
+        the distance from dying: ``fate=lambda runs: runs["unit"] == "died"``.
 
     Returns
     -------
     DataFrame
-        A row for each start: its values, fate, distance (missing where no ray within reach meets
-        another fate), other_fate, and the point with that fate, such as w_other, v_other.
+        One row per start: its values, fate, distance (missing if no ray within reach hits another
+        fate), other_fate, and the point with that fate, such as w_other, v_other.
 
     Raises
     ------

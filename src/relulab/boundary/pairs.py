@@ -1,4 +1,4 @@
-"""Uncertain pairs: how often do two starts at some distance meet different fates?"""
+"""Uncertain pairs: how often do two starts at some distance have different fates?"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,8 +20,8 @@ from relulab.validation import (
     whole_number,
 )
 
-# Random pairs come from blocks of this many, each with a key of its own, so that a pair depends on
-# the seed, the place of its scale and its own number alone. Changing it changes every pair.
+# Random pairs are drawn in blocks of this many, each with its own key. So a pair depends only on
+# the seed, the place of its scale and its number. Changing this changes every pair.
 PAIRS_PER_BLOCK = 2**16
 
 MOST_PAIRS = 10**9
@@ -37,25 +37,25 @@ def uncertain_pairs(
     seed: int = 0,
     fate: Fate | None = None,
 ) -> pd.DataFrame:
-    """Return how often two starts meet different fates, for each distance between them.
+    """Return how often two starts have different fates, for each distance between them.
 
-    The first start of a pair is uniform in the box, the second at distance ``scale`` from it in a
-    uniform direction; it may lie outside. If the fraction of pairs with different fates falls like
-    scale^alpha, the border between the fates has the dimension n_axes - alpha (Grebogi, McDonald,
-    Ott & Yorke, Phys. Lett. A 99, 415, 1983; McDonald et al., Physica D 17, 125, 1985): 1 less than
-    the box if it is smooth, more if it is fractal. ``dimension`` makes that fit.
+    The first start of a pair is uniform in the box. The second is at distance ``scale`` from it in
+    a uniform direction, and may lie outside. If the fraction of pairs with different fates falls
+    like scale^alpha, the boundary between the fates has the dimension n_axes - alpha (Grebogi,
+    McDonald, Ott & Yorke, Phys. Lett. A 99, 415, 1983; McDonald et al., Physica D 17, 125, 1985):
+    1 less than the box if it is smooth, more if it is fractal. ``dimension`` makes that fit.
 
     Parameters
     ----------
     sweep : Sweep
-        What is trained. What is not in the box has to be a number in it.
+        The data and settings. It must have single numbers for everything not in the box.
     box : dict of str to (low, high)
-        Ranges of initial values and settings, one or more: ``{"w": (-1, 5), "v": (-4, 4)}``. The
-        distance of two starts is Euclidean in these numbers as they are.
+        One or more ranges of initial values and settings: ``{"w": (-1, 5), "v": (-4, 4)}``. The
+        distance between two starts is Euclidean in these numbers, unscaled.
     scales : array_like, shape (n_scales,)
         The distances, all different and well above the spacing of floating-point numbers.
     n_pairs : int
-        How many pairs for each scale. Raising it adds pairs and changes none.
+        Pairs per scale. A larger number adds pairs and changes none.
     seed : int
         Pairs of different scales are independent of each other.
     fate : function of DataFrame, optional
@@ -64,10 +64,10 @@ def uncertain_pairs(
     Returns
     -------
     DataFrame
-        A row for each scale, in the order given: scale, n_axes, n_pairs, n_different, fraction
-        and its Wilson interval low, high; local_slope, the slope of log(fraction) against
-        log(scale) from this scale to the next larger one, with a normal interval of 95 %, slope_low
-        and slope_high; missing at the largest scale, and where no pair or all are different.
+        One row per scale, in the order given: scale, n_axes, n_pairs, n_different, fraction and its
+        Wilson interval low, high; local_slope, the slope of log(fraction) against log(scale) from
+        this scale to the next larger one, and its normal interval of 95 %, slope_low, slope_high.
+        Slopes are missing at the largest scale, and if no pairs or all pairs differ.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def _table(
     smaller, larger = order[:-1], order[1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fraction = np.log(n_different / n_pairs)
-        variance = 1 / n_different - 1 / n_pairs  # of the logarithm, by the delta method
+        variance = 1 / n_different - 1 / n_pairs  # of the logarithm: delta method
         ratio = np.log(scale[larger] / scale[smaller])
         slope[smaller] = (log_fraction[larger] - log_fraction[smaller]) / ratio
         error[smaller] = np.sqrt(variance[larger] + variance[smaller]) / ratio
@@ -172,7 +172,7 @@ def _checked_scales(
     distances = finite_array("scales", scales)
     if np.unique(distances).size < distances.size:
         raise InputError("scales: expected distinct numbers, got some number twice")
-    # Nearer than this the distance of two starts is mostly rounding.
+    # At smaller scales the distance between two starts is mostly rounding.
     largest = np.abs([low, low + width]).max()
     fewest = 1000 * float(np.spacing(largest.astype(sweep.dtype)))
     if distances.min() < fewest:

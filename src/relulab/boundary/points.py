@@ -1,4 +1,4 @@
-"""From points, which are names with numbers, to the fates of the runs that start there."""
+"""From points, numbers with names, to the fates of the runs that start there."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -27,12 +27,12 @@ Labels = npt.NDArray[Any]
 
 WORDS = np.array([", ".join(fate) for fate in CODED_FATES])
 
-# So many runs are trained at once, which bounds the memory.
+# Runs trained at once; this bounds the memory.
 RUNS_AT_ONCE = 2**17
 
 
 def check_fate(fate: Fate | None) -> None:
-    """Refuse what is neither None nor a function."""
+    """Refuse a fate that is neither None nor a function."""
     if fate is not None and not callable(fate):
         raise InputError(f"fate: expected a function of a table of runs, got {shown(fate)}")
 
@@ -64,7 +64,7 @@ def fates_of(runs: pd.DataFrame, fate: Fate | None) -> Labels:
 def fates_at(
     sweep: Sweep, names: Collection[str], points: Float64Array, fate: Fate | None
 ) -> Labels:
-    """Return the fates from points, shape (n_points, n_axes), some after the other."""
+    """Return the fates of the starts at points, shape (n_points, n_axes), block by block."""
     parts = [points[i : i + RUNS_AT_ONCE] for i in range(0, len(points), RUNS_AT_ONCE)]
     return np.concatenate(
         [fates_of(sweep.train_at(dict(zip(names, part.T, strict=True))), fate) for part in parts]
@@ -72,7 +72,7 @@ def fates_at(
 
 
 def check_sweep(sweep: Sweep, names: Collection[str], argument: str) -> None:
-    """Refuse names that no point can have, and a sweep that has more than a number for others."""
+    """Refuse names that no point can have, and a sweep without single numbers for the others."""
     instance_of("sweep", sweep, Sweep)
     for name in names:
         one_of(argument, name, choices(sweep))
@@ -86,14 +86,12 @@ def check_sweep(sweep: Sweep, names: Collection[str], argument: str) -> None:
 def check_corners(
     sweep: Sweep, argument: str, names: Collection[str], low: Float64Array, high: Float64Array
 ) -> None:
-    """Refuse what leads to values, from low to high, that no sweep can have."""
+    """Refuse ranges, from low to high, with values that no sweep can have."""
     ends = zip(low.tolist(), high.tolist(), strict=True)
     try:
         sweep.zoom(n=2, **dict(zip(names, ends, strict=True)))
     except InputError as error:
-        raise InputError(
-            f"{argument}: expected what stays within what can be trained, got {error}"
-        ) from None
+        raise InputError(f"{argument}: expected values that can be trained, got {error}") from None
 
 
 def checked_points(sweep: Sweep, argument: str, points: Any) -> tuple[list[str], Float64Array]:

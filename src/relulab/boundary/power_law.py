@@ -1,4 +1,4 @@
-"""The dimension of a border: a power law through the fractions of uncertain pairs."""
+"""The dimension of a boundary: a power law through the fractions of uncertain pairs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,31 +19,31 @@ from relulab.validation import (
 
 MOST_BOOTSTRAPS = 100_000
 
-# Below this probability the fractions are said to be on no straight line.
+# Below this probability, the fractions count as not on a straight line.
 DISAGREE_BELOW = 0.01
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """The dimension of a border, by ``dimension``.
+    """The dimension of a boundary: the result of ``dimension``.
 
     Attributes
     ----------
     dimension : float
-        n_axes - alpha, where the fraction of uncertain pairs is fitted by scale^alpha.
+        n_axes - alpha, with scale^alpha the fit to the fraction of uncertain pairs.
     low, high : float
-        Its bootstrap interval: the error of counting alone, if a power law holds.
+        Its bootstrap interval: only the counting error, if a power law holds.
     n_axes : int
-        Of the box: a smooth border has the dimension n_axes - 1.
+        The dimension of the box; a smooth boundary has the dimension n_axes - 1.
     smallest_scale, largest_scale : float
-        What the fit is of.
+        The range of the fit.
     deviance : float
-        Of the counts from the fitted power law.
+        The deviance of the counts from the fitted power law.
     p_value : float
-        How often counts that do follow it have a larger deviance.
+        How often counts that follow the power law have a larger deviance.
     slopes_agree : bool
-        Whether p_value is at least 0.01. Where it is not, the slope changes with scale, and a
-        single dimension describes this range of scales at best.
+        Whether p_value is at least 0.01. If not, the slope changes with scale, and a single
+        dimension describes this range of scales at best.
     """
 
     dimension: float
@@ -67,19 +67,19 @@ class Dimension:
 def dimension(
     pairs: pd.DataFrame, n_bootstrap: int = 1000, seed: int = 0, confidence: float = 0.95
 ) -> Dimension:
-    """Return the dimension of the border between fates, from a table of ``uncertain_pairs``.
+    """Return the dimension of the boundary between fates, from a table of ``uncertain_pairs``.
 
-    The fraction of pairs with different fates is fitted by scale^alpha, by maximum likelihood of
-    the binomial counts; the border has the dimension n_axes - alpha (Grebogi, McDonald, Ott & Yorke
-    1983). To fit some of the scales, pass some of the rows.
+    Maximum likelihood of the binomial counts fits scale^alpha to the fraction of pairs with
+    different fates; the boundary has the dimension n_axes - alpha (Grebogi, McDonald, Ott & Yorke
+    1983). To fit only some scales, pass only their rows.
 
     Parameters
     ----------
     pairs : DataFrame
         ``uncertain_pairs(...)``: columns scale, n_axes, n_pairs and n_different.
     n_bootstrap : int
-        How often the counts are drawn anew: as they are, for the interval (percentiles), and from
-        the fitted line, for the test of fit.
+        How often to draw the counts again: from the fractions as they are, for the interval
+        (percentiles), and from the fitted line, for the test of fit.
     seed : int
     confidence : float
 
@@ -133,11 +133,11 @@ def dimension(
 
 
 def _fits(log_scale: Float64Array, n: Float64Array, counts: npt.NDArray[Any]) -> Float64Array:
-    """Return (intercept, slope) of the likeliest lines, shape (n_fits, 2), of counts (n_fits, n).
+    """Return (intercept, slope) of the likeliest lines, shape (n_fits, 2), for counts (n_fits, n).
 
     log(fraction) is intercept + slope * log(scale): a binomial model with a logarithmic link, by
     iteratively reweighted least squares. Fractions are held below 1, where the link ends, and above
-    a hundredth of a count, so that the slope stays finite where all counts but one are 0.
+    a hundredth of a count, to keep the slope finite if all counts but one are 0.
     """
     center = log_scale.mean()
     x = log_scale - center

@@ -1,1 +1,1 @@
-"""What is trained, on what: networks, samples, initial values, and what can become of a network."""
+"""The objects of training: networks, samples, initial values, and the fates of networks."""

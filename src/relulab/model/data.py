@@ -1,4 +1,4 @@
-"""The samples that every network of a sweep is trained on."""
+"""The samples on which every network of a sweep is trained."""
 
 import hashlib
 import warnings
@@ -36,7 +36,7 @@ from relulab.validation import (
     whole_number,
 )
 
-# What is done with rows in which a value is missing.
+# How to treat rows with a missing value.
 MISSING = ("refuse", "drop")
 
 T = TypeVar("T")
@@ -49,14 +49,14 @@ class Scale:
     Attributes
     ----------
     label : str
-        What the quantity is called, with its unit if there is one.
+        The name of the quantity, with its unit if it has one.
     mean, std : float
         A stored number z stands for ``z*std + mean`` in the user's units.
 
     Raises
     ------
     InputError
-        If ``mean`` is not finite or ``std`` not a finite number above 0.
+        If ``mean`` is not finite, or ``std`` is not a finite number above 0.
     """
 
     label: str
@@ -81,16 +81,16 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Samples in the order in which gradients are summed.
+    """Samples, in the order in which gradients are summed.
 
-    The loss of a network on them is the mean of residual^2/2, with residual = prediction - target.
+    A network's loss on them is the mean of residual^2/2, with residual = prediction - target.
 
     Attributes
     ----------
     x, target : ndarray of float64, shape (n_samples,)
-        What the networks are trained on, read-only.
+        The samples, read-only.
     x_scale, target_scale : Scale
-        Names and units for figures; they are no part of the identity of the samples.
+        Names and units, for figures; they are not part of the identity of the samples.
 
     Raises
     ------
@@ -130,7 +130,7 @@ class TrainingSet:
 
     @classmethod
     def point(cls, x: float, target: float) -> Self:
-        """Return the training set of one sample, the one of the closed forms."""
+        """Return a training set of one sample, as in the closed forms."""
         return cls([x], [target])
 
     @classmethod
@@ -148,23 +148,23 @@ class TrainingSet:
         Parameters
         ----------
         frame : DataFrame
-            Its index is not looked at; messages count rows from 1.
+            Its index is ignored; messages count rows from 1.
         x, target : column names
             Two columns of numbers. Booleans, durations and texts such as ``"1.5"`` are not numbers.
             x may be a column of dates (``datetime64``, with or without a time zone): they become
-            days from the earliest of them, which ``x_scale.label`` and a ``UserWarning`` name.
+            days since the earliest date, which ``x_scale.label`` and a ``UserWarning`` name.
         missing : {"refuse", "drop"}
-            What to do with rows in which one of the two is missing; dropping them is said in a
+            What to do with rows in which either value is missing; dropping them gives a
             ``UserWarning``.
         standardize : bool
             Whether to shift and scale both to mean 0 and (population) standard deviation 1;
-            ``x_scale`` and ``target_scale`` lead back to the units of the table.
+            ``x_scale`` and ``target_scale`` convert back to the units of the table.
 
         Raises
         ------
         InputError
-            If a column is absent, there twice, not of finite numbers, or, with ``standardize``,
-            constant; if values are missing and not to be dropped; if no row is left.
+            If a column is absent, duplicated, not of finite numbers or, with ``standardize``,
+            constant; if values are missing and not to be dropped; or if no row is left.
         """
         instance_of("frame", frame, pd.DataFrame)
         _check_treatment(missing, standardize)
@@ -186,44 +186,44 @@ class TrainingSet:
     ) -> Self:
         """Return two columns of a CSV file as samples.
 
-        The file is read once, so it may be a pipe; one that is compressed (gzip, bzip2, xz, or a
-        zip archive of one file) is unpacked, whatever it is called. Messages count its lines.
+        The file is read once, so it may be a pipe. A compressed file (gzip, bzip2, xz, or a zip
+        archive of one file) is unpacked, whatever its name. Messages count the lines of the file.
 
         Parameters
         ----------
         path : str or path
         x, target : str
-            Two names in the first line that is not blank. Spaces around names and values do not
-            matter, nor do columns that are not asked for.
+            Two names in the first line that is not blank. Spaces around names and values, and all
+            other columns, are ignored.
         missing, standardize
-            As in ``from_frame``. Missing is what ``pandas.read_csv`` takes as missing: an empty
-            field, ``NA``, ``nan`` and the like.
+            As in ``from_frame``. Missing values are those of ``pandas.read_csv``: an empty field,
+            ``NA``, ``nan`` and the like.
         sep : str
             The character between fields.
         decimal : {".", ","}
             The decimal mark.
         thousands : {",", ".", "'", " "}, optional
-            What stands between thousands; ``" "`` is any kind of space, ``"'"`` any apostrophe. By
+            The separator of thousands; ``" "`` is any kind of space, ``"'"`` any apostrophe. By
             default all but the ordinary space are recognized between groups of three digits,
-            unless the whole column could be read in two ways: 1,234 beside 1,234.5 is 1234, but
-            alone it is refused.
+            unless the whole column could be read in two ways: 1,234 in a column with 1,234.5 is
+            1234, but alone it is refused.
         encoding : str
-            How the characters of a file without a byte order mark are stored.
+            The encoding of a file without a byte order mark.
 
         Notes
         -----
-        Numbers are read to the last bit.
+        Numbers are read exactly: each becomes the nearest float64.
 
-        x may be dates, with or without a time and a time zone, or times of day, as ISO 8601 writes
-        them: ``2024-01-31``, ``2024-01-31T12:30:15.5+01:00``, ``12:30:15``. They become days from
-        the earliest in the column, which ``x_scale.label`` and a ``UserWarning`` name; each is the
+        x may be dates, with or without a time and a time zone, or times of day, in ISO 8601:
+        ``2024-01-31``, ``2024-01-31T12:30:15.5+01:00``, ``12:30:15``. They become days since the
+        earliest in the column, which ``x_scale.label`` and a ``UserWarning`` name; each is the
         float64 nearest to the exact number of days.
 
         Raises
         ------
         InputError
             If the file cannot be read as such a table, if a number or date could be read in two
-            ways, and as ``from_frame``.
+            ways, or as ``from_frame`` raises it.
         """
         instance_of("x", x, str)
         instance_of("target", target, str)
@@ -248,19 +248,19 @@ class TrainingSet:
         Parameters
         ----------
         function : callable
-            Is given all x, shape (n_samples,), and returns as many finite numbers.
+            Takes all x, shape (n_samples,), and returns as many finite numbers.
         low, high : float
             First and last x; a single sample lies at ``low``.
         n_samples : int
         noise : float
-            Standard deviation of the normal noise that is added to the targets.
+            Standard deviation of the normal noise added to the targets.
         seed : int
-            Of the noise.
+            Seed of the noise.
 
         Raises
         ------
         InputError
-            If a number is out of range, or if ``function`` does not return what it should.
+            If a number is out of range, or ``function`` does not return such numbers.
         """
         if not callable(function):
             raise InputError(f"function: expected a function of x, got {shown(function)}")
@@ -271,7 +271,7 @@ class TrainingSet:
         noise = finite_number("noise", noise, at_least=0)
         seed = seed_number("seed", seed)
         x = np.linspace(low, high, n_samples)
-        result = function(x.copy())  # which may work in place
+        result = function(x.copy())  # it may work in place
         if np.iscomplexobj(result):
             raise InputError(f"function: expected real numbers, got {shown(result)}")
         target = finite_array("function", result)
@@ -321,7 +321,7 @@ class TrainingSet:
     def _from_columns(
         cls, rows: Rows, x: Column, target: Column, missing: str, standardize: bool
     ) -> Self:
-        """Return samples from two columns; the caller's caller is who reads the warnings."""
+        """Return samples from two columns; warnings point at the caller's caller."""
         is_missing = np.isnan(x.numbers) | np.isnan(target.numbers)
         n_rows, without = is_missing.size, np.flatnonzero(is_missing)
         if without.size and missing == "refuse":
@@ -377,7 +377,7 @@ class TrainingSet:
         )
 
     def specification(self) -> dict[str, Any]:
-        """Return what identifies the samples, bit for bit, as JSON values."""
+        """Return JSON values that identify the samples bit for bit."""
         if self.n_samples <= 100:
             return {"x": self.x.tolist(), "target": self.target.tolist()}
         digest = hashlib.sha256(self.x.tobytes() + self.target.tobytes()).hexdigest()
@@ -388,15 +388,15 @@ class TrainingSet:
 def _restored(
     kind: type[TrainingSet], x: bytes, target: bytes, x_scale: Scale, target_scale: Scale
 ) -> TrainingSet:
-    """Return a copy; in a worker the same one for every task, so that tables are made once."""
+    """Return a copy; in a worker, the same one for every task, so tables are made once."""
     arrays = np.frombuffer(x), np.frombuffer(target)
     return kind(*arrays, x_scale=x_scale, target_scale=target_scale)
 
 
 def cached(data: TrainingSet, make: Callable[..., T], *arguments: Hashable) -> T:
-    """Return ``make(data, *arguments)``, made once, whoever asks and however often.
+    """Return ``make(data, *arguments)``, made only once for this object.
 
-    Copies begin without it.
+    Copies start without it.
     """
     with data._making:  # threads wait for the first one
         key = make, arguments
@@ -407,7 +407,7 @@ def cached(data: TrainingSet, make: Callable[..., T], *arguments: Hashable) -> T
 
 
 def rounded(data: TrainingSet, dtype: npt.DTypeLike) -> TrainingSet:
-    """Return the samples as arithmetic in a dtype sees them; they must be within its range."""
+    """Return the samples rounded to a dtype; they must be within its range."""
     dtype = np.dtype(dtype)
     return data if dtype == np.float64 else cached(data, _rounded, dtype)
 
@@ -422,11 +422,11 @@ def _check_treatment(missing: object, standardize: object) -> None:
 
 
 def _standard(which: str, label: str, values: Float64Array) -> Scale:
-    """Return the scale by which the values have mean 0 and standard deviation 1."""
+    """Return the scale that gives the values mean 0 and standard deviation 1."""
     low, high = values.min(), values.max()
-    with np.errstate(all="ignore"):  # overflow ends in a std that is refused
+    with np.errstate(all="ignore"):  # an overflow gives a std that is refused
         mean = values.mean()
-        mean += (values - mean).mean()  # what rounding left of a large offset
+        mean += (values - mean).mean()  # the rounding error of a large offset
         residual = values - mean
         largest = np.abs(residual).max()  # so that no square overflows or vanishes
         std = largest * np.sqrt(np.mean((residual / largest) ** 2))

@@ -1,7 +1,7 @@
 """Numbers of twice the working precision, as unevaluated sums of two floats, on NumPy arrays.
 
-What moments of a million samples need so that nothing of a float64 result is lost, on every
-machine (``numpy.longdouble`` is 64 bits on some). Dekker 1971; Hida, Li & Bailey 2001.
+Moments of a million samples need this to lose nothing of a float64 result, on every machine
+(``numpy.longdouble`` is 64 bits on some). Dekker 1971; Hida, Li & Bailey 2001.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class DoubleDouble:
         self.hi[index], self.lo[index] = values.hi, values.lo
 
     def where(self, condition: Any, otherwise: float = 0.0) -> Self:
-        """Return the numbers where the condition holds, elsewhere another."""
+        """Return the numbers where the condition holds, else ``otherwise``."""
         return type(self)(np.where(condition, self.hi, otherwise), np.where(condition, self.lo, 0))
 
 
@@ -65,7 +65,7 @@ def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def two_product(a: Any, b: Any) -> tuple[Any, Any]:
-    """Return the rounded product and its error, exactly but for overflow (Dekker, Veltkamp)."""
+    """Return the rounded product and its error, exact unless it overflows (Dekker, Veltkamp)."""
     product = a * b
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)

@@ -1,4 +1,4 @@
-"""Where networks start: distributions of one parameter and the named schemes for all four."""
+"""Where networks start: distributions of one parameter, and named schemes for all four."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from relulab.validation import Float64Array, finite_number, one_of, set_fields
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Something that random values of one parameter are drawn from.
+    """A distribution of one parameter, to draw random values from.
 
-    A dataclass whose fields are JSON values, so that a manifest can tell it from others.
+    A dataclass whose fields are JSON values, so a manifest can identify it.
     """
 
     def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
@@ -71,18 +71,18 @@ class LogUniform:
     def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
         log_low, log_high = np.log(self.low), np.log(self.high)
-        with np.errstate(over="ignore"):  # beside the largest there are
+        with np.errstate(over="ignore"):  # near the largest floats
             values = np.exp(log_low + (log_high - log_low) * rng.random(n))
         return _within(self.low, values, self.high)
 
 
 def _within(low: float, values: Float64Array, high: float) -> Float64Array:
-    """Return draws in [low, high): rounding took some to ``high`` or, by the logarithm, beyond."""
+    """Return draws in [low, high): rounding can reach ``high`` and, in logarithms, pass it."""
     result: Float64Array = np.clip(values, low, np.nextafter(high, low))
     return result
 
 
-# A number, one for each point of an axis, or where to draw from.
+# A number, numbers for the points of an axis, or a distribution.
 Value = float | npt.ArrayLike | Distribution
 
 
@@ -116,17 +116,17 @@ def glorot_uniform() -> Scheme:
 
 
 def lecun_normal() -> Scheme:
-    """Weights N(0, 1/fan_in), biases 0 (LeCun et al. 1998); the same as glorot_normal at fan 1."""
+    """Weights N(0, 1/fan_in), biases 0 (LeCun et al. 1998); here the same as glorot_normal."""
     return {"w": Normal(0, 1), "b": 0.0, "v": Normal(0, 1), "c": 0.0}
 
 
 def torch_default() -> Scheme:
-    """Everything U(-1/sqrt(fan_in), +): what ``torch.nn.Linear(1, 1)`` draws, both layers."""
+    """Everything U(-1/sqrt(fan_in), +), as ``torch.nn.Linear(1, 1)`` draws it in both layers."""
     return _all_alike(Uniform(-1, 1))
 
 
 def standard_normal() -> Scheme:
-    """Everything N(0, 1), biases too: no one's default, but every direction of starts alike."""
+    """Everything N(0, 1), biases too: no one's default, but every direction is equally likely."""
     return _all_alike(Normal(0, 1))
 
 
@@ -149,5 +149,5 @@ SCHEMES: dict[str, Callable[[], Scheme]] = {
 
 
 def scheme(name: str) -> Scheme:
-    """Return the scheme of that name, ready for ``Sweep(**scheme(name), ...)``."""
+    """Return the named scheme, ready for ``Sweep(**scheme(name), ...)``."""
     return SCHEMES[one_of("scheme", name, tuple(SCHEMES))]()

@@ -1,4 +1,4 @@
-"""The network: y = v * relu(w*x + b) + c, many of them at once; the ReLU may be leaky."""
+"""Many networks y = v * relu(w*x + b) + c at once; the ReLU may be leaky."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -26,7 +26,7 @@ PARAMETERS = ("w", "b", "v", "c")
 class Networks:
     """The parameters of ``n_nets`` independent one-node networks.
 
-    Numbers stand for one value in every network, so ``Networks(w=[1, 2], b=0, v=1, c=0)`` is two
+    A single number applies to every network, so ``Networks(w=[1, 2], b=0, v=1, c=0)`` is two
     networks. A negative zero is stored as zero: no step of gradient descent can make one, and
     without them the sign of a zero gradient never matters.
 
@@ -58,7 +58,7 @@ class Networks:
 
     @classmethod
     def from_stack(cls, stack: FloatArray) -> Self:
-        """Return the networks whose rows w, b, v, c are given, finite or not, in their dtype."""
+        """Return the networks with the given rows w, b, v, c, finite or not, in their dtype."""
         floats = isinstance(stack, np.ndarray) and stack.dtype.kind == "f"
         if not floats or stack.ndim != 2 or len(stack) != len(PARAMETERS):
             raise InputError(f"stack: expected floats of shape (4, n_nets), got {shown(stack)}")
@@ -100,7 +100,7 @@ class Networks:
         Raises
         ------
         InputError
-            If x is not finite, or a slope not from 0 to 1, or the number of slopes another.
+            If x is not finite, a slope is not from 0 to 1, or the number of slopes is wrong.
 
         Examples
         --------
@@ -115,15 +115,15 @@ class Networks:
         return result
 
     def gradients(self, x: Any, target: Any, negative_slope: Any = 0) -> FloatArray:
-        """Return the gradients of the mean loss by w, b, v, c, shape (4, n_nets).
+        """Return the gradients of the mean loss in w, b, v, c, shape (4, n_nets).
 
         With pre_activation = w*x + b and residual = prediction - target, the loss of a sample is
         0.5*residual**2, and by the chain rule its derivatives are::
 
-            by w: residual*v*x    where pre_activation > 0, else times negative_slope
-            by b: residual*v      where pre_activation > 0, else times negative_slope
-            by v: residual*relu(pre_activation)
-            by c: residual
+            in w: residual*v*x    if pre_activation > 0, else times negative_slope
+            in b: residual*v      if pre_activation > 0, else times negative_slope
+            in v: residual*relu(pre_activation)
+            in c: residual
 
         So relu'(0) is negative_slope: 0 for the plain ReLU. Engines take the same sums in a stated
         order (``training.specification``).
@@ -137,7 +137,7 @@ class Networks:
         Raises
         ------
         InputError
-            If either is not finite, if their lengths differ, or as in ``predict``.
+            If either is not finite, if their lengths differ, or as ``predict`` raises it.
         """
         x, target = finite_array("x", x), finite_array("target", target)
         if x.size != target.size:
@@ -148,7 +148,7 @@ class Networks:
             activation = _activation(pre_activation, slope)
             v, c = self.v[:, np.newaxis], self.c[:, np.newaxis]
             residual = v * activation + c - target
-            # Where the slope is 0 a product with it need not be 0.
+            # With a slope of 0 the product need not be 0: the other factor may not be finite.
             leaked = np.where(slope > 0, slope * (residual * v), 0)
             back = np.where(pre_activation > 0, residual * v, leaked)
             terms = [back * x, back, residual * activation, residual]
@@ -166,7 +166,7 @@ class Networks:
 
 
 def checked_slopes(negative_slope: object, n_nets: int) -> Float64Array:
-    """Return negative slopes, one or ``n_nets`` of them; refuse what is not from 0 to 1."""
+    """Return negative slopes, one or ``n_nets`` of them; refuse values outside 0 to 1."""
     slopes = non_negative_array("negative_slope", negative_slope)
     if slopes.size not in (1, n_nets):
         raise InputError(f"negative_slope: expected {expected_values(n_nets)}, got {slopes.size}")
@@ -176,7 +176,7 @@ def checked_slopes(negative_slope: object, n_nets: int) -> Float64Array:
 
 
 def _activation(pre_activation: FloatArray, slope: FloatArray) -> FloatArray:
-    """Return the activation, in which a NaN stays one, at any slope."""
+    """Return the activation; NaN stays NaN at any slope."""
     activation: FloatArray = np.maximum(pre_activation, 0)
     if slope.any():
         leaks = (pre_activation <= 0) & (slope > 0)

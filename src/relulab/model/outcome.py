@@ -1,4 +1,4 @@
-"""What can become of a network: how its training ended, and what became of its unit."""
+"""The fate of a network: how its training ended, and what became of its unit."""
 
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 
 class _Described(IntEnum):
-    """An integer code with a sentence that tells a reader what it means."""
+    """An integer code with a sentence that explains it."""
 
     description: str
 
@@ -20,52 +20,52 @@ class _Described(IntEnum):
 
     @property
     def label(self) -> str:
-        """The word that stands in tables."""
+        """The word used in tables."""
         return self.name.lower()
 
 
 class Outcome(_Described):
-    """How training ended. Exactly one holds; says nothing about the unit."""
+    """How training ended. Exactly one holds; it says nothing about the unit."""
 
     CONVERGED = 0, "The gradient is within the tolerance, at a state where gradient descent rests."
     DIVERGED = 1, "A number stopped being finite, or the loss passed divergence_loss."
     OSCILLATING = 2, "At max_steps the parameters were on a periodic orbit."
     UNFINISHED = (
         3,
-        "At max_steps none of the others held: it moves on, chaotically or across a kink.",
+        "At max_steps none of the others holds: it moves on, chaotically or across a kink.",
     )
     UNSTABLE = (
         4,
-        "It stands exactly on a saddle or a minimum too sharp for the rate: no step moves it.",
+        "It is exactly on a saddle or a minimum too sharp for the rate: no step moves it.",
     )
 
 
 class Unit(_Described):
-    """What became of the ReLU unit. Exactly one holds; says nothing about the outcome.
+    """What became of the ReLU unit. Exactly one holds; it says nothing about the outcome.
 
     Under plain descent a unit that is inactive on every sample never becomes active again. With
-    momentum, weight decay or Adam it can, which ``n_revivals`` counts. With a negative slope these
-    words say the same of the pre-activations, but such a unit is inactive and not dead: it trains
-    on, and may fit well.
+    momentum, weight decay or Adam it can; ``n_revivals`` counts this. With a negative slope the
+    words describe the pre-activations only: the unit is inactive but not dead, so it trains on and
+    may fit well.
     """
 
     ALIVE = 0, "At the end the unit is active on at least one training sample."
-    BORN_DEAD = 1, "From the first state to the end the unit is inactive on every training sample."
+    BORN_DEAD = 1, "The unit is inactive on every training sample from the first state to the end."
     DIED = (
         2,
-        "Active at some step, and from a later one to the end inactive on every training sample.",
+        "Active at some step, then inactive on every training sample from a later step to the end.",
     )
 
 
 OUTCOMES = pd.CategoricalDtype([o.label for o in Outcome])
 UNITS = pd.CategoricalDtype([u.label for u in Unit])
 
-# A fate is an outcome and a unit together; tables of codes have them in this order.
+# A fate is an outcome and a unit together; tables of codes use this order.
 CODED_FATES = [(outcome, unit) for outcome in OUTCOMES.categories for unit in UNITS.categories]
 
 
 def fate_codes(runs: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the place in ``CODED_FATES`` of each run of a table, whose words must be known."""
+    """Return the place in ``CODED_FATES`` of each run of a table with known words."""
     outcome = pd.Categorical(runs["outcome"], dtype=OUTCOMES).codes
     unit = pd.Categorical(runs["unit"], dtype=UNITS).codes
     return outcome.astype(np.int64) * len(UNITS.categories) + unit
@@ -77,7 +77,7 @@ def outcome_labels(codes: npt.NDArray[np.int8]) -> pd.Categorical:
 
 
 def unit_labels(death_step: npt.NDArray[np.integer]) -> pd.Categorical:
-    """Return the unit's fate that death steps ``(n_nets,)`` tell (-1 never, 0 born dead)."""
+    """Return the fate of each unit from its death step (-1 never, 0 born dead), ``(n_nets,)``."""
     fates = np.array([Unit.ALIVE, Unit.BORN_DEAD, Unit.DIED], np.int8)
     codes = fates[np.clip(death_step, -1, 1) + 1]
     return pd.Categorical.from_codes(codes, dtype=UNITS)

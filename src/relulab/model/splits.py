@@ -1,8 +1,8 @@
-"""Sorted samples, and what a loss needs to know of the samples on each side of every split.
+"""Sorted samples, and the moments of the samples on each side of every split.
 
 The samples on which a unit fires are a prefix or a suffix of the samples in the order of x. So the
-full-batch loss and its gradient follow from a few moments of both sides, tabulated once, however
-many samples there are; so does the best fit.
+full-batch loss, its gradient and the best fit follow from a few moments of both sides, tabulated
+once, however many samples there are.
 """
 
 import math
@@ -18,16 +18,16 @@ import numpy.typing as npt
 from relulab.model.double_double import DoubleDouble, two_sum
 from relulab.validation import Float64Array
 
-# Moments of all prefixes are made for so many lengths of so many blocks at once: what is made on
-# the way stays in the cache, and lines of the result are written whole.
+# The moments of all prefixes are computed for HEIGHT lengths of WIDTH blocks at once: intermediate
+# arrays stay in the cache, and lines of the result are written whole.
 HEIGHT, WIDTH = 8, 256
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Of every prefix of some samples, that of k samples at index k; each of shape (n_samples+1,).
+    """The moments of every prefix, that of k samples at index k; each of shape (n_samples+1,).
 
-    All in twice the precision of float64; 0 where there are too few samples to have them.
+    All are in twice the precision of float64, and 0 for too few samples.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Moments:
 
     @property
     def slope(self) -> DoubleDouble:
-        """The slope of the least-squares line, 0 where all x are equal."""
+        """The slope of the least-squares line, 0 if all x are equal."""
         varies = self.sxx.hi > 0
         return (self.sxt / self.sxx.where(varies, 1.0)).where(varies)
 
@@ -66,14 +66,14 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """All splits of the samples into the first k in the order of x and the others.
+    """All splits of the samples into the first k, in the order of x, and the others.
 
     Attributes
     ----------
     x, target : ndarray of float64, shape (n_samples,)
         Ascending in x.
     ahead, back : Prefixes
-        Of the samples in this order, and in the opposite one.
+        The prefixes of the samples in this order, and in the opposite one.
     """
 
     x: Float64Array
@@ -99,7 +99,7 @@ class Splits:
         return self.back.all().reversed()
 
     def at(self, split: npt.NDArray[np.int64]) -> tuple[Moments, Moments]:
-        """Return what ``first`` and ``last`` are at some splits, to the same bits."""
+        """Return ``first`` and ``last`` at some splits, with the same bits."""
         return self.ahead.at(split), self.back.at(self.x.size - split)
 
 
@@ -111,10 +111,10 @@ class Prefixes:
     ----------
     n_samples : int
     within : DoubleDouble, shape (5, side, side)
-        The moments from mean_x to stt; at [:, i, j] those of the first i+1 samples of block j. What
-        is beyond the end has no meaning.
+        The moments from mean_x to stt; at [:, i, j] those of the first i+1 samples of block j.
+        Entries beyond the end have no meaning.
     before : DoubleDouble, shape (5, 1, side)
-        At [:, 0, j] those of all samples before block j.
+        The same moments; at [:, 0, j] those of all samples before block j.
     """
 
     n_samples: int
@@ -122,10 +122,10 @@ class Prefixes:
     before: DoubleDouble
 
     def at(self, length: npt.NDArray[np.int64]) -> Moments:
-        """Return the moments of the prefixes of some lengths."""
+        """Return the moments of the prefixes of given lengths."""
         side = self.within.hi.shape[1]
         block, row = np.divmod(length - 1, side)
-        with np.errstate(all="ignore"):  # whoever needs finite moments looks
+        with np.errstate(all="ignore"):  # callers that need finite moments check
             shares = _shares(side * block, row + 1)
             values = _united(self.before[:, 0, block], self.within[:, row, block], shares)
         return _named(length, values.where(length > 0))
@@ -145,9 +145,9 @@ class Prefixes:
     def nearly(self) -> Float64Array:
         """Return the moments of every prefix in float64, the means as sums of two; shape (7, n+1).
 
-        In the order mean_x, mean_target, sxx, sxt, stt, and what the means have beyond float64. The
-        errors are a few units in the last place, of sxt in that of its limit sqrt(sxx*stt), and of
-        the means in that of their distances to the samples.
+        In the order mean_x, mean_target, sxx, sxt, stt, and the low parts of the two means. The
+        errors are a few units in the last place: for sxt, of its limit sqrt(sxx*stt); for the
+        means, of their distances to the samples.
         """
         n, side = self.n_samples, self.within.hi.shape[1]
         values = np.zeros((7, side * side + 1))
@@ -161,16 +161,16 @@ class Prefixes:
             table[:2, rows, blocks] = means
             table[2:5, rows, blocks] = first.hi[2:] + then.hi[2:] + spread
             table[5:, rows, blocks] = rest + first.lo[:2]
-        # Exactly, where there is nothing before.
+        # Exactly, if there is nothing before.
         table[:5, :, 0], table[5:, :, 0] = self.within.hi[:, :, 0], self.within.lo[:2, :, 0]
         return values[:, : n + 1]
 
 
 def _prefixes(samples: Float64Array) -> tuple[Prefixes, Prefixes]:
-    """Return the prefixes of samples, shape (2, n_samples), in this and in the opposite order."""
+    """Return the prefixes of samples, shape (2, n_samples), in this and the opposite order."""
     n = samples.shape[1]
-    # The prefixes within all blocks at once, one sample longer each time, and then the blocks one
-    # after the other: what is before a block is put in front of its prefixes when they are needed.
+    # First the prefixes within all blocks at once, one sample longer each time, then the blocks one
+    # by one. The part before a block is added to its prefixes when they are needed.
     side = math.isqrt(n - 1) + 1
     padded = np.zeros((2, 2, side * side))
     padded[:, 0, :n], padded[:, 1, :n] = samples, samples[:, ::-1]
@@ -190,9 +190,9 @@ def _prefixes(samples: Float64Array) -> tuple[Prefixes, Prefixes]:
 
 
 def _united(first: DoubleDouble, then: DoubleDouble, shares: DoubleDouble) -> DoubleDouble:
-    """Return the moments of unions, put together as Chan, Golub & LeVeque (1983) do.
+    """Return the moments of unions, combined as in Chan, Golub & LeVeque (1983).
 
-    Nothing cancels in it, however near to each other the samples are.
+    Nothing cancels, however close the samples are.
     """
     step = then[:2] - first[:2]
     means = first[:2] + step * shares[0]
@@ -202,14 +202,14 @@ def _united(first: DoubleDouble, then: DoubleDouble, shares: DoubleDouble) -> Do
 
 
 def _shares(earlier: npt.ArrayLike, later: npt.ArrayLike) -> DoubleDouble:
-    """Return, of numbers of samples, the share of the later in the union, and earlier times it."""
+    """Return the share of the later samples in the union, and the earlier count times it."""
     share = DoubleDouble.of(later) / DoubleDouble.of(np.add(earlier, later))
     weight = DoubleDouble.of(earlier) * share
     return DoubleDouble(np.stack([share.hi, weight.hi]), np.stack([share.lo, weight.lo]))
 
 
 def _tiles(side: int) -> Iterator[tuple[slice, slice, Float64Array, Float64Array]]:
-    """Yield some rows and blocks, and how many samples are before the blocks and in the rows."""
+    """Yield some rows and blocks, and the numbers of samples before the blocks and in the rows."""
     number = np.arange(float(side))
     for i, j in product(range(0, side, HEIGHT), range(0, side, WIDTH)):
         rows, blocks = slice(i, i + HEIGHT), slice(j, j + WIDTH)
@@ -217,7 +217,7 @@ def _tiles(side: int) -> Iterator[tuple[slice, slice, Float64Array, Float64Array
 
 
 def _by_blocks(values: Float64Array, side: int, first: int = 1) -> Float64Array:
-    """Return a view of values of prefixes: of length i+1 in block j at [..., i, j]."""
+    """Return a view of values of prefixes; length i+1 of block j is at [..., i, j]."""
     return np.swapaxes(values[..., first:].reshape(*values.shape[:-1], side, side), -1, -2)
 
 

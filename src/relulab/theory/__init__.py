@@ -1,9 +1,9 @@
-"""Closed forms that results are held against, each where its assumptions are stated.
+"""Closed forms to compare results with; each states its assumptions.
 
 Notation for one sample (x, target): s = 1 + x^2 and q = sqrt(s); pre-activation a = w*x + b and
-A = a/q; output f = v*a, residual e = f + c - target. While the unit is active, a step of gradient
+A = a/q; output f = v*a; residual e = f + c - target. While the unit is active, a step of gradient
 descent multiplies A+v by 1 - learning_rate*q*e and A-v by 1 + learning_rate*q*e, and leaves w - x*b
-as it is. So the many parameters are few: all that follows is about A, v and c.
+unchanged. So the closed forms need only A, v and c.
 """
 
 from relulab.theory.born_dead import born_dead_probability

@@ -1,8 +1,8 @@
-"""The samples on which a unit is active, and which lie on its hinge: moments in double-double.
+"""The samples on which a unit is active or that lie on its hinge: moments in double-double.
 
-In sorted order the active samples are a prefix or a suffix, so that their moments come from a table
-and a network costs O(log n_samples). The table has twice the digits of float64, because formulas of
-w*mean_x + b cancel where x is far from 0 (years, say).
+In sorted order the active samples are a prefix or a suffix. So their moments come from a table, and
+a network costs O(log n_samples). The table has twice the digits of float64, because formulas with
+w*mean_x + b cancel if x is far from 0 (years, say).
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Side(NamedTuple):
     Attributes
     ----------
     split : ndarray of int
-        The samples from this one on are active or, where not ``rising``, those before it.
+        The samples from this one on are active or, if not ``rising``, those before it.
     rising : ndarray of int
         1 or 0.
     """
@@ -36,12 +36,12 @@ class Side(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of the active samples of every network, each of shape (n_nets,).
+    """The moments of the active samples of every network, each of shape (n_nets,).
 
     Attributes
     ----------
     fraction : DoubleDouble
-        How many they are, of all samples.
+        Their share of all samples.
     mean_x, mean_target : DoubleDouble
     sxx, sxt : DoubleDouble
         The sums of (x - mean_x)^2 and (x - mean_x)*target, divided by the number of all samples.
@@ -63,8 +63,8 @@ class ActiveSamples:
     x : ndarray of float64, shape (n_samples,)
         Ascending.
     table : ndarray of float64, shape (n_samples+1, 2, 8)
-        High and low parts of mean_x, mean_target, sxx, sxt: of the first k samples and of the
-        others, at index k.
+        High and low parts of mean_x, mean_target, sxx, sxt; index k has those of the first k
+        samples and of the others.
     """
 
     x: Float64Array
@@ -72,7 +72,7 @@ class ActiveSamples:
 
     @classmethod
     def of(cls, data: object) -> Self:
-        """Return the table of a training set, made once; refuse all else."""
+        """Return the table of a training set, made once; refuse anything else."""
         instance_of("data", data, TrainingSet)
         return cached(data, cls._of)  # type: ignore[arg-type]
 
@@ -91,7 +91,7 @@ class ActiveSamples:
                 for column, moment in enumerate(moments):
                     table[:, side, 2 * column] = moment.hi
                     table[:, side, 2 * column + 1] = moment.lo
-        # Squares that are too small for float64 would make distinct x look equal.
+        # Squares too small for float64 would make distinct x look equal.
         smallest = np.finfo(float).tiny / np.finfo(float).eps ** 2
         vanishes = splits.x[0] < splits.x[-1] and splits.last.sxx.hi[0] < smallest
         if vanishes or not np.isfinite(table).all():
@@ -104,7 +104,7 @@ class ActiveSamples:
     def sides(self, w: FloatArray, b: FloatArray, tolerance: float) -> tuple[Side, Side]:
         """Return the sides with the samples on the hinge inactive, and with them active.
 
-        A sample is on the hinge where |w*x + b| <= tolerance*(|w|*max|x| + |b|).
+        A sample is on the hinge if |w*x + b| <= tolerance*(|w|*max|x| + |b|).
         """
         rising = w >= 0
         sign = np.where(rising, 1.0, -1.0)
@@ -123,7 +123,7 @@ class ActiveSamples:
         low, high = np.zeros(w.size, np.int64), np.full(w.size, self.x.size)
         for _ in range(self.x.size.bit_length()):
             middle = (low + high) >> 1
-            # Where low == high == n_samples nothing is left to find, and there is no such sample.
+            # If low == high == n_samples, there is no such sample.
             beyond = is_beyond(w * self.x[np.minimum(middle, self.x.size - 1)] + b)
             beyond |= middle >= high
             high = np.where(beyond, middle, high)
@@ -136,7 +136,7 @@ class ActiveSamples:
         return DoubleDouble(*self.table[0, 1, 2:4])
 
     def moments(self, side: Side) -> Moments:
-        """Return the moments of the active samples; all 0 where there are none."""
+        """Return the moments of the active samples; all 0 if there are none."""
         rows = self.table[side.split, side.rising].T
         count = np.where(side.rising, self.x.size - side.split, side.split)
         fraction = DoubleDouble.of(count) / DoubleDouble.of(self.x.size)

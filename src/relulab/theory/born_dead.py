@@ -1,4 +1,4 @@
-"""Networks that are inactive on every sample before any training, on any number of samples."""
+"""Networks that are inactive on every sample before training, on any number of samples."""
 
 import math
 
@@ -12,22 +12,21 @@ from relulab.validation import InputError, finite_number, shown
 def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> float:
     """Return P(w*x + b <= 0 at every sample), which the smallest and the largest x decide.
 
-    - Two numbers: the predicate of training, in its arithmetic.
-
-    - Two Gaussians: their direction, in units of the standard deviations, is uniform, and firing at
-      x is a half plane of directions. Two half planes whose normals include the angle t are both
-      missed with probability (pi - t)/(2 pi). (The case of one dimension of Shin & Karniadakis
-      2019, arXiv 1907.09696.)
-    - Two uniform distributions on [-W, W] and [-B, B]: for w > 0 the unit is dead where
-      b <= -x_max*w, for w < 0 where b <= -x_min*w; each is the area beside a line in a rectangle.
-    - Where one of w and b is a number, what is dead is an interval of the other.
+    - Two numbers: the same test as in training, in its arithmetic.
+    - Two Gaussians: their direction, in units of the standard deviations, is uniform, and the unit
+      fires at x on a half plane of directions. Two half planes whose normals enclose the angle t
+      are both missed with probability (pi - t)/(2 pi). (This is the one-dimensional case of Shin &
+      Karniadakis 2019, arXiv 1907.09696.)
+    - Two uniform distributions on [-W, W] and [-B, B]: the unit is dead if b <= -x_max*w for w > 0,
+      or b <= -x_min*w for w < 0; each is the area below a line in a rectangle.
+    - One of w and b is a number: the unit is dead on an interval of the other.
 
     Parameters
     ----------
     w, b : float, Normal or Uniform
         As a ``Sweep`` takes them; independent of each other.
     x_min, x_max : float
-        Of the samples.
+        The smallest and the largest x of the samples.
 
     Returns
     -------
@@ -36,8 +35,8 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
     Raises
     ------
     InputError
-        If x_min > x_max, or if there is no closed form here: for other distributions, and for two
-        that are not of one kind or not both of mean 0.
+        If x_min > x_max, or if there is no closed form here: for other distributions, or two of
+        different kinds or not both of mean 0.
 
     Examples
     --------
@@ -56,7 +55,7 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
     if isinstance(w, float):
         return _probability(b, -math.inf, -max(w * low, w * high))
     if isinstance(w, Normal) and isinstance(b, Normal) and w.mean == b.mean == 0:
-        # Of the angles of the two half planes that do not fire: nothing cancels where few are dead.
+        # From the angles of the two half planes that do not fire: nothing cancels if few are dead.
         ends = (float(quotient([x, w.std], [b.std])) for x in (high, -low))
         return sum(math.atan2(1, end) for end in ends) / (2 * math.pi)
     if isinstance(w, Uniform) and isinstance(b, Uniform) and w.low + w.high == b.low + b.high == 0:
@@ -69,7 +68,7 @@ def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> f
 
 
 def _number_or_law(name: str, value: object) -> float | Normal | Uniform:
-    """Return a number or a distribution that has a density."""
+    """Return a number or a distribution with a density."""
     if isinstance(value, Normal) and value.std == 0:
         return value.mean
     if isinstance(value, Normal | Uniform):
@@ -80,7 +79,7 @@ def _number_or_law(name: str, value: object) -> float | Normal | Uniform:
 
 
 def _probability(law: float | Normal | Uniform, low: float, high: float) -> float:
-    """Return the probability of an interval, which may be empty or without an end."""
+    """Return the probability of an interval, which may be empty or unbounded."""
     if isinstance(law, float):
         return float(low <= law <= high)
     if low > high:
@@ -88,7 +87,7 @@ def _probability(law: float | Normal | Uniform, low: float, high: float) -> floa
     if isinstance(law, Uniform):
         return max(min(high, law.high) - max(low, law.low), 0.0) / (law.high - law.low)
     low, high = _standardized(law, low), _standardized(law, high)
-    if low > 0:  # in the mirror, where the smaller tails have the digits
+    if low > 0:  # mirrored: small tails keep their digits
         low, high = -high, -low
     if high > 0:
         return (math.erf(high) - math.erf(low)) / 2
@@ -96,7 +95,7 @@ def _probability(law: float | Normal | Uniform, low: float, high: float) -> floa
 
 
 def _standardized(law: Normal, value: float) -> float:
-    """Return (value - mean)/(std*sqrt(2)), with what is beyond float64 only on the way."""
+    """Return (value - mean)/(std*sqrt(2)); intermediate numbers may be beyond float64."""
     if math.isinf(value):
         return value
     apart = value - law.mean
@@ -121,8 +120,8 @@ def _dead_interval(b: float, x_min: float, x_max: float) -> tuple[float, float]:
 def _mean_fraction_below(slope: float) -> float:
     """Return the mean over r in [0, 1] of P(u <= -slope*r), for u uniform on [-1, 1].
 
-    That is of (1 - slope*r)/2, within 0 and 1: a trapezium, or a triangle beside an empty or a full
-    rectangle.
+    That is the mean of (1 - slope*r)/2, clipped to 0 and 1: a trapezoid, or a triangle next to an
+    empty or a full rectangle.
     """
     if slope > 1:
         return 0.25 / slope

@@ -1,10 +1,10 @@
-"""Where two straight lines that meet fit samples best, in float64 and fast enough for many refits.
+"""The best fit of two straight lines that meet, in float64 and fast enough for many refits.
 
-As for the best network (``optimum``), which samples lie on which side leaves n - 1 splits. Each
-side has its own best line, and where these meet within the gap of the split, that is its best fit;
-else it breaks at one of the gap's ends (Hudson 1966, JASA 61). Of many samples only every 64th
-split is looked at first: a split's squares are no less than those of a shorter left side and a
-shorter right one together, which rules out most of the others.
+As for the best network (``optimum``), the samples lie on the two sides in n - 1 possible splits.
+Each side has a best line. If these meet within the gap of the split, that is its best fit; if not,
+the fit breaks at one of the gap's ends (Hudson 1966, JASA 61). With many samples, only every 64th
+split is tried first: a split's squares are no less than those of a shorter left side and a shorter
+right side together, which rules out most of the others.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from relulab.validation import Float64Array
 
-# Of the squares about the mean: a break that lowers them by less is one of rounding alone.
+# A fraction of the squares about the mean: a break that gains less may be rounding.
 MARGIN = 1e-12
 
-# Splits from one that is looked at first to the next, and how many samples are worth it.
+# The distance between the splits tried first, and the number of samples from which that pays.
 STEP, MANY = 64, 2000
 
 Hinge = tuple[float, float, float, float]
@@ -27,9 +27,9 @@ Hinge = tuple[float, float, float, float]
 def best_break(
     x: Float64Array, target: Float64Array, *, sloping: tuple[bool, bool] = (True, True)
 ) -> float:
-    """Return where a continuous line of two straight parts fits samples best, in O(n).
+    """Return the break of the best continuous line of two straight parts, in O(n).
 
-    NaN is returned if a straight line is no worse. Where all samples of a sloping side have one x,
+    The result is NaN if a straight line is no worse. If all samples of a sloping side have one x,
     any break between it and the next x is as good; the one at the next x is returned.
 
     Parameters
@@ -38,14 +38,14 @@ def best_break(
         Ascending. Squares of x and of the targets must be in range.
     target : ndarray of float64, shape (n_samples,)
     sloping : tuple of two bool
-        Whether the left and the right part may slope; one that may not is flat. One may.
+        Whether the left and the right part may slope, or else are flat. At least one may.
     """
     place, _ = _Terms.of(x, target).best(sloping)
     return place
 
 
 def best_hinge(x: Float64Array, target: Float64Array) -> Hinge:
-    """Return w, which is 1 or -1, the place, the slope and the level of the best hinge, in O(n).
+    """Return w (1 or -1), place, slope and level of the best hinge, in O(n).
 
     All are NaN if a straight line is no worse. See ``best_break``.
     """
@@ -62,14 +62,14 @@ def best_hinge(x: Float64Array, target: Float64Array) -> Hinge:
 
 @dataclass(frozen=True, eq=False)
 class _Terms:
-    """Samples ascending in x, and of each what adds up to the moments of both sides.
+    """Samples ascending in x, with the terms that sum to the moments of both sides.
 
     Attributes
     ----------
     x, target
         Of shape (n_samples,).
     ahead, back : ndarray of float64, shape (5, n_samples)
-        About the first sample, and about the last one in the opposite order: so a side of few
+        About the first sample and, in the opposite order, about the last one: so a side of few
         samples loses no digits.
     """
 
@@ -83,7 +83,7 @@ class _Terms:
         return cls(x, target, _terms(x, target), _terms(x[::-1], target[::-1]))
 
     def best(self, sloping: tuple[bool, bool]) -> tuple[float, float]:
-        """Return where it is best to break, and the sum of squared residuals; if none, inf."""
+        """Return the best break and its sum of squared residuals, inf if there is none."""
         x, n = self.x, self.x.size
         if x[0] == x[-1]:
             return np.nan, np.inf
@@ -108,9 +108,9 @@ class _Terms:
     def _promising(
         self, sloping: tuple[bool, bool], line: float, margin: float
     ) -> npt.NDArray[np.int64]:
-        """Return a range of splits outside of which none has the least squares.
+        """Return a range of splits that contains the one with the least squares.
 
-        These are at most the line's, as a side may be that of a single x.
+        The least squares are at most the line's, as a side may have a single x.
         """
         n = self.x.size
         splits = np.arange(STEP, n, STEP)
@@ -144,7 +144,7 @@ def _terms(x: Float64Array, target: Float64Array) -> Float64Array:
 
 
 def _cumulated(terms: Float64Array, first: int, last: int) -> Float64Array:
-    """Return the sums of the first ``first`` terms, of one more, ..., of the first ``last``."""
+    """Return the sums of the first k terms for k from ``first`` to ``last``."""
     start = terms[:, :first].sum(axis=1, keepdims=True)
     return np.cumsum(np.hstack([start, terms[:, first:last]]), axis=1)
 
@@ -152,11 +152,11 @@ def _cumulated(terms: Float64Array, first: int, last: int) -> Float64Array:
 def _joined(
     left: "_Lines", right: "_Lines", low: Float64Array, high: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the squares and the places of the best breaks within the gaps of some splits."""
+    """Return the squares and places of the best breaks within the gaps of some splits."""
     with np.errstate(all="ignore"):  # parallel lines do not meet; one x has no slope
         gaps = [right.at(end) - left.at(end) for end in (low, high)]
         meet = low + gaps[0] / (left.slope - right.slope)
-        # What it takes to close the gap at an end, by how well both lines are known there.
+        # The cost of closing the gap at an end, given how well both lines are known there.
         closed = [
             gap**2 / (left.variance(end) + right.variance(end))
             for gap, end in zip(gaps, (low, high), strict=True)
@@ -170,16 +170,16 @@ def _joined(
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
-    """The best lines through the first so many samples, of each number of them one.
+    """The best lines through the first k samples, one line for each k.
 
     Attributes
     ----------
     count, x, target
-        How many samples there are, and their means.
+        The number of samples, and their means.
     slope, squares
-        0 for flat lines and where there is one x; the sum of squared residuals.
+        The slope, 0 for flat lines and a single x; the sum of squared residuals.
     sxx
-        Of x about the mean, infinite for flat lines.
+        The sum of squares of x about the mean, infinite for flat lines.
     """
 
     count: npt.NDArray[np.int64]
@@ -198,7 +198,7 @@ class _Lines:
         target: Float64Array,
         sloping: bool = True,
     ) -> Self:
-        """Return the lines from the sums of the terms of the first so many samples."""
+        """Return the lines from cumulated sums of the terms."""
         means = sums[:2] / count
         mean_x, mean_target = means + np.array([[x[0]], [target[0]]])
         stt = np.maximum(sums[4] - count * means[1] ** 2, 0.0)
@@ -216,5 +216,5 @@ class _Lines:
         return self.target + self.slope * (x - self.x)
 
     def variance(self, x: Float64Array) -> Float64Array:
-        """Return the variances of the heights, in units of that of the noise."""
+        """Return the variances of the heights, in units of the variance of the noise."""
         return 1 / self.count + (x - self.x) ** 2 / self.sxx

@@ -1,4 +1,4 @@
-"""What the best fit says to whoever asks about the data: where it breaks, how steep, how sure."""
+"""The best fit as an answer about the data: where it breaks, how steep it is, how sure that is."""
 
 import math
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ from relulab.validation import (
     whole_number,
 )
 
-# Of fewer draws the 95 % interval would be that of its outermost few.
+# With fewer draws, a few outermost ones would decide the 95 % interval.
 FEWEST_DRAWS, MOST_DRAWS = 100, 10**6
 
 QUANTILES = (0.025, 0.975)
 
-# The parameters of a continuous line with two free slopes: it goes through so many samples.
+# Parameters of a continuous line with two free slopes: it fits this many samples exactly.
 N_FREE = 4
 
-# Of the squares about the mean: so little is lost to rounding. Of the loss: so little is not worth
-# two numbers.
+# A fraction of the squares about the mean that may be rounding; a fraction of the loss too small to
+# be worth two numbers.
 ROUNDING, HARDLY = 1e-9, 1e-3
 
 PER_DAY = " per day"
@@ -44,18 +44,18 @@ WIDTH = 100  # characters of a line of text
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, how sure it is, and its unit.
+    """A number with its uncertainty and its unit.
 
     Attributes
     ----------
     value : float
     standard_error : float
-        NaN if it is not known.
+        NaN if unknown.
     lower, upper : float
         The 95 % interval by the bootstrap; NaN without one.
     unit : str
     remark : str
-        What the number belongs to; of a breakpoint among dates its date.
+        What the number belongs to; for a breakpoint among dates, its date.
     """
 
     value: float
@@ -72,29 +72,28 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class BrokenStick:
-    """The best fit of a network in the user's units; ``str`` has it in words.
+    """The best fit of a network in the user's units; ``str`` puts it in words.
 
     Attributes
     ----------
     kind : {"hinge", "linear", "constant"}
-        As of ``BestFit``.
+        As in ``BestFit``.
     flat : {"left", "right"} or None
         Which side of a hinge is flat.
     estimates : dict of str to Estimate
-        Of a hinge ``breakpoint``, ``slope`` and ``level``; of a line ``slope`` and ``intercept``;
-        of a constant ``level``. Of all ``loss``, the mean of half the squared residual, ``R2``,
-        unless all targets are equal, and ``n_samples``.
+        For a hinge: ``breakpoint``, ``slope`` and ``level``; for a line: ``slope`` and
+        ``intercept``; for a constant: ``level``. For all: ``loss``, the mean of half the squared
+        residual, ``n_samples`` and, unless all targets are equal, ``R2``.
 
-        Of more than four samples also those of other models. Of the best continuous line that
-        breaks once, both of whose slopes are free: ``free_loss`` and ``free_R2`` and, if it is
-        better than a straight one, ``free_breakpoint``, ``free_left_slope`` and
-        ``free_right_slope``. Beside a hinge ``line_R2`` of a straight line, and of the best hinge
-        that is flat on the other side, if it is better than that, ``other_breakpoint`` and
-        ``other_R2``.
+        With more than four samples, other models too. For the best continuous line with one break
+        and two free slopes: ``free_loss``, ``free_R2`` and, if it beats a straight line,
+        ``free_breakpoint``, ``free_left_slope`` and ``free_right_slope``. For comparison with a
+        hinge: ``line_R2`` of a straight line and, if it beats that line, ``other_breakpoint`` and
+        ``other_R2`` of the best hinge that is flat on the other side.
     notes : tuple of str
-        What is missing, and why.
+        Missing results, and the reasons.
     x, target : str
-        What the columns are called.
+        The names of the columns.
     """
 
     kind: str
@@ -148,7 +147,7 @@ class BrokenStick:
         return f"{self.target} {does} up to {where}, then stays at {level}"
 
     def _beside_free_slopes(self) -> str:
-        """Return how much better two free slopes would be."""
+        """Return the words on how much better two free slopes would be."""
         flat = "One side" if self.flat is None else f"The {self.flat} side"
         words = f"{flat} of this model is flat by construction."
         if "free_R2" not in self.estimates:
@@ -167,7 +166,7 @@ class BrokenStick:
         )
 
     def _beside_others(self) -> str:
-        """Return how well models do that are no more than this one."""
+        """Return the words on how well models do that have no more parameters."""
         if "line_R2" not in self.estimates:
             return ""
         words = f"A straight line: R² {self.estimates['line_R2'].value:.4f}."
@@ -179,18 +178,18 @@ class BrokenStick:
 
 
 def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> BrokenStick:
-    """Return the best fit as an analyst asks for it: breakpoint, slope, level, how sure they are.
+    """Return the best fit in an analyst's terms: breakpoint, slope, level and their errors.
 
     Parameters
     ----------
     data : TrainingSet
-        Its ``x_scale`` and ``target_scale`` lead to the units of the answer. Where x are dates, the
+        Its ``x_scale`` and ``target_scale`` give the units of the answer. If x are dates, the
         breakpoint is a date, too, and the slope is per day.
     bootstrap : int
-        How many times samples are drawn with replacement and fitted anew, for 95 % intervals from
+        The number of times to draw samples with replacement and fit again, for 95 % intervals from
         the percentiles; 0 for none, else at least 100.
     seed : int
-        Of these draws.
+        Seed of these draws.
 
     Returns
     -------
@@ -199,16 +198,16 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     Raises
     ------
     InputError
-        If ``bootstrap`` is none of these numbers, and as ``best_fit``.
+        If ``bootstrap`` is out of range, or as ``best_fit`` raises it.
 
     Notes
     -----
     Standard errors are those of least squares with independent noise of one variance, estimated
     with n - 3 degrees of freedom (a line n - 2, a constant n - 1), from the derivatives of the fit
-    by its three numbers. In the limit of many samples they also hold where the hinge is at a
-    sample, where the loss has a kink (Feder 1975, Ann. Statist. 3). There the breakpoint has none
-    if the next sample on a side is further away than it: such a hinge rather sticks to the sample
-    than varies by that.
+    with respect to its three numbers. A hinge at a sample, where the loss has a kink, has the same
+    errors in the limit of many samples (Feder 1975, Ann. Statist. 3). But its breakpoint gets no
+    standard error if the next sample on a side is farther away than that error would be: such a
+    hinge sticks to the sample.
 
     Examples
     --------
@@ -241,7 +240,7 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
             estimates, said = _with_intervals(estimates, data, fit, units, bootstrap, seed)
             notes += said
         elif bootstrap:
-            notes += ["There is no breakpoint, so there is no interval of one."]
+            notes += ["There is no breakpoint, so it has no interval."]
         total = _squares_about_the_mean(data)
         estimates["loss"] = units.loss(fit.loss)
         if total > 0:
@@ -256,7 +255,7 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
 
 
 def checked_draws(name: str, value: object) -> int:
-    """Return a number of draws for the bootstrap; refuse too few and too many."""
+    """Return the number of bootstrap draws; refuse too few and too many."""
     n_draws = whole_number(name, value, at_least=0, at_most=MOST_DRAWS)
     if 0 < n_draws < FEWEST_DRAWS:
         raise InputError(f"{name}: expected 0 or at least {FEWEST_DRAWS}, got {n_draws}")
@@ -265,14 +264,14 @@ def checked_draws(name: str, value: object) -> int:
 
 @dataclass(frozen=True)
 class _Units:
-    """How stored numbers become those of the user, and what these are called.
+    """The conversion of stored numbers to the user's units, with their names.
 
     Attributes
     ----------
     x, target : str
         The names.
     first : str or None
-        Of dates the earliest, from which days count.
+        If x are dates, the earliest, from which days are counted.
     """
 
     x: str
@@ -318,7 +317,7 @@ def _squares_about_the_mean(data: TrainingSet) -> float:
 
 
 def _noise(data: TrainingSet, fit: BestFit, n_parameters: int) -> tuple[float, list[str]]:
-    """Return the standard deviation of the noise, NaN with a note if nothing is known of it."""
+    """Return the standard deviation of the noise, or NaN and a note if it is unknown."""
     squares, freedom = 2 * data.n_samples * fit.loss, data.n_samples - n_parameters
     if freedom <= 0:
         few = counted(data.n_samples, "sample"), counted(n_parameters, "parameter")
@@ -353,13 +352,13 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
     active, n_flat = away[away > 0], np.sum(away <= 0)
     sxx = np.sum((active - active.mean()) ** 2)
     level_error, slope_error = noise / np.sqrt(n_flat), noise / np.sqrt(sxx)
-    # The sloping side is a line of its own: where it reaches the level has the errors of both.
+    # The sloping side is a separate line; the point where it reaches the level has both errors.
     place_error = noise / abs(v) * np.sqrt(1 / n_flat + 1 / active.size + active.mean() ** 2 / sxx)
     if active.min() == active.max():
         slope_error = place_error = np.nan
         notes += [
             "All samples of the sloping side have one x: its slope is not determined, nor is the"
-            " breakpoint; told is the flattest slope."
+            " breakpoint; the flattest slope is given."
         ]
     elif place_error > 0 and (away == 0).any():
         gap = max(active.min(), -away[away < 0].max(initial=-np.inf))
@@ -367,7 +366,7 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
             place_error = np.nan
             notes += [
                 "No standard error of the breakpoint: it is at a sample, where the loss has a kink,"
-                " and the next one is further away than the standard error would be."
+                " and the next one is farther away than the standard error would be."
             ]
     sides = ("left", "right") if w > 0 else ("right", "left")
     return {
@@ -399,7 +398,7 @@ class _Sorted:
 
 
 def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dict[str, Estimate]:
-    """Return the estimates of other models that a hinge is to be seen beside."""
+    """Return the estimates of other models, for comparison with the fit."""
     samples, found = _Sorted.of(data), {}
     unit = samples.target_scale.std / samples.x_scale.std
 
@@ -407,7 +406,7 @@ def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dic
         return units.place(float(samples.x_scale.to_user(x)))
 
     def fitted(*columns: Float64Array) -> tuple[Float64Array, float, Estimate]:
-        """Return the least-squares fit of columns and a level, its loss and its R2."""
+        """Return the least-squares fit of columns and a level, with its loss and R2."""
         design = np.stack([np.ones(data.n_samples), *columns], axis=1)
         solution = np.asarray(np.linalg.lstsq(design, samples.target)[0], np.float64)
         residuals = (samples.target - design @ solution) * samples.target_scale.std
@@ -439,7 +438,7 @@ def _with_intervals(
     n_draws: int,
     seed: int,
 ) -> Told:
-    """Return the estimates with the percentiles of fits to samples drawn with replacement."""
+    """Return the estimates with percentiles of fits to samples drawn with replacement."""
     samples, rng = _Sorted.of(data), np.random.default_rng(seed)
     n = data.n_samples
     refits = np.full((n_draws, 4), np.nan)
@@ -470,7 +469,7 @@ def _with_intervals(
 
 
 def _digits(found: Estimate) -> str:
-    """Return a number to two digits of its error, if that is known."""
+    """Return a number to two digits of its error, if known."""
     return _rounded(found.value, _error_of(found))
 
 

@@ -1,4 +1,4 @@
-"""Dead units that move on: what the velocity that they died with still does."""
+"""Dead units that move on: the effect of the velocity with which they died."""
 
 from typing import Any
 
@@ -16,21 +16,21 @@ def steps_to_wake(
     *,
     nesterov: bool = False,
 ) -> Float64Array:
-    """Return after how many steps a silent unit's velocity has made it active again.
+    """Return the number of steps in which a silent unit's velocity makes it active again.
 
-    While the unit is silent on all samples w and b have no gradient, so that each step multiplies
-    their velocities by the momentum m. In k steps they come to m*(1 - m^k)/(1 - m) times what they
-    are, and the pre-activation a of a sample moves by -learning_rate times that of its velocity
-    x*velocity_w + velocity_b. With Nesterov's form each step is smaller by another factor m. All
-    the steps together take a by the part m/(1 - m) (m^2/(1 - m)), which is never quite reached: so
-    the unit wakes exactly if a is above 0 there, and else it is dead for good.
+    While the unit is silent on all samples, w and b have no gradient, so each step multiplies their
+    velocities by the momentum m. Over k steps the velocities add up to m*(1 - m^k)/(1 - m) times
+    their present value, and the pre-activation a of a sample moves by -learning_rate times that
+    multiple of its velocity x*velocity_w + velocity_b. Nesterov's form adds another factor m. The
+    factor of all steps together, m/(1 - m) (Nesterov: m^2/(1 - m)), is never quite reached: the
+    unit wakes exactly if a is above 0 there, and otherwise it is dead for good.
 
     Parameters
     ----------
     pre_activation, velocity : array_like
-        Of a sample, w*x + b and x*velocity_w + velocity_b, in the units in which SGD has them (a
-        step is -learning_rate*velocity). Of several samples, each is asked: a unit wakes when it
-        does on the first of them, which is that with the least or with the largest x.
+        Of a sample: w*x + b and x*velocity_w + velocity_b, in the units of SGD (a step is
+        -learning_rate*velocity). With several samples, take the smallest result: a unit wakes when
+        it does on the first sample, which has the least or the largest x.
     learning_rate : array_like
         At least 0.
     momentum : array_like
@@ -41,13 +41,13 @@ def steps_to_wake(
     Returns
     -------
     ndarray of float64, of the common shape
-        0 where the pre-activation is above 0, inf where it never is. Right but for rounding where
-        it comes to 0 in a whole number of steps.
+        0 where the pre-activation is above 0, inf where it never is. Rounding can matter where it
+        reaches 0 in a whole number of steps.
 
     Raises
     ------
     InputError
-        If a rate is negative or a momentum not of this range.
+        If a rate is negative or a momentum is out of range.
 
     Examples
     --------

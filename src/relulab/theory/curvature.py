@@ -1,10 +1,10 @@
 """How curved the loss is at a network: the Hessian of the mean loss, and its largest eigenvalue.
 
-Gradient descent can settle at a stationary point only where that eigenvalue is below
-2 / learning_rate; with momentum, below ``theory.stability_limit``. Where the hinge is on a sample,
-the loss has another Hessian on each side, and the smaller of the two eigenvalues must be below it
-(Mulayoff, Michaeli & Soudry 2021, "The implicit bias of minima stability", Lemmas 2 and 3): beyond
-that, both sides repel.
+Gradient descent can settle at a stationary point only if that eigenvalue is below
+2 / learning_rate; with momentum, below ``theory.stability_limit``. If the hinge is on a sample, the
+loss has a different Hessian on each side, and the smaller of the two eigenvalues must be below the
+limit (Mulayoff, Michaeli & Soudry 2021, "The implicit bias of minima stability", Lemmas 2 and 3):
+above it, both sides repel.
 """
 
 from collections.abc import Collection
@@ -22,12 +22,12 @@ from relulab.theory.decaying import checked_decay
 from relulab.training.options import checked_freeze
 from relulab.validation import Float64Array, FloatArray, finite_number, instance_of, one_of
 
-# Networks at once: the arrays of a block stay in the cache, and memory is bounded.
+# Networks per block: its arrays stay in the cache, and memory is bounded.
 BLOCK = 8192
 
 SIDES = ("smaller", "inactive", "active")
 
-# A hinge is on a sample if it is off by no more than the roundings of w, b and evenly spaced x.
+# A hinge is on a sample if they differ by no more than the rounding of w, b and evenly spaced x.
 HINGE_TOLERANCE = 2.0**-50
 
 
@@ -44,9 +44,9 @@ def sharpness(
     """Return the largest eigenvalue of the Hessian of the mean loss at every network.
 
     Gradient descent can settle only where it is below 2 / learning_rate (with momentum,
-    ``theory.stability_limit``). It is never negative, as no entry on the Hessian's diagonal is; at
-    least 1 where c trains, whose entry is 1; and 1 (0 with c frozen) at a network that is inactive
-    on every sample. A slope and weight decay change the last.
+    ``theory.stability_limit``). It is never negative, because no diagonal entry of the Hessian is.
+    It is at least 1 if c trains, because the entry of c is 1. A network that is inactive on every
+    sample has 1 (0 with c frozen), unless there is a slope or weight decay.
 
     Parameters
     ----------
@@ -58,36 +58,35 @@ def sharpness(
         The parameters among "w", "b", "v", "c" that do not train: their rows and columns of the
         Hessian are left out. With all of them frozen the result is 0.
     side : {"smaller", "inactive", "active"}
-        Which Hessian is taken where the hinge is on samples; elsewhere there is only one. The two
-        sides of the surface w*x + b = 0 are those on which these samples are "inactive" and
-        "active", all together, as several that are there have one x (or are within
-        ``hinge_tolerance`` of each other). "inactive" is also what relu'(0) = 0 gives, which
-        training takes. "smaller", the default, is the smaller eigenvalue of the two sides, the one
-        that must be below 2 / learning_rate.
+        Which Hessian to take if the hinge is on samples; elsewhere there is only one. On the two
+        sides of the surface w*x + b = 0 these samples are all "inactive" or all "active": they
+        share one x (or are within ``hinge_tolerance`` of each other). "inactive" is also the case
+        relu'(0) = 0 of training. "smaller", the default, is the smaller eigenvalue of the two
+        sides, the one that must be below 2 / learning_rate.
 
-        Where w = b = 0 every sample is on the hinge. The smallest eigenvalue of all sides is that
-        of the inactive one, and so it is "smaller"; but where b is frozen and w is not, the sides
-        are w < 0 and w > 0, that is, x < 0 and x > 0 active, and "smaller" is of these two. With a
-        negative slope some other side can be flatter still, on which some samples are active and
-        others leak; "smaller" is of the two on which all are alike.
+        If w = b = 0, every sample is on the hinge. The inactive side has the smallest eigenvalue of
+        all sides, so "smaller" takes it. But if b is frozen and w is not, the sides are w < 0 and
+        w > 0, with x < 0 or x > 0 active, and "smaller" chooses between these two. With a negative
+        slope, a side on which some samples are active and others leak can be flatter still;
+        "smaller" chooses between the two sides on which all samples are alike.
     hinge_tolerance : float
-        A sample is on the hinge where ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
-        default, 2**-50, is for numbers that are right but for rounding; 0 is for those that are
-        exact. Training stops near its limit, and, by full-batch steps, on a side that is flat
-        enough (``training.stability``). To learn of the other side, take what it may leave of the
-        way, such as 1e-4 with the default gradient tolerance of 1e-6.
+        A sample is on the hinge if ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
+        default, 2**-50, is for numbers that are exact up to rounding; 0 is for exact numbers.
+        Training stops near its limit and, with full-batch steps, on a side that is flat enough
+        (``training.stability``). To see the other side, use a tolerance as large as the distance
+        left to the limit, such as 1e-4 with the default gradient tolerance of 1e-6.
     negative_slope : float or array_like, shape (n_nets,)
         From 0 to 1; see ``Networks.predict``. At 1 there is no kink, and both sides are the same.
     weight_decay : float, array_like of shape (n_nets,), or mapping of parameters to these
-        The loss is then that with 0.5*weight_decay*p^2 of every parameter p, or of those that are
-        named, such as ``{"w": 0.1, "v": 0.1}``: it adds to the Hessian's diagonal.
+        Adds 0.5*weight_decay*p^2 to the loss for every parameter p, or for the named ones, such as
+        ``{"w": 0.1, "v": 0.1}``; this adds to the diagonal of the Hessian.
 
     Returns
     -------
     ndarray of float64, shape (n_nets,)
-        Within 2**-49 of the norm of the Hessian (of what trains), whose entries are as exact as
-        ``hessian`` says. NaN where a parameter or an entry of the Hessian is not finite or beyond
-        1e290.
+        The error is within 2**-49 of the norm of the Hessian (of the trained parameters), whose
+        entries are as exact as ``hessian`` says. NaN where a parameter or an entry of the Hessian
+        is not finite or beyond 1e290.
 
     Raises
     ------
@@ -128,16 +127,16 @@ def hessian(
 ) -> Float64Array:
     """Return the Hessian of the mean loss at every network.
 
-    With a = w*x + b and e = v*a + c - target, and with sums over active samples::
+    With a = w*x + b, e = v*a + c - target and sums over active samples::
 
         ww = v^2 sum x^2    wb = v^2 sum x    wv = v sum x*a + sum e*x    wc = v sum x
                             bb = v^2 count    bv = v sum a   + sum e      bc = v count
                                               vv = sum a^2                vc = sum a
                                                                           cc = n_samples
 
-    each divided by n_samples. With a negative slope, the others add what they would if they were
-    active with slope*w and slope*b, the rows and columns of w and b times the slope. Weight decay
-    adds to the diagonal.
+    each divided by n_samples. With a negative slope, inactive samples add the same terms with
+    slope*w and slope*b in place of w and b, and the rows and columns of w and b times the slope.
+    Weight decay adds to the diagonal.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ def hessian(
     data : TrainingSet
         Of any number of samples, in any order.
     side : {"inactive", "active"}
-        What samples on the hinge are; see ``sharpness``.
+        How to treat samples on the hinge; see ``sharpness``.
     hinge_tolerance : float
         Which samples are on the hinge; see ``sharpness``.
     negative_slope, weight_decay : float, array_like of shape (n_nets,), or mapping
@@ -155,10 +154,10 @@ def hessian(
     Returns
     -------
     ndarray of float64, shape (n_nets, 4, 4)
-        In the order w, b, v, c. They are made in twice the precision of float64: the error of an
-        entry is at most 2**-52 of itself and 2**-90 of the entry of a network with |w|, |b|, |v|,
-        |c| on a single sample with max|x| and -max|target|, where nothing cancels; unless a number
-        on the way is too small for float64. NaN where a parameter is not finite.
+        In the order w, b, v, c, computed in twice the precision of float64. The error of an entry
+        is at most 2**-52 of itself plus 2**-90 of the same entry where nothing cancels: for |w|,
+        |b|, |v|, |c| on a single sample max|x|, -max|target|. This holds unless an intermediate
+        number is too small for float64. NaN where a parameter is not finite.
 
     Raises
     ------
@@ -224,7 +223,7 @@ class _Loss:
 
     @property
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Which networks are, shape (n_nets,)."""
+        """Whether each network is finite, shape (n_nets,)."""
         result: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.parameters), axis=0)
         return result
 
@@ -242,7 +241,7 @@ class _Loss:
                 others = self.samples.moments(Side(side.split, 1 - side.rising))
                 slope = DoubleDouble.of(self.slope)
                 factors = slope, slope, *map(DoubleDouble.of, (1.0, 1.0))
-                # Of w*inf a slope of 0 would make NaN.
+                # A slope of 0 would turn w*inf into NaN.
                 for at, entry in _entries(others, slope * w, slope * b, v, c).items():
                     leaked = (factors[at[0]] * factors[at[1]] * entry).where(self.slope > 0)
                     entries[at] = entries[at] + leaked
@@ -254,12 +253,12 @@ class _Loss:
 
 
 def _sharpness(loss: _Loss, frozen: Collection[str], side: str, tolerance: float) -> Float64Array:
-    """Return the largest eigenvalues, shape (n_nets,), on one side or the smaller of the two."""
+    """Return the largest eigenvalues on one side, or the smaller of both; shape (n_nets,)."""
     w, b, _, _ = loss.parameters
     inactive, active = loss.sides(tolerance)
     if side != "smaller":
         return _largest_eigenvalues(loss, active if side == "active" else inactive, frozen)
-    if "b" in frozen:  # with w frozen as well, all sides are alike
+    if "b" in frozen:  # with w frozen as well, both sides are the same
         at_origin = (w == 0) & (b == 0)
         for one, rising, edge in ((inactive, 0, "left"), (active, 1, "right")):
             one.split[at_origin] = np.searchsorted(loss.samples.x, 0.0, edge)  # type: ignore[call-overload]
@@ -276,14 +275,14 @@ def _sharpness(loss: _Loss, frozen: Collection[str], side: str, tolerance: float
 def _largest_eigenvalues(loss: _Loss, side: Side, frozen: Collection[str]) -> Float64Array:
     """Return the largest eigenvalues on one side, shape (n_nets,)."""
     entries = loss.hessians(side)
-    # Rows of 0 in place of none add eigenvalues of 0, and the largest is never below 0.
+    # Zeroing rows instead of removing them adds eigenvalues of 0; the largest is never below 0.
     left_out = [PARAMETERS.index(name) for name in frozen]
     entries[left_out, :] = entries[:, left_out] = 0
     entries = entries.transpose(2, 0, 1)
     finite = loss.finite
     finite &= np.isfinite(entries).all(axis=(1, 2))
     largest = np.full(finite.size, np.nan)
-    # No entry on the diagonal is above the largest eigenvalue, but for LAPACK's rounding.
+    # No diagonal entry is above the largest eigenvalue, except by LAPACK's rounding.
     diagonal = np.diagonal(entries[finite], axis1=1, axis2=2).max(axis=1)
     largest[finite] = np.maximum(np.linalg.eigvalsh(entries[finite])[:, -1], diagonal)
     return largest
@@ -292,9 +291,9 @@ def _largest_eigenvalues(loss: _Loss, side: Side, frozen: Collection[str]) -> Fl
 def _entries(
     moments: Moments, w: DoubleDouble, b: DoubleDouble, v: DoubleDouble, c: DoubleDouble
 ) -> dict[tuple[int, int], DoubleDouble]:
-    """Return what some samples, all active, add to the entries of the Hessian but for cc.
+    """Return what some samples, all active, add to the Hessian's entries, except cc.
 
-    Sums about the means of these samples, by the parallel axis theorem; 0 where there are none.
+    Sums about the means of these samples, by the parallel axis theorem; 0 if there are none.
     """
     fraction, mean_x, mean_target, sxx, sxt = moments
     a = w * mean_x + b

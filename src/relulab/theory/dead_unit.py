@@ -22,8 +22,8 @@ def dead_unit_c(
 ) -> Float64Array:  # fmt: skip
     """Return c after some full-batch steps of a network whose unit is dead.
 
-    Its gradient is c - target, so each step multiplies that by 1 - learning_rate: convergence below
-    a rate of 2, period 2 at 2, and a dead network that diverges above.
+    The gradient is c - target, and each step multiplies it by 1 - learning_rate. So c converges
+    below a rate of 2, has period 2 at 2, and diverges above, although the unit is dead.
 
     With weight decay the gradient is (1 + decay)*(c - rest), and c comes to rest at
     rest = target/(1 + decay). With momentum m a step takes c - rest and learning_rate*velocity to
@@ -32,16 +32,16 @@ def dead_unit_c(
         [1 - q, -m]    with nesterov    [1 - q - q*m, -m^2]
         [  q,    m]                     [     q,       m  ]
 
-    and some steps to those of a power of this matrix. Convergence is below a rate of
-    ``stability_limit(1 + decay)``, for it is the rate and the sharpness in one.
+    and several steps multiply by a power of this matrix. c converges below a rate of
+    ``stability_limit(1 + decay)``: rate and sharpness enter the limit as a product.
 
     Parameters
     ----------
     c0, target, learning_rate, step : array_like
-        Of shapes that broadcast; ``target`` is the mean of the targets where there are several, and
-        the loss that c converges to is half their variance (see ``dead_unit_loss``).
+        Of shapes that broadcast. For several samples ``target`` is their mean target, and the loss
+        converges to half the variance of the targets (see ``dead_unit_loss``).
     momentum, velocity : array_like
-        The velocity is that of c at the start: 0 for a unit that is dead from the first step on.
+        The velocity is that of c at the start: 0 for a unit that is born dead.
     nesterov : bool
         Whether momentum is Nesterov's.
     weight_decay : array_like
@@ -50,13 +50,13 @@ def dead_unit_c(
     Returns
     -------
     ndarray of float64, of the common shape
-        With an error of some roundings of c0 and of how far c has moved, at rates of any size.
-        With momentum or decay that is true up to 2**40 steps, and what is beyond 1e290 is NaN.
+        The error is a few roundings of c0 and of how far c has moved, at rates of any size. With
+        momentum or decay this holds up to 2**40 steps, and numbers beyond 1e290 are NaN.
 
     Raises
     ------
     InputError
-        If a step is no whole number >= 0, a momentum not from 0 to below 1, or a decay negative.
+        If a step is not a whole number >= 0, a momentum is not in [0, 1), or a decay is negative.
 
     Examples
     --------
@@ -89,11 +89,11 @@ def _plain_c(
     c0: Float64Array, target: Float64Array, rate: Float64Array, step: Float64Array
 ) -> Float64Array:
     with np.errstate(all="ignore"):  # it diverges
-        # Halves, where a difference of two numbers may be beyond float64.
+        # Halves, if a difference of two numbers may be beyond float64.
         unit = np.where(np.maximum(np.abs(c0), np.abs(target)) > 2.0**1000, 0.5, 1.0)
         gap = c0 * unit - target * unit
         left = _multiplied(gap, rate, step)
-        # Seen from the start while it is nearer than the target, or it would lose its first steps.
+        # Measured from the start while it is nearer than the target; else first steps are lost.
         exponent = np.where(step == 0, 0.0, step * _log_factor(rate))
         begins = (exponent > -np.log(2)) & (exponent <= 0) & ((rate < 1) | (step % 2 == 0))
         moved = np.where(begins, c0 * unit + gap * np.expm1(exponent), target * unit + left)
@@ -107,8 +107,8 @@ def _c_with_momentum(
 ) -> Float64Array:  # fmt: skip
     """Return c after some steps by a power of the matrix of a step.
 
-    Of I + M the powers are I + N, and N is what is computed, in twice the precision: so small rates
-    lose nothing.
+    A power of I + M is I + N. Only N is computed, in twice the precision, so small rates lose
+    nothing.
     """
     one, m = DoubleDouble.of(1.0), DoubleDouble.of(momentum)
     with np.errstate(all="ignore"):  # it diverges
@@ -138,7 +138,7 @@ def _c_with_momentum(
 def _followed(
     first: list[list[DoubleDouble]], then: list[list[DoubleDouble]]
 ) -> list[list[DoubleDouble]]:
-    """Return F + T + F*T, the I + F of which is that of (I + F)(I + T)."""
+    """Return F + T + F*T, which is (I + F)(I + T) - I."""
     return [
         [
             first[i][j] + then[i][j] + (first[i][0] * then[0][j] + first[i][1] * then[1][j])
@@ -149,16 +149,16 @@ def _followed(
 
 
 def dead_unit_loss(targets: Any, weight_decay: Any = 0) -> Float64Array:
-    """Return the loss at which a network with a dead unit rests, by full-batch steps.
+    """Return the loss at which a network with a dead unit rests, with full-batch steps.
 
-    c rests at mean/(1 + decay), so that the loss is half the variance of the targets and half the
-    square of mean*decay/(1 + decay). The loss does not count the decay term, as ``loss`` in tables.
+    c rests at mean/(1 + decay), so the loss is half the variance of the targets plus half the
+    square of mean*decay/(1 + decay). Like ``loss`` in tables, it leaves out the decay term.
 
     Parameters
     ----------
     targets : array_like, shape (n_samples,)
     weight_decay : float or array_like
-        That of c, at least 0; w, b and v do not matter.
+        The decay of c, at least 0; w, b and v do not matter.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def dead_unit_loss(targets: Any, weight_decay: Any = 0) -> Float64Array:
     Raises
     ------
     InputError
-        If a target is not finite or a decay negative.
+        If a target is not finite or a decay is negative.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def dead_unit_loss(targets: Any, weight_decay: Any = 0) -> Float64Array:
     with np.errstate(all="ignore"):
         scaled = np.ldexp(targets, -exponent)
         mean = scaled.mean()
-        mean += (scaled - mean).mean()  # what rounding left of a large offset
+        mean += (scaled - mean).mean()  # the rounding error of a large offset
         off = mean * (decay / (1 + decay))
         loss = 0.5 * (np.mean((scaled - mean) ** 2) + off * off)
         result: Float64Array = np.ldexp(loss, 2 * exponent)
@@ -191,12 +191,12 @@ def dead_unit_loss(targets: Any, weight_decay: Any = 0) -> Float64Array:
 
 
 def _log_factor(rate: Float64Array) -> Float64Array:
-    """Return log|1 - rate| to all its digits. (From 1/2 on 1 - rate is exact.)"""
+    """Return log|1 - rate| with all its digits. (1 - rate is exact from 1/2 on.)"""
     return np.where(rate < 0.5, np.log1p(-rate), np.log(np.abs(1 - rate)))
 
 
 def _multiplied(gap: Float64Array, rate: Float64Array, step: Float64Array) -> Float64Array:
-    """Return gap * (1 - rate)^step, in four parts of the power, each within float64 if that is."""
+    """Return gap * (1 - rate)^step in four powers, each within float64 if the result is."""
     part = np.floor(step / 4)
     for times in (part, part, part, part + (step - 4 * part)):
         small = np.exp(times * _log_factor(rate))
@@ -206,9 +206,9 @@ def _multiplied(gap: Float64Array, rate: Float64Array, step: Float64Array) -> Fl
 
 
 def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) -> Float64Array:
-    """Return after how many full-batch steps a dead unit's network has converged.
+    """Return the number of full-batch steps in which a dead unit's network converges.
 
-    The first k at which |c_k - target|, its gradient norm, is at most the tolerance; see
+    That is the first k at which |c_k - target|, the gradient norm, is at most the tolerance; see
     ``dead_unit_c``.
 
     Parameters
@@ -221,8 +221,8 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
     Returns
     -------
     ndarray of float64
-        Whole numbers up to rounding at a boundary; inf where it never converges, or after more
-        steps than float64 has numbers for.
+        Whole numbers, up to rounding at the tolerance; inf if it never converges, or only after
+        more steps than float64 can hold.
 
     Raises
     ------
@@ -249,43 +249,43 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
 def _distance(
     c0: Float64Array, target: Float64Array, tolerance: float
 ) -> tuple[Float64Array, Float64Array]:
-    """Return |c0 - target|, and the logarithm of its ratio to the tolerance to all its digits."""
+    """Return |c0 - target|, and the logarithm of its ratio to the tolerance with all digits."""
     distance, low = two_sum(c0, -target)
     distance, low = np.abs(distance), np.where(distance < 0, -low, low)
     halved = np.log(np.abs(c0 / 2 - target / 2)) + np.log(2)
     far = np.where(np.isinf(distance), halved, np.log(distance)) - np.log(tolerance)
     quotient = distance / tolerance
     far = np.where(np.isfinite(quotient), np.log(quotient), far)
-    # Just above the tolerance, where a logarithm of the ratio has lost what decides.
+    # Just above the tolerance, where a logarithm of the ratio has lost the deciding digits.
     near = np.log1p(((distance - tolerance) + low) / tolerance)
     return distance, np.where(distance <= 2 * tolerance, near, far)
 
 
 def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Float64Array:
-    """Return c at the beginning of late epochs of a dead unit, one example a step.
+    """Return c at the beginning of late epochs of a dead unit, with one sample per step.
 
     An epoch takes c to (1-r)^n * c + r * sum (1-r)^(n-i) * target_i, with r the learning rate and i
-    from 1 to n, whose fixed point is a mean of the targets with the weights (1-r)^(n-i): the later
-    in an epoch, the heavier. Only as r goes to 0 is it the mean that full-batch steps lead to.
+    from 1 to n. The fixed point is a mean of the targets with the weights (1-r)^(n-i), heavier
+    later in the epoch. Only as r goes to 0 is it the mean that full-batch steps lead to.
 
     Parameters
     ----------
     targets : array_like, shape (n_samples,)
-        In the order in which the examples come.
+        In the order of the steps.
     learning_rate : float or array_like, shape (n_rates,)
 
     Returns
     -------
     ndarray of float64, of the shape of ``learning_rate``
-        With an error of some roundings of the largest target, at rates of any size.
+        The error is a few roundings of the largest target, at rates of any size.
 
     Raises
     ------
     InputError
-        If a rate is not between 0 and 2, where (1-r)^n goes to 0 and every c to this limit. Above,
-        c diverges. At a rate of 2, where (1-r)^n is 1 or -1, it moves by a constant each epoch if n
-        is even, and is back after two epochs if n is odd. And if the limit is beyond float64: near
-        2 the weights have changing signs and a small sum.
+        If a rate is not between 0 and 2, or the limit is beyond float64. Only between 0 and 2 do
+        powers of (1-r)^n go to 0, and every c to this limit; above, c diverges. At 2, where
+        (1-r)^n is 1 or -1, c moves by a constant each epoch if n is even, and returns after two
+        epochs if n is odd. Near 2 the weights alternate in sign and have a small sum.
 
     Examples
     --------
@@ -297,7 +297,7 @@ def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Float64Array:
     outside = rates[(rates <= 0) | (rates >= 2)]
     if outside.size:
         raise InputError(f"learning_rate: expected values between 0 and 2, got {outside[0]}")
-    # Powers of 2 out of what is squared or split: they change no digit.
+    # Take out powers of 2 before squaring or splitting: they change no digit.
     exponent = np.frexp(np.abs(targets).max())[1]
     with np.errstate(over="ignore", under="ignore"):
         scaled = _weighted_sums(np.ldexp(targets, -exponent), rates)
@@ -315,11 +315,11 @@ def dead_unit_c_per_example(targets: Any, learning_rate: Any) -> Float64Array:
 def _weighted_sums(values: Float64Array, rates: Float64Array) -> DoubleDouble:
     """Return the sum of (1 - rate)^(n-i) * values_i for every rate.
 
-    By halves: of every two neighbours the earlier one is multiplied, and then the factor squared.
-    In twice the precision, for beyond a rate of 1 the terms cancel.
+    By halving: multiply the earlier of every two neighbors by the factor, add, and square the
+    factor. In twice the precision, because above a rate of 1 the terms cancel.
     """
     n = 1 << (values.size - 1).bit_length()
-    padded = np.append(np.zeros(n - values.size), values)  # before the first, they have no weight
+    padded = np.append(np.zeros(n - values.size), values)  # zeros before the first have no weight
     sums = DoubleDouble.of(np.broadcast_to(padded, (rates.size, n)))
     factor = DoubleDouble.of(1.0) - DoubleDouble.of(rates[:, np.newaxis])
     while n > 1:

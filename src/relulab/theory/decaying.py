@@ -1,4 +1,4 @@
-"""What weight decay leaves of a unit, on one sample."""
+"""What weight decay leaves of a unit on one sample."""
 
 import math
 from collections.abc import Mapping
@@ -19,31 +19,31 @@ from relulab.validation import (
 def collapse_residual(x: float, weight_decay: object) -> float:
     """Return the residual up to which weight decay takes the unit to 0, on one sample.
 
-    Descent on the loss with 0.5*decay*p^2 of every parameter p rests where decay*p is minus the
-    gradient: decay_w*w = -e*v*x, decay_b*b = -e*v and decay_v*v = -e*a. The first two make
-    a = w*x + b = -e*v*Q^2, with Q^2 = x^2/decay_w + 1/decay_b, and the third then says that v is 0
-    or that |e| is sqrt(decay_v)/Q, which this function returns. So a unit that is left has exactly
-    this residual, however large the target is. And one is left only if the network without it has a
-    larger residual: e and v*a = -e*v^2*Q^2 have opposite signs. Else descent rests at w = b = v = 0
-    alone. With one decay of all three it is decay/q. (Kamber & Parhi 2026, arXiv 2603.27072, have
-    such a threshold for deep linear networks; an active unit is one.)
+    Descent on the loss plus 0.5*decay*p^2 for every parameter p rests where decay*p is minus the
+    gradient: decay_w*w = -e*v*x, decay_b*b = -e*v and decay_v*v = -e*a. The first two give
+    a = w*x + b = -e*v*Q^2, with Q^2 = x^2/decay_w + 1/decay_b. The third then says that v is 0 or
+    |e| is sqrt(decay_v)/Q, which this function returns. So a unit that survives has exactly this
+    residual, however large the target is. It survives only if the network without it has a larger
+    residual, because e and v*a = -e*v^2*Q^2 have opposite signs. Otherwise descent rests only at
+    w = b = v = 0. With the same decay for all three it is decay/q. (Kamber & Parhi 2026, arXiv
+    2603.27072, have such a threshold for deep linear networks; an active unit is one.)
 
     Parameters
     ----------
     x : float
-        The sample's.
+        The x of the sample.
     weight_decay : float or mapping of parameters to floats
-        As in ``sharpness``; what is not named does not decay. That of c does not matter.
+        As in ``sharpness``; parameters not named do not decay. The decay of c does not matter.
 
     Returns
     -------
     float
-        0 where v, or w and b, pay nothing.
+        0 if v does not decay, or if w (at x other than 0) or b does not.
 
     Raises
     ------
     InputError
-        If x is not finite, or a decay negative or not finite.
+        If x is not finite, or a decay is negative or not finite.
 
     Examples
     --------
@@ -60,30 +60,31 @@ def decayed_minimum(
 ) -> tuple[float, float, float, float]:
     """Return w, b, v, c of the smallest loss with weight decay on one sample.
 
-    Of all w, b, v with the output f = v*a, the cheapest pay ``collapse_residual``*|f|: they have
-    w/b = x*decay_b/decay_w, and a^2/Q^2 = decay_v*v^2. So what is left to minimize is convex in f
-    and c: 0.5*(f + c - target)^2 + residual*|f| + 0.5*decay_c*c^2. There is one minimum. It has
-    f = 0 if the residual at which c alone would rest, target*decay_c/(1 + decay_c), is no larger;
-    so always if c trains without decay.
+    Of all w, b, v with the output f = v*a, the cheapest cost ``collapse_residual``*|f|: they have
+    w/b = x*decay_b/decay_w and a^2/Q^2 = decay_v*v^2. It remains to minimize a convex function of f
+    and c: 0.5*(f + c - target)^2 + residual*|f| + 0.5*decay_c*c^2. Its only minimum has f = 0 if
+    target*decay_c/(1 + decay_c), the residual of c alone at rest, is no larger in size than that
+    residual; so always if c trains without decay.
 
     Parameters
     ----------
     x, target : float
         The sample.
     weight_decay : float or mapping of parameters to floats
-        As in ``sharpness``; that of w, b and v above 0.
+        As in ``sharpness``; above 0 for w, b and v.
     c : float, optional
-        Where c is frozen; None if it trains.
+        The value of a frozen c; None if c trains.
 
     Returns
     -------
     four floats
-        The one with a >= 0. That of -w, -b, -v has the same loss in a linear network.
+        The solution with a >= 0. In a linear network -w, -b, -v has the same loss.
 
     Raises
     ------
     InputError
-        If a number is not finite, a decay negative, or that of w, b or v 0: then there are many.
+        If a number is not finite, a decay is negative, or that of w, b or v is 0: then there are
+        many solutions.
 
     Examples
     --------
@@ -124,7 +125,7 @@ def decayed_minimum(
 
 
 def _price(x: float, decay_w: float, decay_b: float) -> float:
-    """Return 1/Q: the root of what an activation of 1 costs w and b at least, twice."""
+    """Return 1/Q: its half square is the least cost in w and b of an activation of 1."""
     if x == 0:
         return math.sqrt(decay_b)
     if decay_w == 0 or decay_b == 0:
@@ -133,7 +134,7 @@ def _price(x: float, decay_w: float, decay_b: float) -> float:
 
 
 def checked_decay(weight_decay: object, n_nets: int) -> Float64Array:
-    """Return the weight decay of w, b, v, c, of shape (4, n_nets); refuse negative ones."""
+    """Return the weight decays of w, b, v, c, shape (4, n_nets); refuse negative ones."""
     given = weight_decay
     if not isinstance(given, Mapping):
         given = dict.fromkeys(PARAMETERS, weight_decay)

@@ -15,18 +15,19 @@ def descent_potential(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> Fl
     A step of an active unit on one sample moves A by -rate*q*v*e, v by -rate*q*A*e and c by
     -rate*e. To first order V changes by -4*rate*e*(q*A*v + c - target), which is -4*rate*e^2; to
     second order by (rate*e)^2*(s*(A^2 + v^2) + 2). With lambda of ``interpolation_sharpness``, the
-    whole change is exactly -rate*e^2*(4 - rate*(lambda + 1)). A dead unit's V does not rise at
-    rates up to 2, for c alone moves.
+    whole change is exactly -rate*e^2*(4 - rate*(lambda + 1)). If the unit is dead, only c moves,
+    and V does not rise at rates up to 2.
 
-    On any number of samples of one target, U = w^2 + b^2 + v^2 + 2*(c - target)^2 changes by
-    -8*rate*loss + rate^2*(g_w^2 + g_b^2 + g_v^2 + 2*g_c^2), g the gradient: w*g_w + b*g_b and v*g_v
-    are both the mean of e*v*a, and with (c - target)*g_c that makes the mean of e^2. On one sample
-    U - V is ((w - x*b)/q)^2, which no step changes. (A Lyapunov function in the usual sense.)
+    On any number of samples with one target, U = w^2 + b^2 + v^2 + 2*(c - target)^2 changes by
+    -8*rate*loss + rate^2*(g_w^2 + g_b^2 + g_v^2 + 2*g_c^2), with g the gradient: w*g_w + b*g_b and
+    v*g_v are both the mean of e*v*a, and adding (c - target)*g_c to either gives the mean of e^2.
+    On one sample U - V is ((w - x*b)/q)^2, which no step changes. (A Lyapunov function in the usual
+    sense.)
 
     Parameters
     ----------
     w, b, v, c, x, target : array_like
-        Parameters and the sample, of shapes that broadcast.
+        The parameters and the sample, of shapes that broadcast.
 
     Returns
     -------
@@ -54,15 +55,15 @@ def descent_potential(w: Any, b: Any, v: Any, c: Any, x: Any, target: Any) -> Fl
 def cannot_diverge(
     w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, learning_rate: Any
 ) -> BoolArray:
-    """Return whether gradient descent on one sample is proved not to diverge, c training.
+    """Return whether gradient descent on one sample provably cannot diverge, c training.
 
-    That is where rate*(2 + s*V) < 4, with V of ``descent_potential``; so the rate must be below 2.
-    As lambda + 1 is at most 2 + s*V, a step does not raise V, so that the condition holds before
-    the next one as well, and V bounds the parameters. It is sufficient, not necessary.
+    That is so if rate*(2 + s*V) < 4, with V of ``descent_potential``; so the rate must be below 2.
+    As lambda + 1 is at most 2 + s*V, a step does not raise V. So the condition still holds before
+    the next step, and V bounds the parameters. It is sufficient, not necessary.
 
-    On any number of samples of one target the same holds with the largest s, and with w^2 + b^2 in
-    place of A^2, in full batches and in others: by Cauchy and Schwarz, the squares of the mean
-    gradient are at most the mean of those of each sample, and a^2 is at most s*(w^2 + b^2).
+    On any number of samples with one target the same holds with the largest s, and with w^2 + b^2
+    in place of A^2, for full and other batches: by Cauchy-Schwarz, the squares of the mean gradient
+    are at most the mean of those of the samples, and a^2 is at most s*(w^2 + b^2).
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def cannot_diverge(
     if (rate < 0).any():
         raise InputError(f"learning_rate: expected values >= 0, got {rate[rate < 0][0]}")
     with np.errstate(all="ignore"):
-        # q times A, v and the gap, so that s alone need not be within float64.
+        # q times A, v and the gap: so s itself need not be within float64.
         a, slope, gap = w * x + b, np.hypot(1, x) * v, np.hypot(1, x) * (c - target)
         bound = 2 + a * a + slope * slope + 2 * gap * gap
         result: BoolArray = np.isfinite(bound) & (rate * bound < 4)

@@ -1,4 +1,4 @@
-"""Units that training kills, on one sample."""
+"""Units that die in training, on one sample."""
 
 import math
 from collections.abc import Collection
@@ -29,9 +29,9 @@ def dies_in_one_step(
     """Return whether the next step of gradient descent on one sample kills an active unit.
 
     The step changes w by -learning_rate*v*e*x and b by -learning_rate*v*e, so the pre-activation a
-    becomes a - learning_rate*s*v*e: no longer active exactly where learning_rate*s*v*e >= a. With
-    momentum m, s*v*e + m*velocity is in the place of s*v*e, and with Nesterov's form
-    (1 + m)*s*v*e + m^2*velocity. Whether such a unit stays dead, ``steps_to_wake`` tells.
+    becomes a - learning_rate*s*v*e: the unit dies exactly if learning_rate*s*v*e >= a. Momentum m
+    puts s*v*e + m*velocity in the place of s*v*e, and Nesterov's form
+    (1 + m)*s*v*e + m^2*velocity. ``steps_to_wake`` says whether such a unit stays dead.
 
     Parameters
     ----------
@@ -78,27 +78,27 @@ def dies_under_gradient_flow(
 ) -> BoolArray:
     """Return whether an active unit dies on one sample in the limit of small learning rates.
 
-    Gradient flow moves A at -q*v*e, v at -q*A*e and c at -e, so as c moves by d the pair (A, v) is
-    turned hyperbolically by the angle q*d: A becomes A*cosh(q*d) + v*sinh(q*d). That is 0 at
-    tanh(q*d) = -A/v, and the residual, which grows with c, has not come to 0 before exactly where
+    Gradient flow moves A at -q*v*e, v at -q*A*e and c at -e. So as c moves by d, the pair (A, v)
+    makes a hyperbolic turn by the angle q*d: A becomes A*cosh(q*d) + v*sinh(q*d), which is 0 at
+    tanh(q*d) = -A/v. The residual, which grows with c, reaches 0 only after that exactly if
     v*tanh(q*(c - target)) > A.
 
-    With c frozen the turn has no end before the residual has come to 0, and the condition is that
-    of an infinite angle: sign(target - c)*v < -A. Then v*A must pass through 0 on its way to
-    target - c, and A is the first of the two to vanish. That is true of gradient descent as well,
-    as long as |k| < 1 in every step, with k = learning_rate*q*e: then 1 - k and 1 + k, by which a
-    step multiplies A+v and A-v, are positive, and A+v and A-v keep their signs.
+    With c frozen the turn ends only when the residual reaches 0, and the condition is that of an
+    infinite angle: sign(target - c)*v < -A. Then v*A must pass through 0 on its way to target - c,
+    and A is the first of the two to vanish. This also holds for gradient descent if |k| < 1 in
+    every step, with k = learning_rate*q*e: a step multiplies A+v and A-v by 1 - k and 1 + k, which
+    are positive then, so A+v and A-v keep their signs.
 
-    A leaky unit becomes inactive at the same starts, whatever its negative slope, for until then it
-    does not matter. It does not come back, as A has one zero on its way; but it moves on, until the
-    residual is 0. See ``wakes_under_gradient_flow``.
+    A leaky unit becomes inactive from the same starts, whatever its negative slope, which does not
+    matter until then. It does not become active again, as A has one zero on its way, but it moves
+    on until the residual is 0. See ``wakes_under_gradient_flow``.
 
     Parameters
     ----------
     w, b, v, c, x, target : array_like
         The initial parameters and the sample, of shapes that broadcast.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -133,12 +133,12 @@ def wakes_under_gradient_flow(
 ) -> BoolArray:  # fmt: skip
     """Return whether an inactive leaky unit becomes active, in the limit of small learning rates.
 
-    That is ``dies_under_gradient_flow`` the other way round. While the unit is inactive, w, b and v
-    move at the negative slope times their speed in an active unit, so that (A, v) is turned by the
-    angle slope*q*d as c moves by d. A, not above 0 at first, passes through 0 exactly where
+    This is the converse of ``dies_under_gradient_flow``. While the unit is inactive, w, b and v
+    move at the negative slope times their speed in an active unit, so (A, v) turns by the angle
+    slope*q*d as c moves by d. A, not above 0 at first, passes through 0 exactly if
     v*tanh(slope*q*(target - c)) > -A. With c frozen the turn has no end, and the condition is
-    sign(target - c)*v > -A for every slope but 0. A unit that is awake stays so: A has one zero on
-    its way. So no leaky unit is lost: each ends at zero loss, active or not.
+    sign(target - c)*v > -A for every slope but 0. Then the unit stays active: A has one zero on its
+    way. So no leaky unit is lost: each ends at zero loss, active or not.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def wakes_under_gradient_flow(
     negative_slope : array_like
         From 0, with which no unit wakes, to 1.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def _checked_range(slope: Float64Array) -> None:
 
 
 def c_is_frozen(freeze: object) -> bool:
-    """Return whether c is frozen; refuse the freezing of others, for which there is no formula."""
+    """Return whether c is frozen; refuse other frozen parameters, for lack of a formula."""
     frozen = checked_freeze(freeze)
     if frozen not in ((), ("c",)):
         raise InputError(f"freeze: expected () or ('c',), got {frozen}")
@@ -205,9 +205,9 @@ def small_rate_death_probability(
     """Return P(active at first, then dies) on one sample as the learning rate goes to 0.
 
     For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. A and v are two
-    Gaussians, and what dies under gradient flow (``dies_under_gradient_flow``) is a wedge
+    Gaussians. The starts that die (``dies_under_gradient_flow``) form a wedge
     0 < A < v*tanh(q*(c - target)) of their plane; with c frozen, 0 < A < v*sign(c - target). The
-    latter's probability is the same for every target but c itself.
+    probability of the latter is the same for every target except c itself.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def small_rate_death_probability(
     std_w, std_b, std_v, c : float
         Of the initial parameters.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def _wedge(
     gap = abs(target - c)
     turn = math.hypot(1, x) * gap * slope
     part = math.tanh(turn) if c_trains else float(gap * slope > 0)
-    # The ratio alone, which both are too large or too small for.
+    # By the ratio, because both numbers may be beyond float64.
     return math.atan(float(quotient([std_v, part], [std_a]))) / (2 * math.pi)
 
 
@@ -268,10 +268,10 @@ def small_rate_wake_probability(
 ) -> float:
     """Return P(inactive at first, then active) of a leaky unit as the learning rate goes to 0.
 
-    On one sample, for w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. What
-    ``wakes_under_gradient_flow`` is the wedge of ``small_rate_death_probability`` mirrored, with
-    slope*q in the place of q. So more units become inactive than active, unless the slope is 1 or c
-    is frozen: then both are as many.
+    On one sample, for w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c. The
+    starts of ``wakes_under_gradient_flow`` form the mirror image of the wedge of
+    ``small_rate_death_probability``, with slope*q in place of q. So more units become inactive than
+    active, unless the slope is 1 or c is frozen: then equally many.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def small_rate_wake_probability(
     std_w, std_b, std_v, c : float
         Of the initial parameters.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
@@ -315,10 +315,10 @@ def death_at_first_step_probability(
     std_v: float,
     c: float = 0.0,
 ) -> Float64Array:
-    """Return P(active at first, and the first step kills) on one sample.
+    """Return P(active at first, dead after the first step) on one sample.
 
     For w, b, v ~ N(0, std_w), N(0, std_b), N(0, std_v) and a fixed initial c; by quadrature, to
-    about 12 digits. (c need not train: the first step does not depend on that.)
+    about 12 digits. (The first step does not depend on whether c trains.)
 
     Parameters
     ----------
@@ -350,14 +350,14 @@ def death_at_first_step_probability(
     gap = distance(finite_number("target", target), finite_number("c", c))
     result: Float64Array = np.zeros(rates.size)
     if std_a is not None and std_v > 0:
-        # With A in units of std_a and v in units of std_v only two numbers are left. That of v**2
-        # by its root, which is within float64 twice as far.
+        # With A in units of std_a and v in units of std_v, only two numbers are left. The factor
+        # of v**2 is kept as its root, which has twice the range in float64.
         q = math.hypot(1, x)
         push = quotient([np.sqrt(rates), q, std_v])
         shift = quotient([rates, q, std_v, *gap], [std_a])
         relative = float(quotient(gap, [q, std_a, std_v]))
         result[:] = [
-            # The rate moves v too little: what dies is the wedge 0 < a <= shift*v.
+            # The rate hardly moves v: the starts that die are the wedge 0 < a <= shift*v.
             math.atan(one) / (2 * math.pi) if root < 1e-10 else _first_step_death(root, relative)
             for root, one in zip(push.tolist(), shift.tolist(), strict=True)
         ]
@@ -365,13 +365,13 @@ def death_at_first_step_probability(
 
 
 def _spreads(x: float, std_w: float, std_b: float, std_v: float) -> tuple[float | None, float]:
-    """Return the standard deviations of A, None where the unit is never active, and of v."""
+    """Return the standard deviations of A (None if the unit is never active) and of v."""
     given = {"std_w": std_w, "std_b": std_b, "std_v": std_v}
     spreads = {name: finite_number(name, value, at_least=0) for name, value in given.items()}
     std_w, std_b, q = spreads["std_w"], spreads["std_b"], math.hypot(1, x)
     if (std_w == 0 or x == 0) and std_b == 0:
         return None, spreads["std_v"]
-    # A mean of the two, so it is neither larger than both nor, for these arguments, 0.
+    # A mean of the two: not larger than both and, for these arguments, not 0.
     std_a = math.hypot(x / q * std_w, std_b / q)
     return min(max(std_a, math.ulp(0.0)), max(std_w, std_b)), spreads["std_v"]
 
@@ -382,16 +382,16 @@ _erf = np.vectorize(math.erf, otypes=[float])
 def _first_step_death(root: float, distance: float) -> float:
     """Return P(0 < a <= push*v*(v*a + distance)) for two standard Gaussians a and v.
 
-    With push = root^2 and h = push*v*distance/|1 - push*v^2|, what dies is 0 < a <= h where v is
-    between 0 and z = 1/root; all of a > 0 where v > z; and a >= h where v < -z. The layer in which
-    h passes through 1 may be anywhere and very thin. v = z*tanh(r) for the first and v = -z*coth(r)
-    for the last make h = root*distance*sinh(2*r)/2 of both. In log(r) the integrand is smooth and
-    falls off at both ends, so that the trapezoidal rule converges exponentially (Trefethen &
-    Weideman 2014, SIAM Review 56).
+    With push = root^2 and h = push*v*distance/|1 - push*v^2|, the units that die have 0 < a <= h
+    for v between 0 and z = 1/root, any a > 0 for v > z, and a >= h for v < -z. The layer in which h
+    passes through 1 may be anywhere and very thin. v = z*tanh(r) in the first case and
+    v = -z*coth(r) in the last give h = root*distance*sinh(2*r)/2 in both. In log(r) the integrand
+    is smooth and falls off at both ends, so the trapezoidal rule converges exponentially (Trefethen
+    & Weideman 2014, SIAM Review 56).
     """
     step = 1 / 32
     r = np.exp(np.arange(-60, 3.5, step))
-    root = min(root, 1e20)  # from where on no digit changes
+    root = min(root, 1e20)  # beyond this no digit changes
     z = 1 / root
     with np.errstate(all="ignore"):  # erf is 1 where a product overflows, and the Gaussian 0
         covered = _erf(root * distance / math.sqrt(8) * np.sinh(2 * r))

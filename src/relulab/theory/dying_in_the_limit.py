@@ -1,4 +1,4 @@
-"""Units that gradient descent leads to death, but in no finite number of steps."""
+"""Units that die under gradient descent only in the limit, in no finite number of steps."""
 
 from collections.abc import Collection
 
@@ -12,12 +12,12 @@ from relulab.theory.active_samples import ActiveSamples
 from relulab.training.options import checked_freeze
 from relulab.validation import instance_of
 
-# A pre-activation that goes to 0 is below this part of |v| when training stops. One that stays is
-# seldom, as it and v are of one size but for how unbalanced the start was.
+# A pre-activation that goes to 0 is below this fraction of |v| when training stops. One that does
+# not is seldom that small: it is about as large as v, unless the start was unbalanced.
 VANISHING = 1e-2
 
-# What a dead unit must spare, of what the unit adds: 1 if c is where it ends, less if c is slow. On
-# one sample a living unit can add nothing to the loss, if c trains, and still stays alive.
+# The least loss that a dead unit saves, in units of the unit's mean half squared output: 1 if c is
+# where it ends, less if c is slow. On one sample, if c trains, a living unit can add nothing.
 SPARED = 1e-3
 
 
@@ -26,25 +26,25 @@ def dies_in_the_limit(
 ) -> npt.NDArray[np.bool_]:
     """Return which converged networks have an active unit whose pre-activations go to 0.
 
-    Where the targets of the active samples are what the network predicts without its unit, each
-    step takes a part of the pre-activations away and never all. The unit is alive in every state
-    and dead in the limit. That is so for a last state, near the limit, if
+    If the targets of the active samples are the network's predictions without its unit, each step
+    takes away a part of the pre-activations, but never all. The unit is alive in every state and
+    dead in the limit. A last state, near the limit, counts as such if
 
     - its largest pre-activation is above 0 and at most |v|/100, and
     - with a dead unit the loss is smaller, by at least a thousandth of the mean of
-      ``0.5*(v*relu(w*x+b))**2``. The c of that loss is the one that a dead unit's network ends at:
-      the mean of the targets or, where c is frozen, c as it is.
+      ``0.5*(v*relu(w*x+b))**2``. The c of that loss is the one at which a dead unit's network ends:
+      the mean of the targets or, if c is frozen, its value.
 
-    While a unit that stays alive lowers the loss: the loss is convex in v and c, and where it has
-    its minimum in them, v = 0 is no better. (The gradients by w and b vanish only where that by v
-    does. Where v is frozen and one of w and b, the first condition alone tells such units.) What
-    the gradient tolerance does not resolve, this cannot: with a small v pre-activations are still
-    large when training stops. Train with a smaller tolerance then.
+    A unit that stays alive lowers the loss instead: the loss is convex in v and c, and at its
+    minimum in them v = 0 is no better. (The gradients in w and b vanish only where that in v does.
+    If v and one of w and b are frozen, only the first condition identifies such units.) This cannot
+    resolve more than the gradient tolerance does: with a small v, pre-activations are still large
+    when training stops. Then train with a smaller tolerance.
 
     Parameters
     ----------
     networks : Networks
-        ``n_nets`` of them: the last states of converged runs. Of others nothing is known by this.
+        ``n_nets`` of them: the last states of converged runs. For others the result means nothing.
     data : TrainingSet
         Of any number of samples, in any order.
     freeze : collection of str
@@ -63,8 +63,8 @@ def dies_in_the_limit(
 
     Examples
     --------
-    "Why can't a single ReLU learn a ReLU?" (stats.stackexchange.com, question 379884): of two
-    starts one goes to w = 1, the other to w = 0 from below.
+    "Why can't a single ReLU learn a ReLU?" (stats.stackexchange.com, question 379884): one of two
+    starts goes to w = 1, the other to w = 0 from below.
 
     >>> import relulab as rl
     >>> data = rl.TrainingSet([-2.0, -1.0, 1.0, 2.0], [0.0, 0.0, 1.0, 2.0])

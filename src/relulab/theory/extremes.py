@@ -1,4 +1,4 @@
-"""What keeps numbers within float64 on the way, where the result is within it."""
+"""Keep intermediate numbers within float64 if the result is."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from relulab.validation import Float64Array
 def quotient(numerators: Sequence[Any], denominators: Sequence[Any] = ()) -> Float64Array:
     """Return the product of some numbers divided by others; no part of it over- or underflows.
 
-    Mantissas and exponents apart. A product with a 0 among its numerators is 0, whatever else is
-    there, and divided by 0 it is infinite. At most about a thousand factors; none negative among
-    the denominators, none infinite.
+    Mantissas and exponents are multiplied separately. A 0 among the numerators makes the result 0,
+    whatever else there is; a 0 among the denominators alone makes it infinite. Takes about a
+    thousand factors at most, none infinite, and no negative denominators.
     """
     mantissa: Any = np.float64(1)
     exponent: Any = np.int64(0)
@@ -25,7 +25,7 @@ def quotient(numerators: Sequence[Any], denominators: Sequence[Any] = ()) -> Flo
         for value in denominators:
             part, power = np.frexp(value)
             mantissa, exponent = mantissa / part, exponent - power
-        # ldexp takes an int32 as exponent everywhere.
+        # ldexp takes an int32 exponent on every platform.
         exponent = np.clip(exponent, -5000, 5000).astype(np.int32)
         result: Float64Array = np.where(zero, 0.0, np.ldexp(mantissa, exponent))
     return result
@@ -41,7 +41,7 @@ def distance(one: Any, other: Any) -> tuple[Any, Any]:
 
 
 def scaled_activation(w: Any, b: Any, x: Any) -> Float64Array:
-    """Return A = (w*x + b)/q, with q = sqrt(1 + x^2), where w*x may be beyond float64."""
+    """Return A = (w*x + b)/q, with q = sqrt(1 + x^2); w*x may be beyond float64."""
     with np.errstate(all="ignore"):
         q = np.hypot(1, x)
         a = w * x + b

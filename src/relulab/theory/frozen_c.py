@@ -1,9 +1,9 @@
-"""One sample with c frozen: the edge of stability, for A = v in one number.
+"""One sample with c frozen: the edge of stability; if A = v, one number decides.
 
-That number is k = learning_rate*q*|target - c|. The phases in their order, as k grows: monotone
-below ``FROZEN_C_MONOTONE``, settling below ``FROZEN_C_SETTLES``, periods 2, 4, 8, ..., chaos with
+That number is k = learning_rate*q*|target - c|. The phases as k grows: monotone below
+``FROZEN_C_MONOTONE``, settling below ``FROZEN_C_SETTLES``, periods 2, 4, 8, ..., chaos with
 windows, and death from ``FROZEN_C_DIES`` on (Chen, Balasubramanian, Ghosal & Agrawalla 2023, arXiv
-2310.01687, have them for the same cubic map).
+2310.01687, describe them for the same cubic map).
 """
 
 import math
@@ -18,20 +18,20 @@ FROZEN_C_MONOTONE = 2 / (1 + math.sqrt(2))  # 2*sqrt(2) - 2, with all its digits
 """Up to this k no step of ``balanced_step`` raises the loss, from any start that it does not kill.
 
 With e = y^2 - 1, a step multiplies e by 1 - 2*k - k*(2 - k)*e + k^2*e^2. That is at most 1 for e up
-to 2/k. Its minimum, at e = (2 - k)/(2*k), is 1 - 2*k - (2 - k)^2/4, which is -1 here: above, some
-starts that are too high are thrown further below 0 than they were above (a catapult).
+to 2/k. Its minimum, at e = (2 - k)/(2*k), is 1 - 2*k - (2 - k)^2/4, which is -1 here. For larger k,
+some starts with e > 0 are thrown further below 0 than they were above it (a catapult).
 """
 
 FROZEN_C_SETTLES = 1.0
-"""Below this k = learning_rate*q*target zero loss, y = 1, is stable in ``balanced_step``.
+"""Below this k = learning_rate*q*target, zero loss (y = 1) is stable in ``balanced_step``.
 
-Its slope there is 1 - 2*k; period 2 begins.
+The slope of the step there is 1 - 2*k, which is -1 here: period 2 begins.
 """
 
 FROZEN_C_SUPERSTABLE = math.sqrt(4.5) - 1
 """At this k the orbit of period 2 of ``balanced_step`` attracts fastest: one of its slopes is 0.
 
-See ``FROZEN_C_PERIOD_4``: their product 9 - 2*(1 + k)^2 is 0 here.
+See ``FROZEN_C_PERIOD_4``: the product of the two slopes, 9 - 2*(1 + k)^2, is 0 here.
 """
 
 FROZEN_C_PERIOD_4 = math.sqrt(5) - 1
@@ -44,9 +44,9 @@ is 9 - 2*(1 + k)^2, which is -1 here.
 FROZEN_C_PERIOD_8 = 1.2880317544828428
 """From this k on the orbit of period 4 of ``balanced_step`` is unstable: period 8 begins.
 
-It is where the product of its slopes is -1, as are the next two; found by Newton's method at 50
-digits, which a test does again. There the intervals become smaller by about 4.669 (Feigenbaum 1978)
-each time.
+The product of the orbit's slopes is -1 here, and also at the next two constants. They were found by
+Newton's method at 50 digits, which a test repeats. The intervals between them shrink by a factor of
+about 4.669 each time (Feigenbaum 1978).
 """
 
 FROZEN_C_PERIOD_16 = 1.299227939650204
@@ -56,17 +56,17 @@ FROZEN_C_PERIOD_32 = 1.3016289140370811
 """From this k on the orbit of period 16 of ``balanced_step`` is unstable: period 32 begins."""
 
 FROZEN_C_DIES = 1.5 * math.sqrt(3) - 1
-"""Below this k no start under sqrt((1 + k)/k), where a step leads to 0, is ever killed.
+"""Below this k no start under sqrt((1 + k)/k), where a step leads to 0, ever dies.
 
-The largest value of ``balanced_step``, at y^2 = (1 + k)/(3*k), comes up to that bound here. Above,
-almost every start dies.
+The largest value of ``balanced_step``, at y^2 = (1 + k)/(3*k), reaches that bound here. Above this
+k almost every start dies.
 """
 
 
 def balanced_start(
     x: float, target: float, y: Any
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return w, b, v with A = v = y*sqrt(target/q), whose output with c = 0 is y^2*target.
+    """Return w, b, v with A = v = y*sqrt(target/q); with c = 0 the output is y^2*target.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
     """Return y*(1 + k - k*y^2): a step from a balanced start with c frozen at 0.
 
     A + v is multiplied by 1 - learning_rate*q*e, with e = (y^2 - 1)*target, and A - v stays 0. The
-    unit is dead as soon as this is not above 0. It is computed as y*(1 + k*(1 - y)*(1 + y)), which
-    keeps the digits of what is near 1.
+    unit is dead as soon as the result is not above 0. It is computed as
+    y*(1 + k*(1 - y)*(1 + y)), which keeps the digits of y near 1.
 
     Parameters
     ----------
     y : array_like
-        Of ``balanced_start``.
+        As in ``balanced_start``.
     k : array_like
         learning_rate*q*target.
 
@@ -120,10 +120,10 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
 def balanced_two_cycle(k: Any) -> tuple[Float64Array, Float64Array]:
     """Return the two points of the orbit of period 2 of ``balanced_step``.
 
-    As ``FROZEN_C_PERIOD_4`` has it, the product of the two is 1/k and the sum of their squares
-    1 + 1/k, so that 2*k*y^2 = k + 1 + sqrt((k - 1)*(k + 3)) for the upper one. In r = y^2 that is
-    1/k = r*(1/2 + sqrt(1/r - 3/4)), for the lower one and up to k = 1.5 for both: Chen & Bruna
-    2022, arXiv 2206.04172.
+    As in ``FROZEN_C_PERIOD_4``, their product is 1/k and the sum of their squares is 1 + 1/k. So
+    the upper one has 2*k*y^2 = k + 1 + sqrt((k - 1)*(k + 3)). With r = y^2 this is
+    1/k = r*(1/2 + sqrt(1/r - 3/4)), for the lower one and, up to k = 1.5, for both (Chen & Bruna
+    2022, arXiv 2206.04172).
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def balanced_two_cycle(k: Any) -> tuple[Float64Array, Float64Array]:
     Returns
     -------
     two ndarrays of float64, of the shape of ``k``
-        The lower and the upper one; the outputs are y^2*target.
+        The lower and the upper point; the outputs are y^2*target.
 
     Raises
     ------
@@ -164,32 +164,31 @@ def frozen_c_critical_rate(
 ) -> Float64Array:
     """Return the rate below which descent with w, b and v training and c frozen ends at rest.
 
-    Theorem 1 of Liang & Montufar 2025, arXiv 2509.25351, of the product A*v whose target is
-    z = (target - c)/q: it converges from almost every start exactly if the rate is below
-    1/(s*|z|) and below 8/(s*(R + sqrt(R^2 - 16*z*(A*v - z)))), with R = A^2 + v^2. The root is that
-    of (A^2 - v^2)^2 + 4*(A*v - 2*z)^2, as it is computed. Where the first bound is the smaller, it
-    is that of stability (``largest_stable_rate`` with c frozen), and above it runs oscillate. Where
-    it is the second, above it the network without its ReLU diverges, and with it the unit dies.
-    Below both a unit may die, too (``dies_under_gradient_flow``); what is at rest then is a
-    network of another loss.
+    Theorem 1 of Liang & Montufar 2025, arXiv 2509.25351, is about the product A*v with the target
+    z = (target - c)/q. It converges from almost every start exactly if the rate is below 1/(s*|z|)
+    and below 8/(s*(R + sqrt(R^2 - 16*z*(A*v - z)))), with R = A^2 + v^2. The radicand is computed
+    as (A^2 - v^2)^2 + 4*(A*v - 2*z)^2. If the first bound is smaller, it is the limit of stability
+    (``largest_stable_rate`` with c frozen), and runs above it oscillate. If the second is smaller,
+    the network without its ReLU diverges above it, and with its ReLU the unit dies. Below both a
+    unit may die, too (``dies_under_gradient_flow``); then the network rests at another loss.
 
     Parameters
     ----------
     w, b, v, c, x, target : array_like
         The initial parameters and the sample, of shapes that broadcast.
     linear : bool
-        Whether the network is linear (a negative slope of 1): it moves as an active unit does,
-        whatever the sign of A, which the theorem is about.
+        Whether the network is linear (a negative slope of 1), as in the theorem: it moves like an
+        active unit, whatever the sign of A.
 
     Returns
     -------
     ndarray of float64, of the common shape
-        inf where the unit is inactive, if it is not linear: nothing moves. NaN where a number is.
+        inf where the unit is inactive and not linear: nothing moves. NaN where an argument is NaN.
 
     Raises
     ------
     InputError
-        If an argument is not of numbers, or ``linear`` no bool.
+        If an argument is not of numbers, or ``linear`` is not a bool.
 
     Examples
     --------
@@ -202,7 +201,7 @@ def frozen_c_critical_rate(
     with np.errstate(all="ignore"):
         q, scaled, gap = np.hypot(1, x), scaled_activation(w, b, x), distance(target, c)
         stable = quotient([1.0], [q, *gap])
-        # A and v in units of a power of 2, so that their squares are within float64.
+        # A and v in units of a power of 2, to keep their squares within float64.
         largest = np.maximum(np.maximum(np.abs(scaled), np.abs(v)), np.sqrt(gap[0] / q) * 2)
         power = np.frexp(largest)[1]
         a, v = np.ldexp(scaled, -power), np.ldexp(v, -power)
@@ -218,20 +217,20 @@ def frozen_c_critical_rate(
 
 
 def frozen_c_edge_error(step: Any, *, balanced: bool) -> Float64Array:
-    """Return |e/(target - c)| after many steps at k = 1 exactly, the edge of stability, c frozen.
+    """Return |e/(target - c)| after many steps at k = 1, the edge of stability, with c frozen.
 
-    To leading order: 1/(2*sqrt(step)) from balanced starts, A = v, and 1/sqrt(2*step) from others,
-    unless they die. With r = e/(target - c), a step at A = v takes r to -r - r^2 + r^3 and two take
-    it to r - 4*r^3 + ...; so 1/r^2 grows by 4 a step. Else d = D/(2*(target - c)), with
-    D = q*(A^2 - v^2), which each step multiplies by 1 - r^2, makes the network sharper: |r| shrinks
-    by |r|*(2*r^2 - d^2) a step and |d| by |d|*r^2. That makes d^2/r^2 go to 1, where 1/r^2 grows by
-    2 a step; a start that is nearly balanced follows the law of balanced ones first. (MacDonald et
-    al. 2025, theorem 5.2, have the order step^(-1/2).) Such runs end as unfinished.
+    To leading order this is 1/(2*sqrt(step)) from balanced starts, A = v, and 1/sqrt(2*step) from
+    others, unless they die. Let r = e/(target - c). At A = v one step takes r to -r - r^2 + r^3 and
+    two take it to r - 4*r^3 + ...; so 1/r^2 grows by 4 per step. Otherwise d = D/(2*(target - c)),
+    with D = q*(A^2 - v^2), makes the network sharper. Each step multiplies D by 1 - r^2: |r|
+    shrinks by |r|*(2*r^2 - d^2) per step and |d| by |d|*r^2. So d^2/r^2 goes to 1, where 1/r^2
+    grows by 2 per step; a nearly balanced start first follows the law of balanced ones. (MacDonald
+    et al. 2025, theorem 5.2, have the order step^(-1/2).) Such runs end as unfinished.
 
     Parameters
     ----------
     step : array_like
-        Greater than 0; the error of the law is of a higher order in 1/sqrt(step).
+        Greater than 0; the error is of a higher order in 1/sqrt(step).
     balanced : bool
         Whether A = v at the start.
 

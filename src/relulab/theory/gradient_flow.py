@@ -1,4 +1,4 @@
-"""Gradient flow on one sample, the limit of small rates: what it conserves, where it leads, when.
+"""Gradient flow on one sample, the limit of small rates: invariants, destination and times.
 
 Time is learning_rate * steps.
 """
@@ -17,8 +17,8 @@ FLOW_SHARPNESS_FALLS = 1.2784645427610737
 """Up to this |k|, k = learning_rate*q*e, no step raises ``flow_sharpness``: 1 + W(1/e), c training.
 
 W is Lambert's: (k - 1)*exp(k) = 1 there. A step multiplies the ``gradient_flow_invariants`` by
-(1 - k)*exp(k) and (1 + k)*exp(-k), of which neither is beyond 1 in size up to there, and the
-sharpness rises with the square of each.
+(1 - k)*exp(k) and (1 + k)*exp(-k). Up to there neither factor exceeds 1 in size, and the sharpness
+rises with the square of each invariant.
 """
 
 FLOW_SHARPNESS_FALLS_FROZEN_C = math.sqrt(2)
@@ -30,21 +30,22 @@ def gradient_flow_invariants(
 ) -> tuple[Float64Array, Float64Array]:
     """Return (A + v)*exp(-q*c) and (A - v)*exp(q*c), which gradient flow conserves on one sample.
 
-    With c training. A + v moves at -q*e*(A + v), A - v at q*e*(A - v) and c at -e, so the changes
-    cancel, also where e changes its sign. A step of gradient descent multiplies the two by
-    (1 - k)*exp(k) and (1 + k)*exp(-k), with k = learning_rate*q*e: about 1 - k^2/2, so they shrink,
-    unless |k| is large (``FLOW_SHARPNESS_FALLS``). A dead unit's c moves alone, and they with it.
-    Their product is A^2 - v^2, which is ``balance`` but for what no step changes.
+    If c trains, A + v moves at -q*e*(A + v), A - v at q*e*(A - v) and c at -e, so the changes
+    cancel, even if e changes its sign. A step of gradient descent multiplies the two invariants by
+    (1 - k)*exp(k) and (1 + k)*exp(-k), with k = learning_rate*q*e. Both factors are about
+    1 - k^2/2, so the invariants shrink, unless |k| is large (``FLOW_SHARPNESS_FALLS``). With a dead
+    unit c still moves, and the invariants with it. Their product is A^2 - v^2, which is ``balance``
+    up to a term that no step changes.
 
     Parameters
     ----------
     w, b, v, c, x : array_like
-        Parameters and x of the sample, of shapes that broadcast.
+        The parameters and the x of the sample, of shapes that broadcast.
 
     Returns
     -------
     two ndarrays of float64, of the common shape
-        With a relative error of some |q*c| roundings, and of those of A + v and A - v.
+        The relative error is a few |q*c| roundings, plus those of A + v and A - v.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def gradient_flow_invariants(
 
 
 def _times_exp(value: Float64Array, exponent: Float64Array) -> Float64Array:
-    """Return value*exp(exponent), in four parts, each within float64 if that is."""
+    """Return value*exp(exponent) in four parts, each within float64 if the result is."""
     part = np.exp(exponent / 4)
     product = value * part * part * part * part
     return np.where((value == 0) & ~np.isnan(exponent), 0.0, product)
@@ -74,31 +75,31 @@ def _times_exp(value: Float64Array, exponent: Float64Array) -> Float64Array:
 def frozen_c_flow_time(
     w: Any, b: Any, v: Any, c: Any, x: Any, target: Any, prediction: Any
 ) -> Float64Array:
-    """Return when gradient flow on one sample brings the output to some prediction, c frozen.
+    """Return the time in which gradient flow on one sample reaches a prediction, c frozen.
 
     Let f = q*A*v be the output without c, t = target - c, and D = q*|A^2 - v^2|, which flow with c
     frozen conserves. f moves at q*(t - f)*q*(A^2 + v^2), and q*(A^2 + v^2) is sqrt(D^2 + 4*f^2). So
     time is the integral of 1/(q*(t - f)*sqrt(D^2 + 4*f^2)), which is G(f)/q with S^2 = D^2 + 4*t^2
     and G(f) = log((D^2 + 4*t*f + S*sqrt(D^2 + 4*f^2))/(t - f))/S. The logarithm is arsinh(P/(2*D))
-    but for a constant, with P = (D^2 + 4*t*f)/(t - f), and differences of it are taken by the
-    addition theorem, where nothing cancels. For a balanced start, D = 0 (A = v), that is
-    log(f1*(t - f0)/(f0*(t - f1)))/(2*q*t) from f0 to f1 (Saxe, McClelland & Ganguli 2013, arXiv
-    1312.6120, for deep linear networks).
+    plus a constant, with P = (D^2 + 4*t*f)/(t - f). The addition theorem gives its differences
+    without cancellation. From a balanced start, D = 0 (A = v), the time from f0 to f1 is
+    log(f1*(t - f0)/(f0*(t - f1)))/(2*q*t) (Saxe, McClelland & Ganguli 2013, arXiv 1312.6120, for
+    deep linear networks).
 
-    A unit dies at f = 0, where ``dies_under_gradient_flow`` with c frozen: the time of death is
-    that of the prediction c.
+    If ``dies_under_gradient_flow`` with c frozen, the unit dies at f = 0: the time of death is the
+    time to the prediction c.
 
     Parameters
     ----------
     w, b, v, c, x, target, prediction : array_like
-        The initial parameters, the sample and outputs with c, of shapes that broadcast.
+        The initial parameters, the sample and outputs including c, of shapes that broadcast.
 
     Returns
     -------
     ndarray of float64, of the common shape
-        inf where the flow never gets there: for ``target`` itself, what lies behind or beyond, and
-        after death. NaN where an argument is not finite, or the output or D is beyond float64, or
-        the output below it.
+        inf where the flow never gets there: for ``target`` itself, for what lies behind the start
+        or beyond the target, and after death. NaN where an argument is not finite, the output or D
+        overflows float64, or the output underflows.
 
     Raises
     ------
@@ -119,10 +120,10 @@ def frozen_c_flow_time(
     with np.errstate(all="ignore"):
         q, side = np.hypot(1, x), np.where(target < c, -1.0, 1.0)
         active, a = w * x + b > 0, np.maximum(w * x + b, 0)
-        # Mirrored where the target is below c, so that f rises towards t > 0.
+        # Mirrored if the target is below c, so f rises toward t > 0.
         f0, f1, t, v = side * (v * a), side * (prediction - c), side * (target - c), side * v
         left1 = side * (target - prediction)
-        falls = f0 > t  # from beyond the target, the only way down
+        falls = f0 > t  # from beyond the target: the only way down
         scaled = scaled_activation(w, b, x)
         apart = q * np.abs((scaled - v) * (scaled + v))
         time = _flow_time(f0, f1, t, left1, apart) / q
@@ -130,7 +131,7 @@ def frozen_c_flow_time(
         reached = active & between & ~(dies & (f1 > 0)) & (t >= 0)
         time = np.where(reached, time, np.inf)
         time = np.where(f1 == f0, 0.0, time)
-        f0 = np.where((f0 == 0) & (a != 0) & (v != 0), np.nan, f0)  # below float64
+        f0 = np.where((f0 == 0) & (a != 0) & (v != 0), np.nan, f0)  # underflow
         finite = np.isfinite(np.stack([w, b, c, x, target, prediction, f0, f1, t, apart])).all(
             axis=0
         )
@@ -143,7 +144,7 @@ def _flow_time(f0: Any, f1: Any, t: Any, left1: Any, apart: Any) -> Float64Array
 
     With sinh(z) = P/(2*D) and cosh(z) = C/(2*D) at either end, it is the difference of z over S,
     and sinh(z1 - z0) is (sinh z1 - sinh z0)*(1 + cosh(z1 - z0))/(cosh z0 + cosh z1). A power of 2
-    is taken out first, so that squares are within float64.
+    is taken out first to keep squares within float64.
     """
     largest = np.maximum(np.maximum(np.abs(f0), np.abs(f1)), np.maximum(np.abs(t), apart))
     unit = -np.frexp(largest)[1]
@@ -159,15 +160,15 @@ def _flow_time(f0: Any, f1: Any, t: Any, left1: Any, apart: Any) -> Float64Array
     sech0, sech1 = (
         2 * (d / scale) * np.abs(left) / root for left, root in ((left0, root0), (left1, root1))
     )
-    # cosh(z1 - z0) over cosh z0 * cosh z1 is 1 - tanh0*tanh1, which cancels where they have one
-    # sign: there it is what the squares of 1 and tanh0*tanh1 differ by, divided.
+    # cosh(z1 - z0) over cosh z0 * cosh z1 is 1 - tanh0*tanh1, which cancels if both have one sign:
+    # then divide the difference of squares, 1 - (tanh0*tanh1)^2, by 1 + tanh0*tanh1.
     sech = sech0 * sech1
     one_sign = (sech + tanh0 * tanh0 * ratio + tanh1 * tanh1 / ratio) / (1 + tanh0 * tanh1)
     cosh = np.where(tanh0 * tanh1 > 0, one_sign, (1 - tanh0 * tanh1) / sech)
     turned = np.arcsinh(rise * (1 + cosh))
     far = np.arcsinh(np.abs(tanh0) / sech0) + np.arcsinh(np.abs(tanh1) / sech1)
     turned = np.where((tanh0 * tanh1 <= 0) & (sech < 1e-100), far, turned)
-    # A balanced start comes to f = 0, or leaves it, after an infinite time.
+    # A balanced start reaches f = 0, or leaves it, only after an infinite time.
     stuck = (d == 0) & (f0 * f1 <= 0)
     return np.where(stuck, np.inf, np.ldexp(turned / scale, unit))
 
@@ -179,26 +180,26 @@ def flow_sharpness(
 
     The "gradient flow solution sharpness" of Kreisler, Nacson, Soudry & Carmon 2023 (arXiv
     2305.13064). At zero loss it is ``interpolation_sharpness``. As flow moves c by u/(2*q) from its
-    start, (q*(A + v))^2/2 = g becomes g*exp(u) and (q*(A - v))^2/2 = h becomes h*exp(-u)
-    (``gradient_flow_invariants``). Their difference is 2*q^2*A*v, so that the loss is 0 at the only
-    root of g*exp(u) - h*exp(-u) + u = 2*q*(target - c), and their sum is the sharpness less 1. The
-    smaller g or h, the smaller the sum at the root, so a step that lowers both invariants lowers
-    it: each step with |k| up to ``FLOW_SHARPNESS_FALLS``, as long as flow kills the unit neither
-    before nor after it. With c frozen the sharpness is s*(A^2 + v^2) = q*sqrt(D^2 + 4*(target -
-    c)^2), with D = q*|A^2 - v^2|.
+    start, g = (q*(A + v))^2/2 becomes g*exp(u) and h = (q*(A - v))^2/2 becomes h*exp(-u)
+    (``gradient_flow_invariants``). Their difference is 2*q^2*A*v, so the loss is 0 at the only
+    root of g*exp(u) - h*exp(-u) + u = 2*q*(target - c). Their sum there is the sharpness minus 1.
+    A smaller g or h makes the sum at the root smaller, so a step that lowers both invariants lowers
+    the sharpness. Every step with |k| up to ``FLOW_SHARPNESS_FALLS`` does, if flow kills the unit
+    neither before nor after it. With c frozen the sharpness is s*(A^2 + v^2) =
+    q*sqrt(D^2 + 4*(target - c)^2), with D = q*|A^2 - v^2|.
 
     Parameters
     ----------
     w, b, v, c, x, target : array_like
-        Parameters and the sample, of shapes that broadcast.
+        The parameters and the sample, of shapes that broadcast.
     freeze : collection of str
-        ("c",) where c does not train, as in ``train``; no other parameter may be frozen.
+        ("c",) if c does not train, as in ``train``; no other parameter may be frozen.
 
     Returns
     -------
     ndarray of float64, of the common shape
-        1, with c frozen 0, where the unit is inactive or flow kills it. NaN where an argument is
-        not finite, or a square beyond float64.
+        1 (0 with c frozen) where the unit is inactive or flow kills it. NaN where an argument is
+        not finite or a square is beyond float64.
 
     Raises
     ------
@@ -231,8 +232,8 @@ def flow_sharpness(
 def _sum_at_root(g: Any, h: Any, gap: Any) -> Float64Array:
     """Return g*exp(u) + h*exp(-u) where g*exp(u) - h*exp(-u) + u = gap.
 
-    By Newton's method, within bounds that the signs tell. The left side rises at least as fast as
-    u, and at the root g*exp(u) is at most gap + h if u > 0, whence the first bounds.
+    By Newton's method, within bounds from the signs. The first bounds follow because the left side
+    rises at least as fast as u, and because g*exp(u) is at most gap + h at the root if u > 0.
     """
     mirrored = gap < g - h
     g, h, gap = np.where(mirrored, h, g), np.where(mirrored, g, h), np.where(mirrored, -gap, gap)

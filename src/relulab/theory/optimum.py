@@ -1,9 +1,9 @@
 """The best that a one-node ReLU network can do on some samples: the global optimum of the loss.
 
-A network is a hinge: a line on one side of a point, on the other a line with a part of its slope,
-none for a plain ReLU, and continuous. Which samples lie on which side leaves 2n splits, and for
-each the optimum is known in closed form, so that the best of all is found without a search, in
-O(n log n); Hudson 1966 (JASA 61) has the idea.
+A network is a hinge: a continuous function, a line on one side of a point and on the other a line
+with negative_slope times its slope (0 for a plain ReLU). The samples can be on its two sides in 2n
+ways. The optimum of each such split is known in closed form, so the best of all is found without a
+search, in O(n log n). The idea is from Hudson 1966 (JASA 61).
 """
 
 from dataclasses import dataclass
@@ -19,28 +19,27 @@ from relulab.model.network import Networks, checked_slopes
 from relulab.model.splits import Moments, Splits
 from relulab.validation import Float64Array, InputError, instance_of
 
-# Of the sum of squares of the targets about their mean: a kind that is better by less than that is
-# not better, only more complicated.
+# A fraction of the sum of squares of the targets about their mean: a kind of fit that is better by
+# less is only more complicated.
 NEGLIGIBLE = 1e-24
 
-# Of a sum of squares of x, which are at most 1: products lose digits of what is smaller.
+# Of a sum of squares of x, which are at most 1: smaller numbers lose digits in products.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
 
-# What is smaller counts as 0: its square may be lost, and no network in float64 makes use of it.
+# A smaller slope counts as 0: its square may be lost, and no network in float64 can use it.
 LEAST_SLOPE = 2.0**-100
 
-# Of the same: what float64 may tell wrongly of a split's sum of squares is a hundredth of that.
+# A fraction of the same: the float64 error of a split's sum of squares is a hundredth of this.
 MARGIN = 1e-12
 
-# Of slopes times samples at once; and of slopes times splits, so that all on the way is in the
-# cache: beyond it, and where the system must give memory for every array, the same takes 4 times
-# as long.
+# Slopes times samples at once, and slopes times splits. So all intermediate arrays fit in the
+# cache; beyond it, and if the system must provide memory for every array, it takes 4 times as long.
 BLOCK, PIECE = 1 << 16, 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
 class BestFit:
-    """The network of the smallest loss that any network has on some samples.
+    """The network with the smallest loss of all networks on some samples.
 
     Attributes
     ----------
@@ -48,10 +47,11 @@ class BestFit:
         One network, with w = 1 or w = -1.
     loss : float
         The mean of ``0.5*(prediction - target)**2``, in units of target**2, before the parameters
-        are rounded to float64, which adds less than 1e-9 of it and 1e-15 of the constant's.
+        are rounded to float64. Rounding adds less than 1e-9 of it plus 1e-15 of the best constant's
+        loss.
     kind : {"hinge", "linear", "constant"}
-        Whether the unit is active on some samples; or on all, and the network is their
-        least-squares line; or v = 0, and the network is their mean.
+        "hinge": the unit is active on some samples; "linear": on all, and the network is their
+        least-squares line; "constant": v = 0, and the network is their mean.
     """
 
     network: Networks
@@ -63,9 +63,9 @@ def best_fit(data: TrainingSet, negative_slope: float = 0.0) -> BestFit:
     """Return the global optimum of the loss over all w, b, v, c, in O(n log n).
 
     A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-24 of
-    the variance of the targets. There are other networks of the same predictions: w and b times any
-    positive number, v divided by it. If all samples on which the unit is active have one x, the
-    hinge is as far from them as it can be without a loss, at the next sample.
+    the variance of the targets. Multiplying w and b by a positive number and dividing v by it gives
+    other networks with the same predictions. If all active samples have one x, the hinge is as far
+    from them as the smallest loss allows: at the next sample.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def best_fit(data: TrainingSet, negative_slope: float = 0.0) -> BestFit:
     Raises
     ------
     InputError
-        If ``data`` is no ``TrainingSet``, if the slope is not from 0 to 1, or if the best fit is
-        beyond the range or the precision of float64: where x are a few units in the last place
-        apart, the hinge may lie between.
+        If ``data`` is not a ``TrainingSet``, if the slope is not from 0 to 1, or if the best fit is
+        beyond the range or the precision of float64: if x are a few units in the last place apart,
+        the hinge may lie between two floats.
 
     Examples
     --------
@@ -97,15 +97,16 @@ def best_fit(data: TrainingSet, negative_slope: float = 0.0) -> BestFit:
 
 
 def smallest_loss(data: TrainingSet, negative_slope: float = 0.0) -> float:
-    """Return the loss of the best fit, also where no network in float64 has it.
+    """Return the loss of the best fit, even if no network in float64 attains it.
 
-    As the slope goes to 0 this need not go to what it is at 0: with v of 1/slope a unit that is
-    active on a last sample alone fits any line to the others. Below 2**-100 a slope counts as 0.
+    As the slope goes to 0, this need not go to its value at slope 0: with v = 1/slope, a unit that
+    is active only on the last sample fits any line to the others. A slope below 2**-100 counts as
+    0.
 
     Raises
     ------
     InputError
-        If that is lost in sums beyond the range of float64.
+        If sums beyond the range of float64 lose the loss.
     """
     return cached(data, _optimum, float(negative_slope)).loss
 
@@ -128,9 +129,9 @@ def smallest_losses(data: TrainingSet, negative_slope: npt.ArrayLike) -> Float64
 
 @dataclass(frozen=True)
 class _Optimum:
-    """What the best fit is in samples of at most 1, and its loss in those that were given.
+    """The best fit to samples scaled to at most 1, and its loss on the given samples.
 
-    The powers of 2 by which ``parameters``, w, b, v, c, are multiplied there are the ``units``.
+    Scaling multiplies the ``parameters`` w, b, v, c by powers of 2, the ``units``.
     """
 
     kind: str
@@ -145,7 +146,7 @@ def _best_fit(data: TrainingSet, slope: float) -> BestFit:
     optimum = cached(data, _optimum, slope)
     with np.errstate(all="ignore"):
         parameters = np.ldexp(optimum.parameters, optimum.units)
-        # Rounding costs a square of an ulp of the targets, and more where x are ulps apart.
+        # Rounding costs the square of an ulp of the targets, and more if x are ulps apart.
         back = np.ldexp(parameters, np.negative(optimum.units))
         most = (1 + 1e-9) * optimum.squares + 1e-15 * optimum.total + data.n_samples * 2.0**-100
         has_the_loss = np.isfinite(optimum.loss) and _squares(data, back, slope) <= most
@@ -180,7 +181,7 @@ def _residuals(samples: Float64Array, parameters: Float64Array, slope: float) ->
 
 
 def _pieces(size: int, width: int = 1) -> list[slice]:
-    """Return the parts of a range of some size in which things of some width are worked on."""
+    """Return the pieces in which to work through a range of things of some width."""
     step = max(1, PIECE // width)
     return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
@@ -201,7 +202,7 @@ def _optimum(data: TrainingSet, slope: float) -> _Optimum:
 
 @dataclass(frozen=True, eq=False)
 class _Scaled:
-    """Samples of at most 1, and the powers of 2 by which they are multiplied to be those given.
+    """Samples scaled to at most 1, and the powers of 2 that scale them back.
 
     Attributes
     ----------
@@ -236,7 +237,7 @@ class _Scaled:
         return float(self.all.stt.hi[0])
 
     def loss(self, squares: Float64Array) -> Float64Array:
-        """Return the losses of sums of squared residuals."""
+        """Return the losses for sums of squared residuals."""
         with np.errstate(all="ignore"):  # extreme units
             result: Float64Array = np.ldexp(
                 squares / (2 * self.data.n_samples), 2 * self.target_exponent
@@ -244,13 +245,13 @@ class _Scaled:
         return result
 
     def best(self, slopes: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Array]:
-        """Return the best fit for every slope: 0 if constant, 1 if linear, else more; and the fit.
+        """Return the kind for every slope, 0 if constant, 1 if linear, else more; and the best fit.
 
         The fits are the sum of squared residuals, w, b, v, c; shape (5, n_slopes).
         """
         constant = np.array([self.total, 1.0, 0.0, 0.0, self.all.mean_target.hi[0]])
-        with np.errstate(all="ignore"):  # no crossing where a slope is 0
-            # Firing to the right of the hinge, and, in the mirror, to the left.
+        with np.errstate(all="ignore"):  # no crossing if a slope is 0
+            # Firing to the right of the hinge and, mirrored, to the left.
             hinges = [
                 _fits(side, slopes, split)
                 for side, split in zip(self.sides, self.candidates(slopes), strict=True)
@@ -267,7 +268,7 @@ class _Scaled:
 
     @property
     def sides(self) -> "tuple[_Side, _Side]":
-        """The samples for units that fire on the largest x, and on the smallest."""
+        """The samples for units that fire on the largest x, and for those on the smallest."""
         return _Side(self.splits, 1.0), _Side(self.splits, -1.0)
 
     @cached_property
@@ -276,11 +277,11 @@ class _Scaled:
         return self.splits.ahead.nearly(), self.splits.back.nearly()[:, ::-1]
 
     def candidates(self, slopes: Float64Array) -> list[npt.NDArray[np.int64]]:
-        """Return for each of the sides 0 and the splits that may have the best fit for a slope.
+        """Return for each side 0 and the splits that may have the best fit for a slope.
 
-        All others have been seen in float64 to be worse, by more than its errors can be. Few are
-        left, unless the line's squares are hardly more than these errors. If they are none, or all
-        fits are lines, it is the best fit.
+        Float64 shows all other splits to be worse by more than its possible errors. Few are left,
+        unless the line's squares are hardly more than these errors. If none are left, or all fits
+        are lines, the line is the best fit.
         """
         only_the_line, n = np.zeros(1, np.int64), self.splits.x.size
         line = _fits(self.sides[0], slopes, only_the_line)[0]
@@ -300,7 +301,7 @@ class _Scaled:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Sorted samples for units with w of 1, or those at -x for units with w of -1."""
+    """Sorted samples for units with w = 1, or samples at -x for units with w = -1."""
 
     splits: Splits
     w: float
@@ -321,7 +322,7 @@ class _Side:
 def _estimates(
     x: Float64Array, split: slice, first: Float64Array, last: Float64Array, slopes: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Return what the squares of some splits are not below, and what squares some fits have.
+    """Return lower bounds of the squares of some splits, and the squares of some fits.
 
     Parameters
     ----------
@@ -330,7 +331,7 @@ def _estimates(
     split : slice
         From 1.
     first, last : ndarray of float64, shape (7, n_splits)
-        What ``Prefixes.nearly`` returns, for the samples on both sides.
+        The results of ``Prefixes.nearly`` for the samples on both sides.
     slopes : ndarray of float64, shape (n_slopes,)
 
     Returns
@@ -357,12 +358,12 @@ def _estimates(
         leaking = silent_stt - silent_sxt / silent_sxx * silent_sxt
         leaking = leaking + silent_sxx * (sxx / both) * apart**2
         own = np.where(leaks, leaking, silent_stt) + (stt - sxt / sxx * sxt)
-        # As in _fits. The hinge is best where the gap is 0, else at one of the ends.
+        # As in _fits. The hinge is best if the gap is 0, else at one of the ends.
         run = to_firing + slope * to_silent
         gap = steepness * run - rise
         more = both * weight / (both + weight * run**2) * gap**2
         at_an_end = own + more.min(axis=0)
-        # Where squares of x vanish, float64 tells nothing.
+        # If squares of x vanish, float64 shows nothing.
         vanish = (sxx < 4 * SMALLEST) | leaks & (silent_sxx < 4 * SMALLEST)
         some[i] = np.where(vanish, np.inf, at_an_end)
         least[i] = np.select([vanish, gap[0] * gap[1] > 0], [-np.inf, at_an_end], own)
@@ -371,13 +372,13 @@ def _estimates(
 
 
 def _scaled(values: Float64Array) -> tuple[Float64Array, int]:
-    """Return values of at most 1, whose squares are in range, and the power of 2 taken out."""
+    """Return values scaled to at most 1, with squares in range, and the power of 2 taken out."""
     exponent = int(np.frexp(np.abs(values).max())[1])
     return np.ldexp(values, -exponent), exponent
 
 
 def _fits(side: _Side, slopes: Float64Array, split: npt.NDArray[np.int64]) -> Float64Array:
-    """Return the best fit for some splits of distinct x: at 0 the linear fit.
+    """Return the best fit for some splits of distinct x; split 0 is the linear fit.
 
     Parameters
     ----------
@@ -402,33 +403,33 @@ def _fits_of_piece(side: _Side, slopes: Float64Array, split: npt.NDArray[np.int6
     leaks = slopes[:, np.newaxis] >= LEAST_SLOPE
     slope = DoubleDouble.of(np.where(leaks, slopes[:, np.newaxis], 0.0))
     n, rise = all_samples.count, firing.mean_target - silent.mean_target
-    # The optimum for a split is a line on each side through the means of its samples, one with v
-    # and one with slope*v: their hinge is where they meet, if it lies between the two sides.
+    # The optimum for a split is a line on each side through the means of its samples, with slopes v
+    # and slope*v. The hinge is where the lines meet, if that lies between the two sides.
     sxx, sxt = firing.sxx + slope * slope * silent.sxx, firing.sxt + slope * silent.sxt
     some_sxx = sxx.where(sxx.hi > 0, 1.0)
     steepness = (sxt / some_sxx).where(sxx.hi > 0)
-    # How far the sides' own lines are from slopes in this ratio, in squares. Silent samples that
-    # do not leak have no slope, but their targets' variance.
+    # How far the two sides' own lines are from slopes in this ratio, in squares. Silent samples
+    # that do not leak have no slope, but the variance of their targets.
     apart = silent.slope - slope * firing.slope
     leaking = silent.residual_sum + silent.sxx * firing.sxx * apart * apart / some_sxx
     own = leaking.where(leaks) + silent.stt.where(~leaks) + firing.residual_sum
-    # If they meet elsewhere, the best is a hinge at one end of the interval between the sides, as
+    # If they meet elsewhere, a hinge at one end of the interval between the sides is best, because
     # the loss has one minimum in the hinge's position for each sign of v. The lower end is enough:
-    # the upper one is the next split's lower end, and after the last sample nothing fires (and what
-    # leaks is a line).
+    # the upper end is the lower end of the next split, and beyond the last sample nothing fires
+    # (and the leak is a line).
     before_all = min(2 * x[0] - x[-1], np.nextafter(x[0], -np.inf))
     lower = np.where(split > 0, x[split - 1], before_all)
     hinge = firing.mean_x - slope * silent.mean_x - rise / steepness
     hinge = hinge / (DoubleDouble.of(1.0) - slope)
-    # With its low part only where x are so few ulps apart that it is worth something.
+    # Use its low part only if x are so few ulps apart that it matters.
     worth = (steepness.hi * hinge.lo) ** 2 * x.size > NEGLIGIBLE * all_samples.stt.hi
     place = DoubleDouble(hinge.hi, np.where(worth, hinge.lo, 0.0))
     above, below = place - DoubleDouble.of(lower), DoubleDouble.of(x[split]) - place
     meets = (split > 0) & (above.hi > 0) & (below.hi >= 0)
     hinge = DoubleDouble(np.where(meets, hinge.hi, lower), np.where(meets, hinge.lo, 0.0))
-    # The line through the mean of all samples on the activation, with the sums of both sides put
-    # together. What the line's loss is above that of the split's optimum is a square, of which no
-    # digits cancel: between variances of the sides, sxx and weight*run^2.
+    # The line through the mean of all samples as a function of the activation, from the sums of
+    # both sides. Its loss exceeds that of the split's optimum by a square in which no digits
+    # cancel: between variances of the sides, sxx and weight*run^2.
     leaked = slope * (silent.mean_x - hinge)
     fired, weight = firing.mean_x - hinge, firing.count * silent.count / n
     run = fired - leaked
@@ -440,7 +441,7 @@ def _fits_of_piece(side: _Side, slopes: Float64Array, split: npt.NDArray[np.int6
     squares = own + sxx * weight * gap * gap / variance
     width = np.full(squares.hi.shape, side.w)
     fits = np.stack([np.maximum(squares.hi, 0), width, -hinge.hi, v.hi, c.hi])
-    # Where squares of x vanish, no less than the silent samples alone; it matters if that is best.
+    # If squares of x vanish: at least that of the silent samples alone; matters if that is best.
     few_fire, few_leak = x[split] == x[-1], (split == 0) | (x[0] == x[split - 1])
     lost = ~few_fire & (firing.sxx.hi < SMALLEST) | (split > 0) & (variance.hi < SMALLEST)
     lost = lost | leaks & ~few_leak & (np.minimum(silent.sxx.hi, sxx.hi) < SMALLEST)

@@ -1,4 +1,4 @@
-"""Where training can settle: sharpness, stability limits, and what is conserved."""
+"""Where training can settle: sharpness, stability limits, and a conserved quantity."""
 
 import math
 from typing import Any
@@ -9,30 +9,30 @@ from relulab.theory.extremes import distance, quotient
 from relulab.validation import Float64Array, InputError, finite_number, instance_of, number_arrays
 
 LARGEST_STABLE_RATE = 2.0
-"""No stationary point is linearly stable above it, on any data, as long as c trains.
+"""Above this rate no stationary point is linearly stable, on any data, as long as c trains.
 
 The Hessian's entry for c is 1, so its largest eigenvalue is at least 1, and gradient descent is
-stable only where that is below 2 / learning_rate.
+stable only if that eigenvalue is below 2 / learning_rate.
 """
 
 
 def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     """Return the largest eigenvalue of the Hessian at zero loss on one sample, c training.
 
-    The residual is 0, so the Hessian is the square of the gradient (v*x, v, a, 1) of the output: of
-    rank one, with the eigenvalue a^2 + 1 + s*v^2, or 1 where the unit is inactive. With c frozen
-    it is less by 1. ``relulab.sharpness`` is of any networks on any data.
+    The residual is 0, so the Hessian is the outer square of the output's gradient (v*x, v, a, 1).
+    It has rank one and the eigenvalue a^2 + 1 + s*v^2, or 1 if the unit is inactive; 1 less with c
+    frozen. ``relulab.sharpness`` takes any networks on any data.
 
     Parameters
     ----------
     w, b, v, x : array_like
-        Of shapes that broadcast; c is what makes the loss 0.
+        Of shapes that broadcast; c makes the loss 0.
 
     Returns
     -------
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this. At
-        a = 0, where the loss has two sides, this is of the inactive one, the smaller.
+        a = 0, where the loss has two sides, this is the smaller value, of the inactive side.
 
     Examples
     --------
@@ -50,25 +50,25 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
 def largest_stable_rate(
     x: float, target: float, *, c: float | None = None, c_trains: bool = True
 ) -> float:
-    """Return the learning rate above which no active network of zero loss on one sample is stable.
+    """Return the rate above which no active network with zero loss on one sample is stable.
 
-    At zero loss v*a = target - c, so that a^2 + s*v^2 >= 2*q*|target - c|, with equality where
-    A = |v|; ``interpolation_sharpness`` has the rest.
+    At zero loss v*a = target - c, so a^2 + s*v^2 >= 2*q*|target - c|, with equality at A = |v|; see
+    ``interpolation_sharpness``.
 
     Parameters
     ----------
     x, target : float
         The sample.
     c : float, optional
-        The output bias of the network that training would settle at; None for the best of all.
+        The output bias of the network at which training would settle; None for the best one.
     c_trains : bool
-        Whether c is trained; where it is not, it must be given.
+        Whether c trains; if not, ``c`` must be given.
 
     Returns
     -------
     float
         ``LARGEST_STABLE_RATE`` for the best c, which is near ``target``; 2/(1 + 2*q*|target - c|)
-        for another; 1/(q*|target - c|) where c is frozen, inf where it is frozen at ``target``.
+        for another c; 1/(q*|target - c|) if c is frozen, inf if it is frozen at ``target``.
         A supremum: the limit itself is not linearly stable.
 
     Examples
@@ -85,7 +85,7 @@ def largest_stable_rate(
         return LARGEST_STABLE_RATE
     gap = distance(target, finite_number("c", c))
     frozen = float(quotient([1.0], [q, *gap]))
-    if c_trains and frozen > 1e-300:  # below, the 1 counts for nothing
+    if c_trains and frozen > 1e-300:  # below, the 1 does not count
         return LARGEST_STABLE_RATE / (1 + 2 / frozen)
     return frozen
 
@@ -95,19 +95,19 @@ def stability_limit(
 ) -> Float64Array:
     """Return the sharpness above which gradient descent with momentum is not stable.
 
-    On a parabola of curvature h, with its minimum at 0 and q = learning_rate*h, a step takes the
-    parameter p and the velocity to a new p by p'' = (1 + momentum - q)*p' - momentum*p. Both roots
-    of z^2 - (1 + momentum - q)*z + momentum are within the unit circle exactly if 0 < q and -1 is
-    not passed, which is at q = 2*(1 + momentum). With Nesterov's form the polynomial is
+    Take a parabola of curvature h with its minimum at 0, and q = learning_rate*h. Three successive
+    parameters p, p', p'' satisfy p'' = (1 + momentum - q)*p' - momentum*p. Both roots of
+    z^2 - (1 + momentum - q)*z + momentum are within the unit circle exactly if q > 0 and no root
+    has passed -1, which happens at q = 2*(1 + momentum). With Nesterov's form the polynomial is
     z^2 - (1 + momentum)*(1 - q)*z + momentum*(1 - q), which is 0 at z = -1 for
-    q = 2*(1 + momentum)/(1 + 2*momentum). Near a stationary point each eigenvector of the Hessian
-    is such a parabola (Cohen, Kaur, Li, Kolter & Talwalkar 2021, arXiv 2103.00065, appendix B).
-    The Hessian is that with weight decay, if there is any.
+    q = 2*(1 + momentum)/(1 + 2*momentum). Near a stationary point the loss along each eigenvector
+    of the Hessian is such a parabola (Cohen, Kaur, Li, Kolter & Talwalkar 2021, arXiv 2103.00065,
+    appendix B). The Hessian includes weight decay, if any.
 
     Parameters
     ----------
     learning_rate : array_like
-        At least 0. The hidden and the output layer must have the same one.
+        At least 0. The hidden and the output layer must have the same rate.
     momentum : array_like
         From 0 to below 1.
     nesterov : bool
@@ -121,7 +121,7 @@ def stability_limit(
     Raises
     ------
     InputError
-        If a rate is negative or a momentum not of this range.
+        If a rate is negative or a momentum is out of range.
 
     Examples
     --------
@@ -144,9 +144,9 @@ def stability_limit(
 def adam_stability_limit(learning_rate: Any, beta1: Any = 0.9) -> Float64Array:
     """Return the preconditioned sharpness above which Adam is not stable.
 
-    That is the largest eigenvalue of P^(-1/2) H P^(-1/2), with H the Hessian and P the diagonal of
-    sqrt(s)/sqrt(1 - power2) + epsilon, by which Adam divides. While P hardly changes, Adam is
-    descent with a momentum of beta1 and a rate that is smaller by 1 - beta1: its limit is
+    That is the largest eigenvalue of P^(-1/2) H P^(-1/2), with H the Hessian and P the diagonal
+    matrix of sqrt(s)/sqrt(1 - power2) + epsilon, by which Adam divides. While P hardly changes,
+    Adam is descent with momentum beta1 and a rate multiplied by 1 - beta1. Its limit is
     2*(1 + beta1)/((1 - beta1)*learning_rate), 38/learning_rate with the default beta1 (Cohen et al.
     2022, arXiv 2207.14484).
 
@@ -165,7 +165,7 @@ def adam_stability_limit(learning_rate: Any, beta1: Any = 0.9) -> Float64Array:
     Raises
     ------
     InputError
-        If a rate is negative or a beta1 not of this range.
+        If a rate is negative or a beta1 is out of range.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def adam_stability_limit(learning_rate: Any, beta1: Any = 0.9) -> Float64Array:
 
 
 def in_range(name: str, values: Float64Array, below: float) -> None:
-    """Refuse values that are not from 0 to below a number."""
+    """Refuse values outside [0, below)."""
     wrong = values[~((values >= 0) & (values < below))]
     if wrong.size:
         limit = "finite values >= 0" if below == np.inf else f"values from 0 to below {below:g}"
@@ -193,12 +193,12 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     """Return w^2 + b^2 - v^2, which gradient flow conserves, on any data.
 
     The loss depends on (w, b) and v through v*relu(w*x + b), which stays the same when w and b are
-    multiplied by a positive number and v divided by it. So w*g_w + b*g_b - v*g_v = 0 of the
-    gradient g, and a step changes the balance by learning_rate^2 * (g_w^2 + g_b^2 - g_v^2) exactly.
-    (Du, Hu & Lee 2018, arXiv 1806.00900, have it for deep networks.) On one sample w - x*b is
-    conserved as well, by any step. Both are true with a negative slope, too. With one weight decay
-    of w, b and v a plain step multiplies the balance by (1 - learning_rate*decay)^2 before that
-    change, and w - x*b by 1 - learning_rate*decay.
+    multiplied by a positive number and v is divided by it. So the gradient g has
+    w*g_w + b*g_b - v*g_v = 0, and a step changes the balance by exactly
+    learning_rate^2 * (g_w^2 + g_b^2 - g_v^2). (Du, Hu & Lee 2018, arXiv 1806.00900, show this for
+    deep networks.) On one sample, every step also conserves w - x*b. Both hold with a negative
+    slope, too. With one weight decay for w, b and v, a plain step first multiplies the balance by
+    (1 - learning_rate*decay)^2, and w - x*b by 1 - learning_rate*decay.
 
     Parameters
     ----------

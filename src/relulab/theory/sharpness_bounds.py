@@ -1,4 +1,4 @@
-"""How flat a network at rest can be: bounds of the sharpness that need no Hessian."""
+"""How flat a network at rest can be: bounds on the sharpness without a Hessian."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,15 +17,15 @@ SIDES = ("left", "right")
 def sharpness_lower_bound(
     networks: Networks, data: TrainingSet, freeze: Collection[str] = ()
 ) -> Float64Array:
-    """Return what the sharpness of a network at rest is at least: 1 + p^2*(v^2*(1 + x^2) + a^2).
+    """Return a lower bound on the sharpness of a network at rest: 1 + p^2*(v^2*(1 + x^2) + a^2).
 
-    With p the fraction of samples on which the unit is active, and x and a the means of x and of
-    the activation over those. At rest, which means a gradient of 0, with v other than 0 and no
-    sample at the hinge, the sum of e over active samples is 0 and so is that of e*x: so the parts
-    of the Hessian with residuals vanish, however large the loss is. What is left is the mean of
-    g*g', with g the gradient (v*x, v, a, 1) of the output, or (0, 0, 0, 1) where the unit is
-    inactive; and the largest eigenvalue of a mean of squares is at least that of the square of the
-    mean, |mean g|^2. The bound is attained on one sample, where it is ``interpolation_sharpness``.
+    Here p is the fraction of active samples, and x and a are the means of x and of the activation
+    over these. At rest (gradient 0), with v other than 0 and no sample at the hinge, the sums of e
+    and of e*x over active samples are 0. So the parts of the Hessian with residuals vanish, however
+    large the loss is. What is left is the mean of g*g', with g the gradient (v*x, v, a, 1) of the
+    output, or (0, 0, 0, 1) where the unit is inactive. The largest eigenvalue of a mean of squares
+    is at least that of the square of the mean, |mean g|^2. On one sample the bound is attained: it
+    is ``interpolation_sharpness``.
 
     As v^2*(1 + x^2) + a^2 is at least 2*|v|*a*sqrt(1 + x^2), and a is |w| times the mean distance
     of x from the hinge at -b/w, the sharpness is at least 1 + 2*|v*w|*g with g of ``side_weight``
@@ -34,7 +34,7 @@ def sharpness_lower_bound(
     Parameters
     ----------
     networks : Networks
-        ``n_nets`` of them; of those that are not at rest it says nothing.
+        ``n_nets`` of them; the bound holds only for those at rest.
     data : TrainingSet
         Of any number of samples, in any order.
     freeze : collection of str
@@ -76,11 +76,11 @@ def sharpness_lower_bound(
 def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
     """Return g = p^2*d*sqrt(1 + x^2) of the samples on one side of a hinge.
 
-    With p the fraction of the samples that lie strictly on that side, x their mean, and d their
-    mean distance from the hinge. At rest 1 + 2*|v*w|*g is at most the sharpness
+    Here p is the fraction of the samples that lie strictly on that side, x is their mean, and d is
+    their mean distance from the hinge. At rest 1 + 2*|v*w|*g is at most the sharpness
     (``sharpness_lower_bound``), which is below 2/learning_rate where gradient descent settles. So
-    the slope v*w that it can learn is at most (1/learning_rate - 1/2)/g: the steeper, the fewer
-    samples there are beyond the hinge (Mulayoff, Michaeli & Soudry 2021, NeurIPS 34).
+    it can learn slopes v*w of size up to (1/learning_rate - 1/2)/g: steeper ones if fewer samples
+    lie beyond the hinge (Mulayoff, Michaeli & Soudry 2021, NeurIPS 34).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
     Raises
     ------
     InputError
-        If a hinge is not finite, or in what ``sharpness`` raises it for.
+        If a hinge is not finite, or as ``sharpness`` raises it.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
 def _active_part(
     samples: ActiveSamples, w: Float64Array, b: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the fraction of samples on which units are active, and the mean of x over them."""
+    """Return the fraction of samples on which each unit is active, and their mean x."""
     inactive_at_hinge, _ = samples.sides(w, b, tolerance=0.0)
     moments = samples.moments(inactive_at_hinge)
     return moments.fraction.hi, moments.mean_x.hi

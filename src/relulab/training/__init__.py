@@ -1,1 +1,1 @@
-"""How networks are trained: options, two engines, the specification that both meet to the bit."""
+"""How networks are trained: options, and two engines that follow one specification bit for bit."""

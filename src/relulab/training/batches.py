@@ -1,4 +1,4 @@
-"""Which samples each step takes, where a step takes a few of them: the same for every network."""
+"""Batches: the samples that each step takes, the same for every network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Batches:
-    """Epochs of batches; an epoch takes every sample once.
+    """Epochs of batches; each epoch takes every sample once.
 
     Attributes
     ----------
     n_samples : int
     size : int
-        Samples in a batch; the last batch of an epoch has what is left.
+        Samples in a batch; the last batch of an epoch has the rest.
     shuffle_seed : int, optional
-        Of the order of the samples, another one in each epoch; None for the data set's own.
+        Seed of a new order of the samples in each epoch; None for the order of the data set.
     """
 
     n_samples: int
@@ -44,6 +44,6 @@ class Batches:
             yield order[first : first + self.size]
 
     def steps(self, first: int = 0) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield the samples of step ``first`` and of all that follow, without end."""
+        """Yield the samples of step ``first`` and all later steps, without end."""
         epoch, done = divmod(first, self.steps_per_epoch)
         return islice(chain.from_iterable(map(self.epoch, count(epoch))), done, None)

@@ -1,4 +1,4 @@
-"""Which of the two engines does the arithmetic; the bits are the same."""
+"""The choice between the two engines, which give the same bits."""
 
 from importlib import import_module
 from types import ModuleType
@@ -12,7 +12,7 @@ ENGINES = ("auto", "numpy", "numba")
 def resolved_engine(name: object) -> str:
     """Return the engine that a name stands for in this process, without loading it.
 
-    Where Numba is installed but cannot be used, "auto" is "numpy", and stderr says why, once.
+    If Numba is installed but cannot be used, "auto" is "numpy", and stderr says why, once.
     """
     engine = one_of("engine", name, ENGINES)
     if engine == "numpy":
@@ -33,8 +33,7 @@ def resolved_engine(name: object) -> str:
         )
     numba_support.say_once(
         "engine",
-        f"Numba cannot be used ({problem}); the NumPy engine does the work, with the same bits but"
-        " slower",
+        f"Numba cannot be used ({problem}); the NumPy engine is used: the same bits, but slower",
     )
     return "numpy"
 
@@ -44,6 +43,6 @@ def load_engine(name: object) -> ModuleType:
     if resolved_engine(name) == "numba":
         try:
             return import_module("relulab.training.numba_engine")
-        except Exception as error:  # of Numba, where it meets the kernels
+        except Exception as error:  # of Numba, at the kernels
             numba_support.note_failure(error)
     return import_module(f"relulab.training.{resolved_engine(name)}_engine")

@@ -1,13 +1,13 @@
 """Compiled kernels on disk: a cache that cannot fail and cannot mislead.
 
-Numba's own leaves the engine with an exception where a file is damaged or the disk is full, and
-loads what it cannot see the damage of: a flipped bit in machine code. Two processes that begin at
-the same time can even give one signature's code to the other, through the index that they share.
-So only where Numba keeps its files, and how a kernel becomes bytes, is Numba's. Each kernel of each
-signature has one file, with a checksum that is looked at before anything is made of the bytes, and
-with the key of what it holds.
+Numba's own cache raises an exception in the engine if a file is damaged or the disk is full, and
+loads damage that it cannot see: a flipped bit in machine code. Through the shared index, two
+processes that start at the same time can even give one signature's code to the other. So this cache
+takes from Numba only the folder of its files and the conversion of a kernel to bytes. Each kernel
+has one file per signature, with the key of its contents and a checksum that is verified before the
+bytes are used.
 
-Whatever goes wrong with a file, the kernel is compiled anew, and the file is replaced if it can be.
+Whatever goes wrong with a file, the kernel is compiled again, and the file is replaced if possible.
 """
 
 import hashlib
@@ -34,24 +34,24 @@ VERSIONS = (sys.version, numba.__version__, llvmlite.__version__)
 
 
 class DamagedError(ValueError):
-    """A file does not hold what was written to it."""
+    """A file does not contain what was written to it."""
 
 
 def keep_on_disk(kernel: Any, *called: ModuleType) -> None:
-    """Let a function that Numba compiles have its code on disk, where there is a place for it.
+    """Keep the code of a function that Numba compiles on disk, if there is a place for it.
 
-    It is compiled anew after a change of its own file, or of one of the modules ``called``.
+    It is compiled again after a change of its file, or of one of the modules ``called``.
     """
     try:
         kernel._cache = KernelCache(kernel.py_func, called)
-    except RuntimeError:  # Numba finds no folder that it may write to
+    except RuntimeError:  # Numba finds no writable folder
         return
-    except Exception as error:  # a Numba that has changed inside
+    except Exception as error:  # Numba's internals have changed
         _say("Numba's cache", error, "compiled kernels are not kept")
 
 
 class KernelCache(FunctionCache):
-    """Numba's cache of a function, with files of ours, which keeps its exceptions to itself."""
+    """Numba's cache of a function with our files; it raises no exceptions."""
 
     def __init__(self, function: Callable[..., Any], called: tuple[ModuleType, ...]) -> None:
         super().__init__(function)
@@ -62,15 +62,15 @@ class KernelCache(FunctionCache):
         self._cache_file = files
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return what was compiled for a signature; None if it is to be compiled."""
+        """Return the code compiled for a signature; None if it must be compiled."""
         try:
             return super().load_overload(signature, target)
         except Exception as error:
-            _say(self.cache_path, error, "compiled anew")
+            _say(self.cache_path, error, "compiled again")
             return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Keep what was compiled for a signature, if that is possible."""
+        """Keep the code compiled for a signature, if possible."""
         try:
             super().save_overload(signature, compiled)
         except Exception as error:
@@ -85,21 +85,21 @@ class KernelFiles:
     ----------
     folder : Path
     name : str
-        What the names of the files begin with.
+        The beginning of the files' names.
     stamp : object
-        Of the source file; what has another one is old.
+        The stamp of the source file; files with another one are old.
     """
 
     def __init__(self, folder: Path, name: str, stamp: object) -> None:
         self.folder, self.name, self.stamp = folder, name, stamp
 
     def file(self, key: Any) -> Path:
-        """Return the file of a signature on a processor, the first two parts of a key."""
+        """Return the file for a signature and a processor, the first two parts of a key."""
         text = repr((key[:2], VERSIONS))
         return self.folder / f"{self.name}.{hashlib.sha256(text.encode()).hexdigest()[:16]}.kernel"
 
     def load(self, key: Any) -> Any:
-        """Return the data of a key; None if there are none, or old ones."""
+        """Return the data of a key; None if there are none or they are old."""
         file = self.file(key)
         try:
             content = file.read_bytes()
@@ -113,7 +113,7 @@ class KernelFiles:
         return data if (stamp, stored) == (self.stamp, key) else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Write the data of a key, in one step for those who read."""
+        """Write the data of a key; readers see it all or not at all."""
         payload: bytes = dumps((self.stamp, key, data))
         file = self.file(key)
         unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex[:16]}.tmp")
@@ -126,13 +126,13 @@ class KernelFiles:
             raise
 
     def flush(self) -> None:
-        """Forget what is stored."""
+        """Delete what is stored."""
         for file in self.folder.glob(f"{self.name}.*.kernel"):
             file.unlink(missing_ok=True)
 
 
 def _say(where: str, error: Exception, consequence: str) -> None:
-    # That of a write, for which there is no room, does not.
+    # The error of a write to a full disk does not.
     names_its_file = isinstance(error, DamagedError) or getattr(error, "filename", None) is not None
     cause = str(error) if names_its_file else f"{where}: {error!r}"
     say_once("kernel cache", f"{' '.join(cause.split())}; {consequence}")

@@ -1,15 +1,15 @@
 """The Numba engine: the bits of the specification at the speed of the vector units.
 
-``LANES`` networks step together in loops over lanes that LLVM vectorizes. Direct sums are stepped
-in leaps, which judge nothing but keep what tells whether a run may have ended or died on the way;
-where it may, the lane is put back and steps anew. Then, and with sorted sums always, it steps in
-bursts: a lane whose state might be its last, or breaks a bound, freezes there (its update is not
-selected); after the burst it is judged alone by the plain statement of the specification, which
-either ends it, and then the next waiting network gets the lane, or catches up. So both may ask
-cheap questions, as long as they never miss a state that ends a run. When no network waits any more,
+``LANES`` networks step together in loops over lanes that LLVM vectorizes. Direct sums step in
+leaps. A leap judges nothing, but keeps enough to show whether a run may have ended or died on the
+way; if so, the lane is put back and steps again, in bursts. Sorted sums always step in bursts. In a
+burst a lane whose state might be its last, or breaks a bound, freezes there (its update is not
+selected). After the burst the plain form of the specification judges it alone: either the run ends
+and the next waiting network gets the lane, or the lane catches up. So leaps and bursts can use
+cheap tests, as long as these never miss a state that ends a run. When no network waits any more,
 the last ones move together and step in fewer vectors.
 
-That is for plain descent on the full batch; all else is in ``numba_lockstep``.
+This is for plain descent on the full batch; everything else is in ``numba_lockstep``.
 """
 
 from typing import Any, NamedTuple, Self
@@ -49,19 +49,19 @@ from relulab.training.numba_kernels import (
 )
 from relulab.training.specification import FinalStates, Problem
 
-# The steps of a burst, and of the first leap. Flat around here for runs of some hundred steps.
+# The steps of a burst, and of the first leap. For runs of a few hundred steps the optimum is flat.
 BURST, LEAP = 48, 32
-# A leap costs some steps to look at its end, and about twice its steps for a lane that is put back.
-# So one of s steps is best where s times the part of the lanes that are put back is about 3: above
-# the first number the next leap is half as long, below the second twice.
+# The test after a leap costs a few steps, and a lane that is put back costs about twice the leap.
+# So s steps are best if s times the fraction of lanes put back is about 3. Above the first number
+# the next leap is half as long, below the second twice as long.
 MANY_ANEW, FEW_ANEW = 6, 1.5
 LEAST_STEPS = 16
-# When no network waits any more, the lanes that go on are a multiple of this: a vector of float32.
+# When no network waits any more, the remaining lanes are a multiple of this: a vector of float32.
 VECTOR = 16
 
 EDGE = stability.EDGE
 NO_DECAY = (0.0, 0.0, 0.0, 0.0)
-# A lane's count in a burst: 1 for each step, and this besides for each from a firing state.
+# A lane's count in a burst: 1 for each step, plus this for each step from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
 
@@ -69,8 +69,7 @@ FIRED = 1 << FIRED_BITS
 class Lanes(NamedTuple):
     """The networks that step together, one in each lane.
 
-    An empty lane has -1 as the number of its ``run``, and NaN as its parameters, so that it freezes
-    in every burst.
+    An empty lane has the ``run`` number -1 and NaN parameters, so it freezes in every burst.
     """
 
     p: Any
@@ -94,7 +93,7 @@ class Lanes(NamedTuple):
 
 
 class Anew(NamedTuple):
-    """Where all lanes stood before a leap, and those that are stepped anew."""
+    """All lanes before a leap, and the lanes that step again."""
 
     before: Any
     seen: Any
@@ -105,7 +104,7 @@ class Anew(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem) -> Self:
-        """Return room for all lanes."""
+        """Return space for all lanes."""
         before, seen, p, r = (np.zeros((rows, LANES), problem.dtype) for rows in (4, 3, 4, 2))
         lanes, counts = np.zeros(LANES + 1, np.int64), np.zeros(LANES, integer_of(problem))
         return cls(before, seen, lanes, p, r, counts)
@@ -150,7 +149,7 @@ def _alone(
 ):
     """Train one lane for at most ``n_steps``, judging every state as the specification says.
 
-    Return outcome (TRAINING if it goes on), steps taken, death step, loss and gradient norm.
+    Return outcome (TRAINING if it continues), steps taken, death step, loss and gradient norm.
     """
     taken = 0
     while True:
@@ -163,7 +162,7 @@ def _alone(
             return DIVERGED, taken, death, loss, norm
         if norm <= limits.tolerance:
             rates = rates_of(r[0, lane], r[0, lane], r[1, lane], r[1, lane], trained)
-            # Settled before all sums are made, as it is for the many dead.
+            # Decided before all sums are made, because many units are dead.
             if (not fires and rates[3] <= EDGE) or rests(
                 p, lane, rates, NO_DECAY, EDGE, 0.0, x, target, tables,
                 loss, gw, gb, norm, constants,
@@ -193,11 +192,11 @@ def _alone(
 
 @_kernel
 def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n_lanes):
-    """Step all lanes without judging, and those that may have ended on the way anew.
+    """Step all lanes without judging, then again those that may have ended or died on the way.
 
-    They, and those that have died, are put back and stepped with judgment, beside each other, so
-    that these are few vectors. Return how many they are. ``single`` tells whether there is one
-    sample and everything trains: then the residual is the gradient of c, and tells enough.
+    These are put back and stepped with judgment, packed into few vectors. Return how many they are.
+    ``single`` says that there is one sample and all parameters train: then the residual, which is
+    the gradient of c, is enough to test.
     """
     whole_vectors()
     p, r, run, counts, before = lanes.p, lanes.r, lanes.run, lanes.counts, anew.before
@@ -209,8 +208,8 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
     if single:
         step_on_one_sample(p, r, x[0], target[0], smallest, biggest, zero, n_steps, n_lanes)
         for i in range(n_lanes):
-            # A residual that is NaN makes b NaN where the unit fires, which it does in all states
-            # or in none, as who dies is put back; where in none, c is infinite before it is NaN.
+            # A NaN residual makes b NaN if the unit fires. It fires in all states or in none, as
+            # dying lanes are put back; if in none, c is infinite before it is NaN.
             pre = w[i] * x[0] + b[i]
             counts[i] = (
                 (smallest[i] > limits.tolerance)
@@ -222,10 +221,10 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
             p, r, x, target, trained, lanes.sums, anew.seen, constants, n_steps, n_lanes
         )
         for i in range(n_lanes):
-            # Pre-activations are finite within ``reach``. So a residual is infinite, which shows,
-            # before it is NaN, but for an infinite v at a silent sample; that makes v NaN. One that
-            # v * h and c together make NaN does so to v, or, if v is frozen, to w or b; then the
-            # unit counts as dead and is put back.
+            # Pre-activations are finite within ``reach``. So a residual is infinite, and detected,
+            # before it is NaN, except for an infinite v at a silent sample, which makes v NaN. If
+            # v * h and c together make a residual NaN, then v becomes NaN or, if v is frozen, w or
+            # b does; then the unit counts as dead and is put back.
             begun = maximum(abs(before[0, i]), abs(before[1, i]))
             counts[i] = (
                 (smallest[i] > limits.tolerance)
@@ -235,7 +234,7 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
             )
     x_min, x_max = limits.ends
     for i in range(n_lanes):
-        # Who is dead stays dead: the end tells of all steps.
+        # A dead unit stays dead: the last state decides for all steps.
         fired = (before[0, i] * x_min + before[1, i] > zero) | (
             before[0, i] * x_max + before[1, i] > zero
         )
@@ -278,8 +277,8 @@ def _leap(lanes, anew, x, target, trained, single, limits, constants, n_steps, n
 def _burst_one_sample(p, r, x, target, limits, constants, counts, n_steps, n_lanes):
     """Step all lanes ``n_steps`` times on one sample, all parameters trained.
 
-    A lane freezes where the state may have converged or may have diverged; ``limits`` are such that
-    no such state is missed. ``counts`` gets each lane's steps, see FIRED.
+    A lane freezes if its state may have converged or diverged; the ``limits`` miss no such state.
+    ``counts`` gets each lane's steps, see FIRED.
     """
     p, r = in_lanes(p), in_lanes(r)
     whole_vectors()
@@ -302,9 +301,9 @@ def _burst_one_sample(p, r, x, target, limits, constants, counts, n_steps, n_lan
 
 @_kernel
 def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes, sums):
-    """Step all lanes ``n_steps`` times on any samples, some parameters perhaps frozen; as above.
+    """Step all lanes ``n_steps`` times on any samples, with parameters frozen or not; as above.
 
-    Its loops stand here in full, as with ``add_up`` LLVM does not make vectors of them.
+    The loops are written out, because LLVM does not vectorize them with ``add_up``.
     """
     p, r, sums = in_lanes(p), in_lanes(r), in_lanes(sums)
     whole_vectors()
@@ -331,7 +330,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
             gb = select(trains_b, sum_b[i] / n_samples, zero)
             gv = select(trains_v, sum_v[i] / n_samples, zero)
             gc = select(trains_c, sum_c[i] / n_samples, zero)
-            # Monotone in x, also in floating point: the ends tell of all samples.
+            # Monotone in x, even in floating point: the ends decide for all samples.
             low, high = w[i] * x_min + b[i], w[i] * x_max + b[i]
             small = (
                 (abs(gw) <= tolerance)
@@ -355,7 +354,7 @@ def _burst(p, r, x, target, trained, limits, constants, counts, n_steps, n_lanes
 def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_lanes):
     """Step all lanes ``n_steps`` times by sorted sums; as above.
 
-    What ``refresh_sides`` does stands here in full: calling it cost 6 %.
+    The code of ``refresh_sides`` is repeated here: calling it cost 6 %.
     """
     whole_vectors()
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
@@ -369,7 +368,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
     for _ in range(n_steps):
         for i in range(n_lanes):
             rises = w[i] >= zero
-            # The split is the first sample beyond it: still so if the two around it say so.
+            # The split is the first sample beyond it; its two neighbors show if it still is.
             first_is = (splits[i] == 0) | ((w[i] * before[i] + b[i] > zero) != rises)
             last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
             same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
@@ -400,9 +399,9 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
 
 @_kernel
 def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
-    """Add a burst to the lanes' ages; list those that cannot take another one as they are.
+    """Add a burst to the lanes' ages; list the lanes that cannot take another one as they are.
 
-    Return how many they are.
+    Return how many these are.
     """
     whole_vectors()
     for lane in range(n_lanes):
@@ -412,7 +411,7 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
         death[lane] = select(dies, age[lane] - taken + fired, death[lane])
         stopped[lane] = (taken < n_steps) | (age[lane] >= max_steps)
     n_due = 0
-    for lane in range(n_lanes):  # without a branch, which would be mispredicted
+    for lane in range(n_lanes):  # no branch: it would be mispredicted
         due[n_due] = lane
         n_due += stopped[lane]
     return n_due
@@ -420,9 +419,9 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
 
 @_kernel
 def _pack(p, r, run, age, death, n_lanes):
-    """Move the networks that still train to the first lanes, and empty the others.
+    """Move the networks that still train to the first lanes, and empty the other lanes.
 
-    The splits of a lane stay: a network whose split is another one's looks for it in its next step.
+    The splits stay with the lanes: a moved network finds its own split in its next step.
     """
     to = 0
     for lane in range(n_lanes):
@@ -468,7 +467,7 @@ def _train(
         for k in range(n_due):
             lane = due[k]
             missing = n_steps - (counts[lane] & (FIRED - 1)) if run[lane] >= 0 else 0
-            # As long as the lane cannot take another burst: catch up, end, or take the next run.
+            # Until the lane can take another burst: catch up, end, or take the next run.
             while True:
                 if run[lane] < 0:
                     if n_loaded == n_nets:

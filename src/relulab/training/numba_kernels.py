@@ -1,11 +1,11 @@
 """The Numba kernels that both ways of stepping share: samples, sorted sums, splits, rest.
 
-No fast-math anywhere: LLVM may neither reassociate nor contract. Constants come as arguments in
-the networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
+No fast-math anywhere: LLVM may neither reassociate nor contract. Constants are arguments in the
+networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
 
-The cache on disk, like Numba's own, looks at the file of a kernel alone, and would go on using it
-after a change of what it calls in another file; so ``compiled`` is told of those files. The numbers
-of the columns of ``sorted_sums`` and of the outcomes are baked in: when they change, change these.
+Like Numba's own, the cache on disk checks only the file of a kernel. It would miss a change of a
+function that the kernel calls in another file, so ``compiled`` gets those files. The numbers of the
+columns of ``sorted_sums`` and of the outcomes are repeated here: change both together.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,11 @@ from relulab.training.sorted_sums import (
 from relulab.training.specification import Problem
 from relulab.validation import FloatArray
 
-# Measured on AVX-512, and flat around here for float64 and float32: all state stays in the
+# Measured on AVX-512; the optimum is flat for float64 and float32. All state stays in the
 # first-level cache, and a run that ends within a burst wastes few steps of its lane.
 LANES = 128
 
-# The most steps that are made without a look at what became of them.
+# The most steps without a test of the result.
 MOST_STEPS = 256
 
 CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
@@ -51,25 +51,25 @@ CONVERGED, DIVERGED, UNFINISHED, UNSTABLE = map(
 )
 TRAINING = -1
 
-# The sides of a lane's split: its firing side's moments, its silent side's, then these.
+# The sides of a lane's split: the moments of the firing and of the silent side, then these.
 SILENT = N_COLUMNS
 SILENT_STT, N_FIRING, N_SILENT, X_BEFORE, X_AFTER = range(2 * N_COLUMNS, 2 * N_COLUMNS + 5)
 N_SIDES = 2 * N_COLUMNS + 5
 
-# So many samples after a guess are looked at without a branch.
+# The number of samples after a guess that are tested without a branch.
 NEAR = 4
 
 
 class Limits(NamedTuple):
-    """What a state is compared with, in the dtype of the arithmetic."""
+    """The limits to compare a state with, in the dtype of the arithmetic."""
 
     tolerance: Any
     divergence_loss: Any
-    largest_residual: Any  # whose half square is surely below divergence_loss, and square finite
-    hidden_factor: Any  # times |gb| it is the larger of the gradients of w and b that train
-    largest_sum: Any  # of losses, whose mean is surely at most divergence_loss
+    largest_residual: Any  # its half square is surely below divergence_loss, its square finite
+    hidden_factor: Any  # times |gb|: the larger of the gradients of w and b, if they train
+    largest_sum: Any  # of losses: their mean is surely at most divergence_loss
     largest: Any  # finite number
-    reach: Any  # of w, b and a step of theirs, within which pre-activations are surely finite
+    reach: Any  # of w, b and their step: within it pre-activations are surely finite
     ends: Any  # the smallest and the largest x
 
 
@@ -81,18 +81,18 @@ class Constants(NamedTuple):
     n_samples: Any
     inverse: Any  # of n_samples, see ``inverses``
     splitter: Any
-    resolution: float  # this and the next of ``stability``, in float64 for any dtype
+    resolution: float  # this and the next are of ``stability``, in float64 for any dtype
     x_moments: tuple[float, float]
 
 
 class Tables(NamedTuple):
-    """What sorted sums need; the last three are of each lane."""
+    """The input of sorted sums; the last three are per lane."""
 
     x: Any
     moments: Any
     guesses: Any
     inverse_width: Any
-    leaks: bool  # whether the moments of the silent side matter
+    leaks: bool  # whether the silent side's moments matter
     sides: Any
     splits: Any
     rising: Any  # whether w >= 0; -1 before the first look
@@ -100,26 +100,26 @@ class Tables(NamedTuple):
 
 def _emit_whole_vectors(typing_context):
     def emit(context, builder, signature, arguments):
-        # An attribute that llvmlite does not know, so past its own ``add``.
+        # llvmlite does not know this attribute; so bypass its own ``add``.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return numba.types.void(), emit
 
 
-# Lets LLVM use the whole width of AVX-512 in the function that calls it, where the processor has
-# that, instead of the half, which LLVM prefers on many of them. Measured a quarter faster in
-# float64, and no bit changes. Of each function, not of the process: Numba has one setting for that,
-# which counts only until something is compiled.
+# Let LLVM use the whole width of AVX-512, if the processor has it, in the calling function, instead
+# of the half that LLVM prefers on many processors. Measured a quarter faster in float64, and no bit
+# changes. Set for each function: Numba's setting for the process only works before anything is
+# compiled.
 whole_vectors: Any = intrinsic(_emit_whole_vectors)
 
 
 def compiled(*called: ModuleType, from_python: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles without the GIL.
 
-    Cached on disk where there is a place to write, else anew; ``called`` are the modules of which
-    the function calls other functions. Only what is called ``from_python`` gets the wrappers for
-    that, which cost a part of the time of compiling.
+    The code is cached on disk if there is a place to write; ``called`` are the modules whose
+    functions it calls. Only functions called ``from_python`` get wrappers, which take time to
+    compile.
     """
     options: dict[str, Any] = {
         "nogil": True,
@@ -142,9 +142,9 @@ _kernel = compiled(stability)
 
 
 def call(kernel: Any, *arguments: Any) -> None:
-    """Call a kernel, which compiles it or loads what was compiled, and so may fail.
+    """Call a kernel; this compiles it or loads compiled code, and so may fail.
 
-    A kernel itself raises nothing but that there is no memory.
+    The kernel itself raises only MemoryError.
     """
     try:
         kernel(*arguments)
@@ -155,17 +155,17 @@ def call(kernel: Any, *arguments: Any) -> None:
 
 
 def limits_of(problem: Problem) -> Limits:
-    """Return what states are compared with."""
+    """Return the limits to compare states with."""
     number, options = problem.dtype.type, problem.options
     with np.errstate(over="ignore"):
-        tolerance = number(options.gradient_tolerance)  # which may be beyond float32
+        tolerance = number(options.gradient_tolerance)  # may be beyond float32
     divergence_loss = number(options.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
     most = np.finfo(problem.dtype).max
     return Limits(
         tolerance=tolerance,
         divergence_loss=divergence_loss,
-        # 1.41 is on the safe side of rounding.
+        # 1.41 allows for rounding.
         largest_residual=np.sqrt(min(divergence_loss, most / 2)) * number(1.41),
         hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
         largest_sum=min(divergence_loss, most / problem.x.size) * number(0.999 * problem.x.size),
@@ -176,12 +176,12 @@ def limits_of(problem: Problem) -> Limits:
 
 
 def integer_of(problem: Problem) -> Any:
-    """Return the type of integers that are as wide as the floats, so that vectors match."""
+    """Return the integer type as wide as the floats, so that vectors match."""
     return np.dtype(f"i{problem.dtype.itemsize}").type
 
 
 def inverses(counts: npt.NDArray[np.int64], dtype: np.dtype[Any]) -> FloatArray:
-    """Return 1 / count for powers of 2, by which one multiplies to the same bits; 0 for others."""
+    """Return 1 / count for powers of 2, where multiplying gives the same bits; 0 for others."""
     exact = (counts > 0) & (counts & (counts - 1) == 0)
     return np.where(exact, 1 / np.maximum(counts, 1), 0).astype(dtype)
 
@@ -201,7 +201,7 @@ def constants_of(problem: Problem) -> Constants:
 
 
 def tables_of(problem: Problem) -> Tables | None:
-    """Return the tables of sorted sums, with room for every lane's split; None for direct sums."""
+    """Return the tables of sorted sums, with space for each lane's split; None for direct sums."""
     sums = problem.sums
     if sums is None:
         return None
@@ -228,9 +228,9 @@ def _emit_in_lanes(typing_context, table):
     return table(table), emit
 
 
-# A table of ``LANES`` columns as one of which LLVM knows that. Then it knows that its rows do not
-# overlap; it need not look at that before each loop, nor keep a scalar loop for when they do, which
-# it takes for few lanes, too.
+# Tell LLVM that a table has ``LANES`` columns. Then it knows that rows do not overlap: it need not
+# check that before each loop, nor keep a scalar loop for overlapping rows, which it would also use
+# for few lanes.
 in_lanes: Any = intrinsic(_emit_in_lanes)
 
 
@@ -241,8 +241,8 @@ def _emit_select(typing_context, condition, a, b):
     return a(numba.types.boolean, a, b), emit
 
 
-# a if the condition holds, else b, having evaluated both. Where ``a if condition else b`` branches,
-# LLVM must find out that it need not, and on the way computes parts of the loops twice.
+# a if the condition holds, else b, with both evaluated. ``a if condition else b`` branches; LLVM
+# must find out that it need not, and then computes parts of the loops twice.
 select: Any = intrinsic(_emit_select)
 
 
@@ -253,14 +253,14 @@ def _emit_prefetch(typing_context, array, index):
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
         function = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
-        # To be read, and kept in all caches; of data.
+        # For reading, kept in all caches; data, not code.
         builder.call(function, [place, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
     return numba.types.void(array, numba.types.intp), emit
 
 
-# Begin to fetch an element of a contiguous array, by its place in the memory, without waiting.
+# Start to fetch an element of a contiguous array, by its place in memory, without waiting.
 prefetch: Any = intrinsic(_emit_prefetch)
 
 
@@ -287,7 +287,7 @@ def sample(w, b, v, c, slope, x, target, zero):
 
 @_kernel
 def maximum(a, b):
-    """Return the larger number as the vector units do: b if either is NaN."""
+    """Return the larger number as vector units do: b if either is NaN."""
     return select(a > b, a, b)
 
 
@@ -299,9 +299,9 @@ def minimum(a, b):
 
 @_kernel
 def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lanes):
-    """Step all lanes ``n_steps`` times on one sample, whatever comes, all parameters trained.
+    """Step all lanes ``n_steps`` times on one sample without tests, all parameters trained.
 
-    Of the residuals on the way, the smallest and the biggest size are kept.
+    Keep the smallest and the biggest size of the residuals on the way.
     """
     p, r = in_lanes(p), in_lanes(r)
     whole_vectors()
@@ -315,14 +315,14 @@ def step_on_one_sample(p, r, x, target, smallest, biggest, zero, n_steps, n_lane
             b[i] -= hidden[i] * gb
             v[i] -= output[i] * gv
             c[i] -= output[i] * residual
-            # Last: LLVM would make of the first a store under a mask, which takes AMD's processors
-            # without AVX-512 many cycles. Where there is no other store, ``+ zero`` hinders it.
+            # At the end: LLVM would turn the first store into a masked one, which is slow on AMD
+            # processors without AVX-512. Where there is no other store, ``+ zero`` prevents it.
             smallest[i], biggest[i] = least, most
 
 
 @_kernel
 def add_two(w, b, v, c, x, target, next_x, next_target, gw, gb, gv, gc, loss, zero, half):
-    """Return sums of gw, gb, gv, gc and losses to which two samples are added in turn."""
+    """Return the sums of gw, gb, gv, gc and losses with two more samples, added in turn."""
     _, residual, one_w, one_b, one_v = sample(w, b, v, c, None, x, target, zero)
     _, other, two_w, two_b, two_v = sample(w, b, v, c, None, next_x, next_target, zero)
     return (
@@ -338,7 +338,7 @@ def add_two(w, b, v, c, x, target, next_x, next_target, gw, gb, gv, gc, loss, ze
 def add_up(p, x, target, n_added, sums, constants, n_lanes):
     """Write sums of gw, gb, gv, gc and losses over the first samples into the rows of ``sums``.
 
-    Two samples at a time, so that the sums are read and written half as often.
+    Two samples at a time, to read and write the sums half as often.
     """
     p, sums = in_lanes(p), in_lanes(sums)
     whole_vectors()
@@ -366,9 +366,9 @@ def add_up(p, x, target, n_added, sums, constants, n_lanes):
 
 @_kernel
 def divide(sums, count, inverse, n_lanes):
-    """Make means of the first four rows of sums; ``inverse`` is 1 / count if exact, else 0.
+    """Turn the first four rows of sums into means; ``inverse`` is 1 / count if exact, else 0.
 
-    Dividing costs as much as two samples.
+    A division costs as much as two samples.
     """
     sums = in_lanes(sums)
     whole_vectors()
@@ -383,11 +383,11 @@ def divide(sums, count, inverse, n_lanes):
 
 @_kernel
 def step_on_samples(p, r, x, target, trained, sums, seen, constants, n_steps, n_lanes):
-    """Step all lanes ``n_steps`` times on any samples, whatever comes.
+    """Step all lanes ``n_steps`` times on any samples without tests.
 
-    On the way, the smallest and the largest gradient norm and the largest sum of losses are kept in
-    the rows of ``seen``; where there is a NaN they may miss it. The last two samples are added as
-    the step is made, so that of two or three samples the sums stay in registers.
+    Keep the smallest and the largest gradient norm and the largest sum of losses on the way in the
+    rows of ``seen``; they may miss a NaN. The last two samples are added as the step is made, so
+    the sums of two or three samples stay in registers.
     """
     p, r, sums, seen = in_lanes(p), in_lanes(r), in_lanes(sums), in_lanes(seen)
     whole_vectors()
@@ -434,7 +434,7 @@ def step_on_samples(p, r, x, target, trained, sums, seen, constants, n_steps, n_
 
 @_kernel
 def take_step(p, r, seen, i, gw, gb, gv, gc, loss, trained, zero):
-    """Take the step of one lane and keep what ``step_on_samples`` does."""
+    """Take the step of one lane; keep the same numbers as ``step_on_samples``."""
     w, b, v, c, hidden, output = p[0], p[1], p[2], p[3], r[0], r[1]
     smallest, biggest, heaviest = seen[0], seen[1], seen[2]
     gw = select(trained[0], gw, zero)
@@ -527,9 +527,9 @@ def _two_sum(a, b):
 
 @_kernel
 def _residuals(w, b, v, c, sides, first, count, lane, splitter, zero):
-    """Return mean and slope of a side's residuals and its mean activation, see ``sorted_sums``.
+    """Return mean and slope of a side's residuals and its mean activation; see ``sorted_sums``.
 
-    ``first`` is where the columns of the side begin, ``count`` the number of its samples.
+    ``first`` is the side's first column, ``count`` the number of its samples.
     """
     a, product_low = _two_product(w, sides[first + MEAN_X, lane], splitter, zero)
     a_low = product_low + w * sides[first + MEAN_X_LOW, lane]
@@ -580,9 +580,9 @@ def _beyond(w, b, x, rises, zero):
 
 @_kernel
 def _slot_of(w, b, x, inverse_width, zero):
-    """Return the part of the range of x in which the split is."""
+    """Return the part of the range of x that contains the split."""
     part = (-b / w - x[0]) * inverse_width
-    part = select(part > zero, part, zero)  # 0 also where it is NaN
+    part = select(part > zero, part, zero)  # 0 also if it is NaN
     return select(part < x.size, int(part), x.size)
 
 
@@ -594,11 +594,11 @@ def _guess_split(slot, x, guesses):
 
 @_kernel
 def _find_split(w, b, x, guess, zero):
-    """Return the first sample beyond the split, searching from a guess outwards."""
+    """Return the first sample beyond the split, searching outward from a guess."""
     n, rises = x.size, w >= zero
     if n >= NEAR:
-        # Nearly always it is among the next few. Counting has no branch for the processor to
-        # mispredict, so that it works on several lanes at once while it waits for memory.
+        # Nearly always it is among the next few. Counting has no branch to mispredict, so the
+        # processor works on several lanes at once while it waits for memory.
         before = 0
         for i in range(NEAR):
             before += 1 if (w * x[np.uintp(guess + i)] + b > zero) != rises else 0
@@ -608,7 +608,7 @@ def _find_split(w, b, x, guess, zero):
         before = NEAR
         guess = -NEAR
     low, high, step = 0, n, NEAR
-    if before:  # upwards from there, in growing steps
+    if before:  # upward from there, in growing steps
         low = guess + NEAR
         while low + step < n:
             if _beyond(w, b, x[low + step], rises, zero):
@@ -662,8 +662,8 @@ def move_splits(w, b, tables, moved, todo, n_lanes, zero):
     for i in range(n_lanes):
         todo[n_moved] = i
         n_moved += moved[i]
-    # Each loop asks for what the next one reads, of many lanes at once. Places are unsigned: Numba
-    # asks of others whether they count from the end. That and no branches saved a quarter.
+    # Each loop prefetches what the next one reads, for many lanes at once. Places are unsigned:
+    # Numba tests whether signed ones count from the end. This and no branches saved a quarter.
     for k in range(n_moved):
         lane = np.uintp(todo[k])
         splits[lane] = _slot_of(w[lane], b[lane], x, tables.inverse_width, zero)
@@ -692,7 +692,7 @@ def refresh_sides(w, b, tables, moved, todo, n_lanes, zero):
     before, after = sides[X_BEFORE], sides[X_AFTER]
     for i in range(n_lanes):
         rises = w[i] >= zero
-        # The split is the first sample beyond it: still so if the two around it say so.
+        # The split is the first sample beyond it; its two neighbors show if it still is.
         first_is = (splits[i] == 0) | ((w[i] * before[i] + b[i] > zero) != rises)
         last_is = (splits[i] == n) | ((w[i] * after[i] + b[i] > zero) == rises)
         same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
@@ -714,7 +714,7 @@ _definite = _kernel(stability.definite)
 
 @_kernel
 def rates_of(w, b, v, c, trained):
-    """Return the rates of what trains in float64, 0 for what does not."""
+    """Return the rates of w, b, v, c in float64, 0 for frozen parameters."""
     return (
         np.float64(w) if trained[0] else 0.0,
         np.float64(b) if trained[1] else 0.0,
@@ -725,7 +725,7 @@ def rates_of(w, b, v, c, trained):
 
 @_kernel
 def rests(p, lane, rates, decay, edge, slope, x, target, tables, loss, gw, gb, norm, constants):
-    """Return whether descent rests at one lane's state, whose sides ``evaluate`` has loaded."""
+    """Return whether descent rests at a lane's state; ``evaluate`` has loaded its sides."""
     w, b, v, c = (
         np.float64(p[0, lane]),
         np.float64(p[1, lane]),
@@ -768,7 +768,7 @@ def rests(p, lane, rates, decay, edge, slope, x, target, tables, loss, gw, gb, n
 
 @_kernel
 def _moments_of_side(sides, lane, first, count):
-    """Return the moments of a side, whose columns begin with ``first``, for ``stability``."""
+    """Return the moments of a side for ``stability``; ``first`` is its first column."""
     return (
         np.float64(sides[count, lane]),
         np.float64(sides[first + MEAN_X, lane]) + np.float64(sides[first + MEAN_X_LOW, lane]),

@@ -1,7 +1,7 @@
-"""Numba: networks that step together, ``LANES`` of them, each step judged as it comes.
+"""Numba: ``LANES`` networks step together, and every step is judged.
 
-For what the bursts of ``numba_engine`` leave: batches, which all networks must take at the same
-time; slopes and other optimizers than plain descent; and the following of unfinished runs. A
+This is for everything that ``numba_engine`` leaves out: batches, which all networks must take at
+the same time; slopes and optimizers other than plain descent; and following unfinished runs. A
 network that has ended occupies its lane until the ended ones are sorted out.
 """
 
@@ -49,15 +49,15 @@ from relulab.validation import FloatArray
 MOST_STEPS = 4096
 UNDECIDED = -1  # of a period
 
-# The rows of a table of networks: parameters and rates; of slopes and optimizers also these, of
-# which SGD takes momentum, max_norm and four velocities, Adam beta1, beta2, epsilon, four m, four s
-# and the two powers.
-# Those that functions are called with are of a NumPy type, or Numba compiles one for each number.
+# The rows of a table of networks: parameters and rates; for slopes and optimizers also these. SGD
+# uses momentum, max_norm and four velocities; Adam uses beta1, beta2, epsilon, four m, four s and
+# the two powers.
+# Rows used as arguments have a NumPy type, or Numba would compile a function for each number.
 W, B, V, C, HIDDEN, OUTPUT = map(np.int64, range(6))
 SLOPE, DECAY, NUMBERS, STATE = 6, 7, 11, 14
 M, S, POWER1, POWER2, N_STORED = 14, 18, 22, 23, 24
-# Of the networks that step, also what they step by. One array with rows at known places, and one of
-# integers, are what LLVM knows not to overlap, so that loops over lanes become vectors.
+# The networks that step also have rows for their step. One array with rows at known places, and one
+# of integers, cannot overlap for LLVM, so loops over lanes become vectors.
 GRADIENT, LOSS, FACTOR, N_ROWS = 24, 28, 29, 30
 TAKEN, DIED, REVIVED, ENDS, ASKED, N_NOTES = range(6)
 
@@ -66,7 +66,7 @@ _called_from_python = compiled(stability, update_rules, numba_kernels, from_pyth
 
 
 class SGDKind(NamedTuple):
-    """What an ``SGDRule`` has for all networks, in the dtype of the arithmetic."""
+    """The numbers of an ``SGDRule`` for all networks, in the dtype of the arithmetic."""
 
     nesterov: bool
     clips: bool
@@ -75,7 +75,7 @@ class SGDKind(NamedTuple):
 
 
 class AdamKind(NamedTuple):
-    """What an ``AdamRule`` has for all networks."""
+    """The numbers of an ``AdamRule`` for all networks."""
 
     one: Any
 
@@ -92,7 +92,7 @@ class Orbits(NamedTuple):
 def run(problem: Problem) -> FinalStates:
     """Train every network of the problem until it finishes.
 
-    All go through some epochs, and the ended ones are sorted out; a full batch is an epoch of one
+    All go through some epochs, then the ended ones are sorted out. A full batch is an epoch of one
     step.
     """
     final = FinalStates.unfilled(problem)
@@ -102,7 +102,7 @@ def run(problem: Problem) -> FinalStates:
     notes = np.zeros((N_NOTES, problem.n_nets), np.int64)
     notes[DIED], notes[ENDS] = -1, TRAINING
     steps_per_epoch = batches.steps_per_epoch if batches else 1
-    # The number of samples of a batch, in the dtype of the arithmetic.
+    # The numbers of samples in a batch, in the dtype of the arithmetic.
     counts = _counts(problem, batches.size if batches else 0)
     everything = np.arange(problem.x.size)
     step, n_epochs = 0, 1
@@ -131,7 +131,7 @@ def run(problem: Problem) -> FinalStates:
                 there[..., runs] = here
         active, nets, notes = active[~ended], nets[:, ~ended], notes[:, ~ended]
         if 2 * n_epochs * steps_per_epoch <= MOST_STEPS:
-            n_epochs *= 2  # so that a short run does not wait long, nor a long one for NumPy
+            n_epochs *= 2  # short runs do not wait long, nor long ones for NumPy
     nets = _table(problem)
     nets[:4] = final.parameters
     call(
@@ -147,7 +147,7 @@ def periods(problem: Problem) -> Any:
     number, batches = problem.dtype.type, problem.batches
     tolerance = orbits.RETURN_TOLERANCE[problem.dtype.name]
     seen = orbits.SEEN * tolerance
-    # A hundredth more, for rounding; see ``_may_return``.
+    # One percent more, for rounding; see ``_may_return``.
     most_away = 1.01 * seen / (1 - orbits.LONGEST_PERIOD * seen)
     bounds = map(number, (tolerance, orbits.SEEN, most_away, 0.4 * seen))
     every = np.arange(problem.x.size)
@@ -168,21 +168,21 @@ def periods(problem: Problem) -> Any:
 
 
 def _counts(problem: Problem, most: int) -> FloatArray:
-    """Return the numbers of samples that a batch may have, and their inverses, see ``divide``."""
+    """Return the possible numbers of samples in a batch, and their inverses; see ``divide``."""
     counts = np.arange(most + 1)
     return np.stack([counts.astype(problem.dtype), inverses(counts, problem.dtype)])
 
 
 def _scratch() -> tuple[Any, ...]:
-    """Return what ``refresh_sides`` works with."""
+    """Return the work arrays of ``refresh_sides``."""
     return np.empty(LANES, np.int64), np.empty(LANES + 1, np.int64)
 
 
 def _table(problem: Problem) -> FloatArray:
-    """Return a table of the networks at their beginning.
+    """Return a table of the networks at their start.
 
-    A slope without an optimizer gets an SGD that is plain, and an optimizer slopes of 0, to the
-    same bits: so there are fewer kernels to compile.
+    A slope without an optimizer gets a plain SGD, and an optimizer without slopes gets slopes of 0,
+    with the same bits: so there are fewer kernels to compile.
     """
     plain = [*problem.parameters, *problem.rates]
     if not problem.is_general:
@@ -210,9 +210,9 @@ def _rows(rule: SGDRule | AdamRule, table: FloatArray) -> list[FloatArray]:
 
 
 def _kind(problem: Problem) -> tuple[bool | None, SGDKind | None, AdamKind | None]:
-    """Return what a kernel is compiled for, as None or something.
+    """Return what a kernel is compiled for: slope, SGD, Adam, each None if absent.
 
-    These are: a slope, SGD, Adam; nothing for plain descent.
+    All are None for plain descent.
     """
     rule, number = problem.rule, problem.dtype.type
     if isinstance(rule, AdamRule):
@@ -236,8 +236,8 @@ _adam_edge = _kernel(update_rules.adam_edge)
 def _copy(here, first, there, to, n):
     """Copy columns of the rows that two tables share.
 
-    In loops, as in all kernels: to assign a slice is to compile seconds of Numba's own code for
-    what to say where shapes do not fit.
+    In loops, as in all kernels: assigning a slice makes Numba compile its error messages about
+    shapes for seconds.
     """
     for j in range(min(here.shape[0], there.shape[0])):
         for i in range(n):
@@ -252,7 +252,7 @@ def _forget_splits(tables):
 
 @_kernel
 def _decayed(gradient, decay, parameter):
-    """``update_rules.decayed``, where NumPy's choice would be an array."""
+    """``update_rules.decayed`` for scalars, where NumPy's choice would return an array."""
     return select(decay > 0, gradient + decay * parameter, gradient)
 
 
@@ -276,7 +276,7 @@ def _next(f, j, rate, i, sgd, adam, power1, power2):
 
 @_kernel
 def _factor(f, i, sgd):
-    """Return the factor that clips the gradients in a lane."""
+    """Return the factor that clips a lane's gradients."""
     if not sgd.clips:
         return sgd.one
     gw, gb, gv, gc = f[GRADIENT, i], f[GRADIENT + 1, i], f[GRADIENT + 2, i], f[GRADIENT + 3, i]
@@ -335,7 +335,7 @@ def _means(f, leaks, x, target, samples, tables, trained, mean, scratch, n, cons
 
 @_kernel
 def _advance(f, notes, sgd, adam, trained, zero, n):
-    """Take the step of the gradients in the first lanes that have not ended."""
+    """Take the step of the gradients in the first lanes, except ended ones."""
     whole_vectors()
     if sgd is not None:
         for i in range(n):
@@ -345,7 +345,7 @@ def _advance(f, notes, sgd, adam, trained, zero, n):
             goes_on = notes[ENDS, i] == TRAINING
             f[POWER1, i] *= select(goes_on, f[NUMBERS, i], adam.one)
             f[POWER2, i] *= select(goes_on, f[NUMBERS + 1, i], adam.one)
-    # Each with its rows at places that LLVM knows.
+    # Each with its rows at places known to LLVM.
     if trained[0]:
         _advance_one(f, notes, W, HIDDEN, sgd, adam, zero, n)
     if trained[1]:
@@ -373,7 +373,7 @@ def _advance_one(f, notes, j, rate, sgd, adam, zero, n):
 
 @_kernel
 def _objective(f, i, leaks):
-    """Return the gradients in a lane of the loss with its decay term."""
+    """Return a lane's gradients of the loss with its decay term."""
     gw, gb, gv, gc = f[GRADIENT, i], f[GRADIENT + 1, i], f[GRADIENT + 2, i], f[GRADIENT + 3, i]
     if leaks is not None:
         gw, gb = _decayed(gw, f[DECAY, i], f[W, i]), _decayed(gb, f[DECAY + 1, i], f[B, i])
@@ -383,7 +383,7 @@ def _objective(f, i, leaks):
 
 @_kernel
 def _coasts_within(f, i, sgd, adam, tolerance):
-    """Return whether what the velocity would still move is within the tolerance."""
+    """Return whether the movement left in the velocity is within the tolerance."""
     if sgd is not None:
         factor = _coasting_factor(f[NUMBERS, i], sgd.nesterov, sgd.one)
         return _velocity_within(f, i, factor, tolerance)
@@ -404,7 +404,7 @@ def _velocity_within(f, i, factor, tolerance):
 
 @_kernel
 def _fate_within(f, i, leaks, sgd, adam, x, target, tables, trained, constants):
-    """Return how a network ends where all is within the tolerance; TRAINING if not."""
+    """Return how a network ends if all is within the tolerance; TRAINING if it does not end."""
     hidden, output = f[HIDDEN, i], f[OUTPUT, i]
     rates, edge = rates_of(hidden, hidden, output, output, trained), stability.EDGE
     power1 = power2 = constants.zero
@@ -447,9 +447,9 @@ def _fate_within(f, i, leaks, sgd, adam, x, target, tables, trained, constants):
 
 @_kernel
 def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, zero, max_steps):
-    """Note deaths, revivals and ends of the states at step k, of the loss in the rows.
+    """Record deaths, revivals and ends of the states at step k, with the loss in the rows.
 
-    ``ends`` are the least and the largest x. Return how many are to be asked whether they rest.
+    ``ends`` are the least and the largest x. Return the number of lanes to test for rest.
     """
     whole_vectors()
     tolerance, divergence_loss, most = limits.tolerance, limits.divergence_loss, limits.largest
@@ -458,7 +458,7 @@ def _judge(f, notes, n, leaks, sgd, adam, ends, k, judged, by_batches, limits, z
     for i in range(n):
         w, b = f[W, i], f[B, i]
         low, high = w * x_min + b, w * x_max + b
-        # Of v, what the loss of direct sums tells anyhow, where it is finite.
+        # For v, the loss of direct sums shows the same, if it is finite.
         is_finite = (abs(low) <= most) & (abs(high) <= most) & (f[LOSS, i] <= most)
         is_finite &= abs(f[V, i]) <= most
         fires = (low > zero) | (high > zero)
@@ -537,7 +537,7 @@ def _train_epochs(
 
 @_called_from_python
 def _tell(nets, leaks, x, target, tables, trained, constants, loss, norm):
-    """Write loss and gradient norm of final states."""
+    """Write the loss and gradient norm of final states."""
     for start in range(0, nets.shape[1], LANES):
         f = nets[:, start : start + LANES]
         for lane in range(f.shape[1]):
@@ -565,9 +565,9 @@ def _follow(
 ):  # fmt: skip
     """Step all networks, without judging, and find their periods from the states.
 
-    ``samples[parts[k]:parts[k+1]]`` are what step k takes; with a single such part, every step. All
-    go half of the way, and those that may have a period, which are few, the whole. ``chosen`` are
-    the numbers of all, ``period`` is filled with 0.
+    Step k uses ``samples[parts[k]:parts[k+1]]``; with a single such part, every step uses it. All
+    networks go half of the way, and the few that may have a period go the whole way. ``chosen`` has
+    the numbers of all networks, ``period`` is filled with 0.
     """
     all_mean = constants.n_samples, constants.inverse
     plain = leaks is None and tables is None and parts.size == 2
@@ -626,9 +626,9 @@ def _follow(
 
 @_kernel
 def _look_back(f, states, moved, skips, zero, n):
-    """Note how near to the first state the states after it come, and how far away, in ``moved``.
+    """Record in ``moved`` how near to the first state later states come, and how far away.
 
-    One that ``skips`` does not count for how near. For ``+ zero`` see ``step_on_one_sample``.
+    One that ``skips`` does not count as near. For ``+ zero`` see ``step_on_one_sample``.
     """
     f, moved, first = in_lanes(f), in_lanes(moved), in_lanes(states[0])
     whole_vectors()
@@ -645,14 +645,14 @@ def _look_back(f, states, moved, skips, zero, n):
 
 @_kernel
 def _may_return(f, states, moved, i, limits, zero):
-    """Return whether a lane may have a period, from its first half of the states.
+    """Return whether a lane may have a period, from the first half of its states.
 
-    Let q be its period, d = SEEN*tolerance the distance that counts, in parts of the scale. Each
-    x[k] is within k//q <= 64 such distances of one of the first q states; so the scale is at most
+    Let q be its period and d = SEEN*tolerance the distance that counts, in units of the scale. Each
+    x[k] is within k//q <= 64 such distances of one of the first q states. So the scale is at most
     the largest of |x[0]| and |x[k] - x[0]| over these, divided by 1 - 64*d, and x[q] must be within
-    d of that. And since x[k+1] - x[k] repeats to within 2*63*d/1000, but is beyond d for some k (or
-    q were 1), it is beyond .87*d for some k < q; then x[k] or x[k+1] is farther than .43*d from
-    x[0]. The scale is at least |x[0]| of a parameter that has moved.
+    d times that of x[0]. And x[k+1] - x[k] repeats to within 2*63*d/1000, but is beyond d for some
+    k (or q would be 1). So it is beyond .87*d for some k < q; then x[k] or x[k+1] is farther than
+    .43*d from x[0]. The scale is at least |x[0]| of a parameter that has moved.
     """
     size, still, finite = moved[1, i], zero, True
     for j in range(4):
@@ -698,7 +698,7 @@ def _find_periods(states, moved, n, limits, scratch, zero):
 
 @_kernel
 def _distance(states, i, q, seen, zero):
-    """Return a lane's distance at q; any that is not within ``seen`` if it is not."""
+    """Return a lane's distance at q; if beyond ``seen``, any number beyond it."""
     distance = zero
     for k in range(states.shape[0] - q):
         for j in range(4):

@@ -1,7 +1,7 @@
-"""Numba in this process: whether it can be used and, where it cannot, why.
+"""Whether Numba can be used in this process and, if not, why.
 
-Nothing here loads an engine. Numba is imported when training first asks for it, once, and what is
-found then holds for the process.
+Nothing here loads an engine. Numba is imported once, when training first needs it, and the result
+holds for the process.
 """
 
 import os
@@ -14,9 +14,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from threading import RLock
 
-# What LLVM makes of an unknown processor or feature is to end the process or to write pages to
-# stderr, and a feature that the processor lacks kills with SIGILL. So a child tries them, with a
-# loop that becomes vectors.
+# LLVM ends the process or writes pages to stderr for an unknown processor or feature, and a feature
+# that the processor lacks kills with SIGILL. So a child process tries them on a loop that LLVM
+# vectorizes.
 TRIAL = """
 import sys
 sys.path[:] = sys.argv[1:]
@@ -37,30 +37,30 @@ for number in (numpy.float64, numpy.float32):
 TRIAL_SECONDS = 120
 TRIAL_FOR = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
-# Of an exception that others raise; Numba's go on for pages.
+# The most letters shown of an exception; Numba's fill pages.
 MOST_LETTERS = 240
 
 
 class CompilerError(RuntimeError):
-    """Numba failed where a kernel was compiled or called for the first time."""
+    """Numba failed to compile a kernel or to call it for the first time."""
 
 
 _lock = RLock()
-_problems: list[str | None] = []  # what was found, the last one valid; empty until someone asks
+_problems: list[str | None] = []  # the results, the last one valid; empty until the first call
 _said: set[str] = set()
 
 
 def is_installed() -> bool:
-    """Return whether there is a Numba, usable or not, without importing it."""
+    """Return whether Numba is installed, usable or not, without importing it."""
     try:
         return find_spec("numba") is not None
-    except ValueError:  # someone put a module without a specification in its place
+    except ValueError:  # a module without a specification is in its place
         return True
 
 
 def problem() -> str | None:
     """Return why Numba cannot be used in this process, or None if it can."""
-    with _lock:  # one thread looks, the others wait for what it finds
+    with _lock:  # one thread looks, the others wait for its result
         if not _problems:
             _problems.append(_found())
         return _problems[-1]
@@ -73,13 +73,13 @@ def note_failure(error: BaseException) -> None:
 
 
 def say_once(topic: str, line: str) -> None:
-    """Print a line on stderr, unless this process has said one on the topic."""
+    """Print a line on stderr, unless this process has printed one on the topic."""
     with _lock:
         if topic in _said:
             return
         _said.add(topic)
     if sys.stderr is not None:
-        with suppress(OSError, ValueError):  # closed; the work goes on
+        with suppress(OSError, ValueError):  # closed; work continues
             print(line, file=sys.stderr)
 
 
@@ -88,19 +88,19 @@ def _found() -> str | None:
         numba = import_module("numba")
         if getattr(numba, "__file__", None) is None:  # a namespace: folders without __init__.py
             return f"there is no Numba in {', '.join(numba.__path__)}"
-        # All that the engine imports, so that what is broken is known before it is chosen.
+        # Everything that the engine imports: find what is broken before choosing the engine.
         for name in ("llvmlite.binding", "numba.extending", "numba.core.caching"):
             import_module(name)
         if numba.config.DISABLE_JIT:
             return "NUMBA_DISABLE_JIT is set"
-    except Exception as error:  # whatever a broken installation raises
+    except Exception as error:  # anything that a broken installation raises
         return _told(error)
     chosen = [f"{name}={os.environ[name]}" for name in TRIAL_FOR if os.environ.get(name)]
     return _tried(" ".join(chosen)) if chosen else None
 
 
 def _tried(chosen: str) -> str | None:
-    """Compile in a child process what a user has chosen; return why that failed."""
+    """Compile in a child process with the user's settings; return why that failed."""
     if not sys.executable:
         return None
     try:
@@ -112,7 +112,7 @@ def _tried(chosen: str) -> str | None:
             timeout=TRIAL_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):  # nothing is known then
+    except (OSError, subprocess.TimeoutExpired):  # then nothing is known
         return None
     said = child.stderr.decode(errors="replace")
     unknown = [line for line in said.splitlines() if "not a recognized" in line]
@@ -127,7 +127,7 @@ def _tried(chosen: str) -> str | None:
 
 
 def _told(error: BaseException) -> str:
-    """Return an exception as one line, with the file that raised it where that is a cause."""
+    """Return an exception as one line, with the file that raised it if that is a cause."""
     cause = error.__cause__ if isinstance(error, CompilerError) and error.__cause__ else error
     text = _one_line(f"{type(cause).__name__}: {cause}")
     file = getattr(cause, "filename", None)

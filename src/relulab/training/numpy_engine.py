@@ -1,7 +1,7 @@
 """The NumPy engine, the readable reference: a window of networks steps together.
 
-A network that finishes is written out and its lane is given to the next one that waits, so the
-window stays full although run lengths differ 1000-fold; when none waits, the window shrinks.
+A network that finishes is written out, and the next waiting one gets its lane. So the window stays
+full although run lengths differ 1000-fold. When no network waits, the window shrinks.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from relulab.training.specification import FinalStates, Problem, States
 from relulab.training.update_rules import AdamRule, Rule, SGDRule, decayed
 from relulab.validation import FloatArray
 
-# Measured best on one core: the window's buffers fit the second-level cache, and NumPy's cost
-# per call is spread over enough lanes.
+# Measured best on one core: the buffers fit the second-level cache, and enough lanes share NumPy's
+# cost per call.
 WINDOW = 8192
 
-# So many networks are followed at a time, to bound the memory for their states.
+# Networks followed at a time; this bounds the memory for their states.
 FOLLOWED_AT_ONCE = 4096
 
 
@@ -36,17 +36,17 @@ class Lanes:
     parameters, gradients : ndarray, shape (4, n_active)
     loss : ndarray, shape (n_active,)
     firing, finite : ndarray of bool, shape (n_active,)
-        Whether the unit fires on any sample; whether no pre-activation, parameter or loss is other
-        than finite.
+        Whether the unit fires on any sample; whether all pre-activations, parameters and the loss
+        are finite.
     slope : ndarray, shape (n_active,), or None
     rule : SGDRule or AdamRule, optional
-        The optimizer with its present state.
+        The optimizer with its current state.
     dead : ndarray of bool, shape (n_active,)
-        Whether the unit's death was noted; without slope and rule, dead units stay dead.
+        Whether the unit's death was recorded; without slope and rule, dead units stay dead.
     run : ndarray of int64, shape (n_active,)
-        Which network of the problem each lane trains.
+        The network of the problem that each lane trains.
     start : ndarray of int64, shape (n_active,)
-        The clock at which it was loaded, so that its age is ``clock - start``.
+        The clock when it was loaded; its age is ``clock - start``.
     n_revivals : ndarray of int64, shape (n_active,)
     """
 
@@ -57,7 +57,7 @@ class Lanes:
         self.frozen = np.flatnonzero(np.logical_not(problem.trained))
         self.last_trained = max(np.flatnonzero(problem.trained), default=0)
         self.clock = 0
-        # One array per kind, so that moving a lane is one indexing operation per kind.
+        # One array per kind: moving a lane is one indexing operation per kind.
         self._floats = np.empty((18, window), problem.dtype)
         self._masks = np.empty((5, window), bool)
         self._lanes = np.empty((3, window), np.int64)
@@ -97,18 +97,18 @@ class Lanes:
     def _pairs(
         self, slope: FloatArray | None, rule: Rule | None
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Yield the arrays of slope and rule here, each with that of another slope and rule."""
+        """Yield each array of slope and rule with its counterpart in another slope and rule."""
         if self.slope is not None and slope is not None:
             yield self.slope, slope
         if self.rule is not None and rule is not None:
             yield from zip(self.rule.arrays, rule.arrays, strict=True)
 
     def drop(self, holes: npt.NDArray[np.intp]) -> None:
-        """Give up lanes (ascending); lanes from the end move into the holes."""
+        """Drop lanes (ascending); lanes from the end move into the holes."""
         n_left = self.n_active - holes.size
         movers = np.setdiff1d(np.arange(n_left, self.n_active), holes)
         holes = holes[holes < n_left]
-        # Only the state moves (parameters, rates, dead); the rest is scratch of one step.
+        # Only the state moves (parameters, rates, dead); the rest lasts for one step only.
         self._floats[:6, holes] = self._floats[:6, movers]
         self._masks[0, holes] = self._masks[0, movers]
         self._lanes[:, holes] = self._lanes[:, movers]
@@ -117,7 +117,7 @@ class Lanes:
         self._view(n_left)
 
     def evaluate(self) -> None:
-        """Compute loss, gradients, firing and finite of every lane's present state."""
+        """Compute loss, gradients, firing and finite of every lane's current state."""
         if self.problem.sums is None:
             self._evaluate_samples(self.samples)
         else:
@@ -126,7 +126,7 @@ class Lanes:
         self._finish_evaluation()
 
     def evaluate_batch(self, batch: npt.NDArray[np.int64]) -> None:
-        """Compute loss and gradients of some samples; firing and finite are of all."""
+        """Compute loss and gradients of some samples; firing and finite take all samples."""
         self._evaluate_samples([self.samples[i] for i in batch])
         self._look_at_ends()
         self._finish_evaluation()
@@ -168,8 +168,8 @@ class Lanes:
         np.logical_or(self.firing, fires, out=self.firing)
         np.isfinite(pre, out=self._flag)
         np.logical_and(self.finite, self._flag, out=self.finite)
-        # A bitwise "and" with all ones or all zeros is an exact choice between a number and 0,
-        # also where that number is NaN or infinite; multiplying by the mask is not.
+        # A bitwise "and" with all ones or all zeros chooses exactly between a number and 0, even if
+        # the number is NaN or infinite; multiplying by the mask does not.
         np.negative(fires.view(np.int8), out=select, dtype=select.dtype)
         np.bitwise_and(pre.view(select.dtype), select, out=h.view(select.dtype))
         self._leak(pre, fires, into=h)
@@ -191,7 +191,7 @@ class Lanes:
             np.multiply(values, self.slope, out=into, where=~fires & (self.slope > 0))
 
     def update(self) -> None:
-        """Take one step of gradient descent in every lane; the gradients are used up."""
+        """Take one step of gradient descent in every lane; the gradients are overwritten."""
         n = self.n_active
         if self.rule is None:
             by_layer = self.gradients.reshape(2, 2, n)
@@ -207,7 +207,7 @@ class Lanes:
     def _advanced(
         self, rule: SGDRule | AdamRule, lanes: npt.NDArray[np.intp]
     ) -> tuple[FloatArray, SGDRule | AdamRule]:
-        """Return parameters and rule of some lanes after the coming update."""
+        """Return the parameters and rule of some lanes after the coming update."""
         here = self.parameters[:, lanes]
         now = rule.map(lambda values: values[..., lanes])
         rates = self.rates[:, lanes].repeat(2, axis=0)
@@ -216,7 +216,7 @@ class Lanes:
         return parameters, after
 
     def gradient_norm(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
-        """Return the largest absolute gradient, of the loss with its decay term, in some lanes."""
+        """Return the largest absolute gradient in some lanes, of the loss with its decay term."""
         gradients = self.gradients[:, lanes]
         if self.rule is not None:
             gradients = decayed(gradients, self.rule.decay[:, lanes], self.parameters[:, lanes])
@@ -224,13 +224,13 @@ class Lanes:
         return norm
 
     def coasting(self, lanes: npt.NDArray[np.intp]) -> FloatArray:
-        """Return what the velocity would still move in some lanes, in units of the gradient."""
+        """Return the movement left in the velocity in some lanes, in units of the gradient."""
         if self.rule is None:
             return np.zeros(lanes.size, self.problem.dtype)
         return self.rule.map(lambda values: values[..., lanes]).coasting()
 
     def rest(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Return which of some lanes are where descent rests."""
+        """Return for each of some lanes whether descent rests there."""
         n, rates = lanes.size, self.rates[:, lanes].repeat(2, axis=0)
         decay, edge = np.zeros((4, n)), np.full(n, stability.EDGE)
         if self.rule is not None:
@@ -250,7 +250,7 @@ class Lanes:
         return stability.rest(self.problem, states)
 
     def stand(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Return in which of some lanes a step changes no parameter, velocity or moment."""
+        """Return for each of some lanes whether a step changes no parameter, velocity or moment."""
         here = self.parameters[:, lanes]
         if self.rule is None:
             step = self.rates[:, lanes].repeat(2, axis=0) * self.gradients[:, lanes]
@@ -285,7 +285,7 @@ def periods(problem: Problem) -> npt.NDArray[np.int64]:
 
 
 def _follow(problem: Problem) -> FloatArray:
-    """Return the states from here on, shape (FOLLOWED + 1, 4, n_nets), stepped without judging."""
+    """Return the next states, stepped without judging; shape (FOLLOWED + 1, 4, n_nets)."""
     lanes, batches = Lanes(problem, problem.n_nets), problem.batches
     steps = batches.steps(problem.options.max_steps) if batches else repeat(None)
     states = np.empty((orbits.FOLLOWED + 1, 4, problem.n_nets), problem.dtype)
@@ -318,7 +318,7 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
 
 
 def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
-    """Train a window of networks, which all take the same batch at the same time."""
+    """Train a window of networks that all take the same batch at the same time."""
     judge = _Judge(lanes, final)
     max_steps = lanes.problem.options.max_steps
     for epoch in count():
@@ -341,13 +341,13 @@ def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
 
 
 class _Judge:
-    """Finds the lanes that finish at the present state and writes them out."""
+    """Finds the lanes that finish at the current state and writes them out."""
 
     def __init__(self, lanes: Lanes, final: FinalStates) -> None:
         self.lanes = lanes
         self.final = final
         self.options = lanes.problem.options
-        # No lane can reach max_steps before this clock; made later as lanes are replaced.
+        # No lane can reach max_steps before this clock; it moves on as lanes are replaced.
         self.deadline = self.options.max_steps
         self._newly = np.empty(lanes.n_active, bool)
         self._bounded = np.empty(lanes.n_active, bool)
@@ -355,7 +355,7 @@ class _Judge:
         self._size = np.empty(lanes.n_active, lanes.problem.dtype)
 
     def finish(self) -> npt.NDArray[np.intp]:
-        """Note deaths and write out the finished lanes; return which these are, ascending."""
+        """Record deaths and write out the finished lanes; return these, ascending."""
         self._note_deaths()
         candidates = self._candidates()
         if not candidates.size:
@@ -381,7 +381,7 @@ class _Judge:
         return candidates[ended]
 
     def diverged(self) -> npt.NDArray[np.intp]:
-        """Note deaths; return the lanes that break a bound, ascending."""
+        """Record deaths; return the lanes that break a bound, ascending."""
         self._note_deaths()
         lanes = self.lanes
         return np.flatnonzero(~(lanes.finite & (lanes.loss <= self.options.divergence_loss)))
@@ -402,20 +402,20 @@ class _Judge:
                 there[..., runs] = here[..., lanes]
 
     def _candidates(self) -> npt.NDArray[np.intp]:
-        """Return the lanes that may finish now: a cheap test that misses none."""
+        """Return the lanes that may finish now, by a cheap test that misses none."""
         lanes, n = self.lanes, self.lanes.n_active
         bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
         np.less_equal(lanes.loss, self.options.divergence_loss, out=bounded)
         np.logical_and(bounded, lanes.finite, out=bounded)
         if lanes.rule is None:
-            # The norm is small only if each gradient is. That of the output bias is the best
-            # witness, because it does not vanish when the unit is dead.
+            # The norm is small only if each gradient is. The gradient of the output bias is the
+            # best test, because it does not vanish when the unit is dead.
             np.abs(lanes.gradients[lanes.last_trained], out=size)
         else:
             size[:] = lanes.gradient_norm(np.arange(n))
         np.less_equal(size, self.options.gradient_tolerance, out=small)
         if lanes.clock >= self.deadline:
-            # Lanes that expire now are replaced by ones that expire max_steps later.
+            # Lanes that expire now are replaced by lanes that expire max_steps later.
             expired = lanes.clock - lanes.start >= self.options.max_steps
             later = lanes.start[~expired]
             oldest = later.min() if later.size else lanes.clock + 1
@@ -426,7 +426,7 @@ class _Judge:
         return np.flatnonzero(small | ~bounded)
 
     def _note_deaths(self) -> None:
-        """Note the death step of lanes that are dead now and were not before; and revivals."""
+        """Record the death step of newly dead lanes, and revivals."""
         lanes = self.lanes
         newly = self._newly[: lanes.n_active]
         if lanes.problem.is_general:
@@ -435,7 +435,7 @@ class _Judge:
             lanes.n_revivals[revived] += 1
             self.final.death_step[lanes.run[revived]] = -1
         np.logical_or(lanes.firing, lanes.dead, out=newly)
-        np.less(newly, lanes.finite, out=newly)  # neither firing nor noted, and finite
+        np.less(newly, lanes.finite, out=newly)  # neither firing nor recorded, and finite
         if newly.any():
             np.logical_or(lanes.dead, newly, out=lanes.dead)
             died = np.flatnonzero(newly)

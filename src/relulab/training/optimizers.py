@@ -11,11 +11,11 @@ from relulab.validation import InputError, instance_of, one_of, set_fields, show
 
 @dataclass(frozen=True, eq=False)
 class SGD:
-    """Gradient descent: plain by default, else with momentum, weight decay or clipping.
+    """Gradient descent: plain by default, or with momentum, weight decay or clipping.
 
-    The updates of torch.optim.SGD (dampening 0) and torch.nn.utils.clip_grad_norm_, with the order
-    of operations stated in ``relulab.training.update_rules``. Each number may be one for all
-    networks or one for each, and in a ``Sweep`` an axis or a distribution.
+    The updates are those of torch.optim.SGD (dampening 0) and torch.nn.utils.clip_grad_norm_, in
+    the order of operations of ``relulab.training.update_rules``. Give each number once for all
+    networks or once for each; in a ``Sweep`` it may also be an axis or a distribution.
 
     Attributes
     ----------
@@ -24,10 +24,10 @@ class SGD:
     nesterov : bool
         Whether a step looks ahead along the velocity.
     weight_decay : float or array_like, or dict of str to these
-        >= 0: adds ``weight_decay * parameter`` to the gradient, of w, b, v, c alike or of those
-        named in a dict, such as ``{"w": 0.2, "v": 0.2}``.
+        >= 0: adds ``weight_decay * parameter`` to the gradient of w, b, v and c, or of those named
+        in a dict, such as ``{"w": 0.2, "v": 0.2}``.
     max_norm : float or array_like, optional
-        > 0: a larger gradient, as a vector of w, b, v, c, is scaled to this norm, before the decay.
+        > 0: a gradient vector (w, b, v, c) of larger norm is scaled to this norm, before the decay.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class SGD:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The numbers that are not those of plain descent, by the names of their columns."""
+        """The numbers that differ from plain descent, by the names of their columns."""
         settings = {} if is_plain(self.momentum) else {"momentum": self.momentum}
         settings |= _decay_settings(self.weight_decay)
         return settings if self.max_norm is None else {**settings, "max_norm": self.max_norm}
@@ -78,17 +78,17 @@ class SGD:
 
 @dataclass(frozen=True, eq=False)
 class Adam:
-    """The update of torch.optim.Adam; see ``SGD`` for what the numbers may be.
+    """The update of torch.optim.Adam; the numbers may be given as in ``SGD``.
 
     Attributes
     ----------
     beta1, beta2 : float or array_like
         In [0, 1): how much of the mean gradient and of the mean square gradient a step keeps.
     epsilon : float or array_like
-        >= 0: added to the root of the mean square. (With 0 a gradient that was always 0 is divided
-        by it, and the run diverges.)
+        >= 0: added to the root of the mean square. (With 0, a gradient that was always 0 is divided
+        by 0, and the run diverges.)
     weight_decay : float or array_like, or dict of str to these
-        As in ``SGD``: added to the gradient (and not, as in AdamW, apart from it).
+        As in ``SGD``: added to the gradient (not separate from it, as in AdamW).
 
     Raises
     ------
@@ -100,9 +100,9 @@ class Adam:
     >>> import relulab as rl
     >>> start = rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1)
     >>> rl.trace(start, rl.TrainingSet.point(1, 3), 0.01, n_steps=1, optimizer=rl.Adam()).round(4)
-       run  step     w     b     v     c    loss  prediction
-    0    0     0  0.50  0.20  0.30  0.10  3.6180      0.3100
-    1    0     1  0.51  0.21  0.31  0.11  3.5325      0.3420
+       run  step     w     b     v     c    loss  prediction  n_active
+    0    0     0  0.50  0.20  0.30  0.10  3.6180      0.3100         1
+    1    0     1  0.51  0.21  0.31  0.11  3.5559      0.3332         1
     """
 
     beta1: Any = 0.9
@@ -134,7 +134,7 @@ Optimizer = SGD | Adam
 
 
 def with_settings(optimizer: Optimizer, settings: Mapping[str, Any]) -> Optimizer:
-    """Return the optimizer with other values of some of its ``settings``."""
+    """Return the optimizer with new values for some of its ``settings``."""
     decay = optimizer.weight_decay
     if isinstance(decay, dict):
         decay = {p: settings.get(f"weight_decay_{p}", value) for p, value in decay.items()}
@@ -145,7 +145,7 @@ def with_settings(optimizer: Optimizer, settings: Mapping[str, Any]) -> Optimize
 
 
 def setting_names(optimizer: Optimizer) -> list[str]:
-    """Return the numbers that the optimizer can have, by the names of their columns."""
+    """Return the column names of all numbers that the optimizer can have."""
     own = [f.name for f in fields(optimizer) if f.name in BOUNDS]
     if isinstance(decay := optimizer.weight_decay, dict):
         own.remove("weight_decay")
@@ -154,7 +154,7 @@ def setting_names(optimizer: Optimizer) -> list[str]:
 
 
 def checked_optimizer(value: object) -> Optimizer:
-    """Return an optimizer; refuse all else."""
+    """Return an optimizer; refuse anything else."""
     if not isinstance(value, Optimizer):
         raise InputError(f"optimizer: expected rl.SGD(...) or rl.Adam(...), got {shown(value)}")
     return value
@@ -165,7 +165,7 @@ def _checked_decay(value: Any) -> Any:
         return checked_setting("weight_decay", value)
     for name in value:
         one_of("weight_decay", name, PARAMETERS)
-    # In one order, so that it does not matter in which they are given.
+    # In a fixed order, whatever the order in which they are given.
     return {p: checked_setting(f"weight_decay_{p}", value[p]) for p in PARAMETERS if p in value}
 
 
@@ -176,7 +176,7 @@ def _decay_settings(value: Any) -> dict[str, Any]:
 
 
 def _repr(optimizer: Optimizer) -> str:
-    """Return the call that makes the optimizer, without what is as by default."""
+    """Return the call that makes the optimizer, without defaults."""
     values = {f.name: getattr(optimizer, f.name) for f in fields(optimizer)}
     plain = {f.name: f.default for f in fields(optimizer)}
     changed = [

@@ -28,14 +28,14 @@ from relulab.validation import (
 DTYPES = ("float64", "float32")
 SUMMATIONS = ("auto", "direct", "sorted")
 
-# summation="auto": direct sums up to this many samples, tables beyond, if they can be made. It
-# decides bits, so it is one number for every engine and machine.
+# summation="auto": direct sums up to this many samples, beyond that tables if possible. It decides
+# the bits, so it is the same for every engine and machine.
 DIRECT_UP_TO = 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingOptions:
-    """How networks are trained, apart from which networks and on what.
+    """How networks are trained, apart from the networks and the data.
 
     Attributes
     ----------
@@ -43,41 +43,41 @@ class TrainingOptions:
         The step size. The loss is the mean of residual^2/2; on a mean of residual^2 (MSE in PyTorch
         and Keras) half this rate takes the same steps.
     hidden_learning_rate, output_learning_rate : like learning_rate, optional
-        The step size of w and b, and of v and c, where it differs from ``learning_rate``.
+        The step size of w and b, and of v and c, if it differs from ``learning_rate``.
     negative_slope : float or array_like
-        In [0, 1]: the slope of the unit, and its derivative, where its pre-activation is not above
-        0: 0 is the ReLU, 0.01 a usual leaky one, 1 a linear network. A unit with a slope is
-        inactive, but not dead, where no pre-activation is above 0: its gradients go on.
+        In [0, 1]: the slope and the derivative of the unit at pre-activations that are not above 0.
+        0 is the ReLU, 0.01 a usual leaky ReLU, 1 a linear network. A unit with a slope and no
+        pre-activation above 0 is inactive but not dead: its gradients continue.
     optimizer : SGD or Adam
-        What makes a step of the gradients: ``rl.SGD(momentum=0.9)``, ``rl.Adam()``; by default
-        plain gradient descent.
+        What turns gradients into a step: ``rl.SGD(momentum=0.9)``, ``rl.Adam()``; by default plain
+        gradient descent.
     freeze : collection of str
         The parameters among "w", "b", "v", "c" that do not train.
     max_steps : int
-        The largest number of updates. A network that has not finished then is followed for 128
+        The largest number of updates. A network that has not finished by then is followed for 128
         more, to find out whether it oscillates.
     gradient_tolerance : float
-        A network has converged when no gradient is larger in absolute value and gradient descent,
-        with these rates, rests at such a state (``relulab.training.stability``): a run that only
-        flies past an unstable minimum, or passes a saddle slowly, trains on. With weight decay the
-        gradient is that of the loss with its decay term; with momentum, what the velocity would
-        still move must be as small (``relulab.training.update_rules``).
+        A network has converged when no gradient exceeds this in absolute value and gradient descent
+        with these rates rests at the state (``relulab.training.stability``): a run that only flies
+        past an unstable minimum, or passes a saddle slowly, trains on. With weight decay the
+        gradient is that of the loss with its decay term. With momentum, the movement left in the
+        velocity must be as small (``relulab.training.update_rules``).
     divergence_loss : float
-        A network has diverged when its loss is larger. Growth to large finite values can be
+        A network has diverged when its loss exceeds this. Growth to large finite values can be
         transient (5e5-fold was seen), so keep this far above what you would call large.
     batch_size : int, optional
-        How many samples a step takes; None for all. They come in the order of the data set, again
-        in each epoch; convergence is judged at the beginning of an epoch, by the gradient over all
-        samples alone. (1 is the "for each training example" of textbooks.)
+        Samples per step; None for all. They come in the order of the data set in each epoch.
+        Convergence is judged at the beginning of an epoch, only by the gradient over all samples.
+        (1 is the "for each training example" of textbooks.)
     shuffle_seed : int, optional
-        Of another order in each epoch, the same for all networks.
+        Seed of a new order in each epoch, the same for all networks.
     summation : {"auto", "direct", "sorted"}
-        How the sums over samples are made: in sample order, or from tables of the sorted samples
+        How to sum over samples: in sample order, or from tables of the sorted samples
         (``training.sorted_sums``), where a step on a million samples costs a few times one on ten.
-        The two agree to rounding, not to the bit. "auto" is "direct" up to 16 samples, and where
-        sums of squares are beyond the range of the arithmetic.
+        The two agree to rounding, not bit for bit. "auto" is "direct" up to 16 samples, and if sums
+        of squares are beyond the range of the arithmetic.
     dtype : {"float64", "float32"}
-        The arithmetic; initial values, rates and data are rounded to it first.
+        The arithmetic; initial values, rates and data are first rounded to it.
 
     Raises
     ------
@@ -103,8 +103,8 @@ class TrainingOptions:
         self._check_rate_names()
         one_of("summation", self.summation, SUMMATIONS)
         number = np.dtype(one_of("dtype", self.dtype, DTYPES))
-        # Plain numbers from here on: beside a float64 scalar NumPy would compare float32 networks
-        # in float64, and the engines would differ. A manifest can hold them, too.
+        # Plain numbers from here on: with a float64 scalar NumPy would compare float32 networks in
+        # float64, and the engines would differ. A manifest can hold them, too.
         set_fields(
             self,
             negative_slope=checked_setting("negative_slope", self.negative_slope),
@@ -124,11 +124,11 @@ class TrainingOptions:
         self._check_batches()
 
     def _check_rate_names(self) -> None:
-        """Refuse a choice of rates that leaves a parameter without one, or a rate without use."""
+        """Refuse rates that leave a parameter without a rate, or a rate without use."""
         separate = [name for name in RATES[1:] if name in self.rate_names]
         if "learning_rate" in self.rate_names and len(separate) == 2:
             raise InputError(
-                "learning_rate: expected none beside both hidden_learning_rate and"
+                "learning_rate: expected none with both hidden_learning_rate and"
                 " output_learning_rate, which leave it without use"
             )
         if "learning_rate" not in self.rate_names and len(separate) < 2:
@@ -153,12 +153,12 @@ class TrainingOptions:
 
     @property
     def rate_names(self) -> list[str]:
-        """Which of RATES are given."""
+        """The given names among RATES."""
         return [name for name in RATES if getattr(self, name) is not None]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that are given and other than those of a ReLU under plain descent."""
+        """The settings that differ from those of a ReLU under plain descent."""
         slope = {} if is_plain(self.negative_slope) else {"negative_slope": self.negative_slope}
         rates = {name: getattr(self, name) for name in self.rate_names}
         return {**rates, **slope, **self.optimizer.settings}
@@ -169,24 +169,24 @@ class TrainingOptions:
         return "negative_slope" in self.settings or self.optimizer.moves_inactive
 
     def batches(self, n_samples: int) -> Batches | None:
-        """Return the batches of the steps on so many samples; None for the full batch.
+        """Return the batches for this number of samples; None for the full batch.
 
         Raises
         ------
         InputError
-            If there are fewer samples than a batch takes.
+            If a batch is larger than the number of samples.
         """
         if self.batch_size is None:
             return None
         if self.batch_size > n_samples:
             raise InputError(
-                f"batch_size: expected at most the {n_samples} samples that there are,"
+                f"batch_size: expected at most {n_samples}, the number of samples,"
                 f" got {shown(self.batch_size)}"
             )
         return Batches(n_samples, self.batch_size, self.shuffle_seed)
 
     def summation_of(self, data: TrainingSet) -> str:
-        """Return how the sums over the samples are made, "direct" or "sorted"."""
+        """Return how to sum over the samples, "direct" or "sorted"."""
         if self.summation != "auto":
             return self.summation
         many = not self.batch_size and data.n_samples > DIRECT_UP_TO
@@ -194,7 +194,7 @@ class TrainingOptions:
 
 
 class UpdateKeywords(TypedDict, total=False):
-    """The options that decide an update, but for ``learning_rate``; see ``TrainingOptions``."""
+    """The options of an update, except ``learning_rate``; see ``TrainingOptions``."""
 
     hidden_learning_rate: Any
     output_learning_rate: Any
@@ -208,7 +208,7 @@ class UpdateKeywords(TypedDict, total=False):
 
 
 class TrainingKeywords(UpdateKeywords, total=False):
-    """All options but ``learning_rate``; see ``TrainingOptions``."""
+    """All options except ``learning_rate``; see ``TrainingOptions``."""
 
     max_steps: int
     gradient_tolerance: float
@@ -219,7 +219,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def takes(keywords: type) -> Callable[[Function], Function]:
-    """Return a decorator that shows options by name, for help and completion, and takes no other.
+    """Return a decorator that shows options by name, for help and completion, and refuses others.
 
     ``keywords`` is the type of the function's ``**options``.
     """
@@ -250,7 +250,7 @@ def takes(keywords: type) -> Callable[[Function], Function]:
 
 
 def _described(names: Collection[str]) -> str:
-    """Return what the docstring of ``TrainingOptions`` says of some options."""
+    """Return the part of the docstring of ``TrainingOptions`` about some options."""
     attributes = re.split(r"-{3,}\n|\n    Raises", str(TrainingOptions.__doc__))[1]
     entries = re.split(r"(?m)^(?=    \w)", attributes)
     return "".join(e for e in entries if set(re.findall(r"\w+", e.split(":")[0])) & set(names))

@@ -1,18 +1,18 @@
-"""Periodic orbits: which of the runs that are unfinished at max_steps go round in a circle.
+"""Periodic orbits: which of the runs that are unfinished at max_steps oscillate.
 
 The third part of the specification. An unfinished run is followed from its last state by the same
-updates, without judging, for ``FOLLOWED`` steps. Of these states x[0], x[1], ..., x[FOLLOWED], the
-distance at q is the largest |x[k+q] - x[k]| of any parameter and *every* k that has both. So growth
-is no orbit, however near its beginnings are to each other, nor a return that the next batches do
-not repeat. An optimizer's velocity goes on with the run; it need not be compared, because it is a
-difference of parameters, and these return at every k.
+updates, without judging, for ``FOLLOWED`` steps. For these states x[0], x[1], ..., x[FOLLOWED], the
+distance at q is the largest |x[k+q] - x[k]| over all parameters and *every* k that has both. So
+neither growth, however close its first states, nor a return that the next batches do not repeat
+counts as an orbit. An optimizer's velocity continues with the run. It need not be compared, because
+it is a difference of parameters, and these return at every k.
 
-The scale is the largest of |x[0]| and of |x[k] - x[0]| over all k, of those parameters that move at
-all. Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
-``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. Else
-the run has none, because it is still settling: a decay that flips would look like an orbit of
-period 2*q. Nor has it one if q is 1, which is a run that creeps or stands still (of a learning rate
-of 0, or of one so small that rounding swallows the steps), or if a state is not finite.
+The scale is the largest |x[0]| or |x[k] - x[0]|, over all k and the parameters that move at all.
+Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
+``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. If not,
+the run has no period, because it is still settling: a decay that flips sign would look like an
+orbit of period 2*q. A run also has no period if a state is not finite or if q is 1: then it creeps
+or stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """
@@ -28,16 +28,16 @@ from relulab.validation import FloatArray
 
 LONGEST_PERIOD = 64
 FOLLOWED = 2 * LONGEST_PERIOD
-# In float32 rounding alone moves an orbit by some units in the last place, which must not count.
+# In float32 rounding alone moves an orbit by a few units in the last place; this must not count.
 RETURN_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 SEEN = 1000
 
-# An engine's: the periods, shape (n_nets,), of runs that are where the problem's networks are.
+# Provided by an engine: the periods, shape (n_nets,), of runs at the problem's networks.
 Follow = Callable[[Problem], npt.NDArray[np.int64]]
 
 
 def find_periods(problem: Problem, final: FinalStates, follow: Follow) -> npt.NDArray[np.int64]:
-    """Return the period of every run, shape (n_nets,); 0 where there is none."""
+    """Return the period of every run, shape (n_nets,); 0 for none."""
     period = np.zeros(problem.n_nets, np.int64)
     unfinished = np.flatnonzero(final.outcome == Outcome.UNFINISHED)
     if unfinished.size:
@@ -53,14 +53,14 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
         np.maximum(moved, np.abs(state - states[0]), out=moved)
     scale = np.where(moved > 0, np.maximum(np.abs(states[0]), moved), 0).max(axis=0)
     near = tolerance * scale
-    # NaN where a state is not finite, which is near nothing.
+    # NaN, which is near nothing, if a state is not finite.
     near[~np.isfinite(scale)] = np.nan
     seen = states.dtype.type(SEEN) * near
 
     period = np.zeros(near.size, np.int64)
     decided = np.zeros(near.size, bool)
     for q in range(1, LONGEST_PERIOD + 1):
-        # Most runs fail at the first pair, so that the others are looked at for few.
+        # Most runs fail at the first pair; check the others only for the rest.
         first = np.abs(states[q] - states[0]).max(axis=0)
         runs = np.flatnonzero((first <= seen) & ~decided)
         some = states[:, :, runs]

@@ -1,4 +1,4 @@
-"""Settings: the numbers that each run may have of its own, beside its initial values."""
+"""Settings: the numbers that may differ between runs, apart from initial values."""
 
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -20,8 +20,8 @@ _POSITIVE: Bounds = "> 0", lambda values: values > 0
 _FRACTION: Bounds = "in [0, 1)", lambda values: (values >= 0) & (values < 1)
 _UP_TO_1: Bounds = "in [0, 1]", lambda values: (values >= 0) & (values <= 1)
 
-# All settings, in the order of their columns and in which runs count through their axes, with what
-# they may be. A new one goes to the end: the random numbers of each depend on its place.
+# All settings with their bounds, in the order of their columns, in which runs also count through
+# their axes. A new one goes to the end: the random numbers of a setting depend on its place.
 BOUNDS: dict[str, Bounds] = {
     **dict.fromkeys(RATES, _NOT_NEGATIVE),
     "negative_slope": _UP_TO_1,
@@ -36,7 +36,7 @@ BOUNDS: dict[str, Bounds] = {
 
 
 def within_bounds(name: str, value: object) -> Float64Array:
-    """Return ``finite_array(name, value)``; refuse what a setting cannot be."""
+    """Return ``finite_array(name, value)``; refuse values out of the setting's bounds."""
     array = finite_array(name, value)
     expected, fits = BOUNDS[name]
     bad = np.flatnonzero(~fits(array))
@@ -47,12 +47,12 @@ def within_bounds(name: str, value: object) -> Float64Array:
 
 
 def is_distribution(value: object) -> TypeGuard[Distribution]:
-    """Return whether values are to be drawn. (A column of a table can draw samples, too.)"""
+    """Return whether values are to be drawn. (A pandas column has ``sample``, too.)"""
     return isinstance(value, Distribution) and not isinstance(value, type | pd.Series)
 
 
 def checked_setting(name: str, value: Any) -> Any:
-    """Return a number or array of a setting, read-only, or the distribution that is given."""
+    """Return the number, the read-only array or the given distribution of a setting."""
     if is_distribution(value):
         return value
     array = within_bounds(name, value)
@@ -63,5 +63,5 @@ def checked_setting(name: str, value: Any) -> Any:
 
 
 def is_plain(value: Any, plain: float = 0.0) -> bool:
-    """Return whether a setting is the number that changes nothing."""
+    """Return whether a setting is the number that has no effect."""
     return isinstance(value, float) and value == plain

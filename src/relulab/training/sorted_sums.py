@@ -1,10 +1,10 @@
 """Full-batch loss and gradients from tabulated moments: O(log n_samples) a step, not O(n_samples).
 
-The second specification to the bit, for ``summation="sorted"``. It agrees with the direct sums of
+The second bit-for-bit specification, for ``summation="sorted"``. It agrees with the direct sums of
 ``specification`` to rounding, and is usually nearer to the exact sums than they are. The samples
-are in ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix; the
-split k is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the very
-predicate of the direct sums decides, and it is monotone in x, also in floating point. With the
+are in ascending order of x. For w >= 0 the unit fires on a suffix of them, else on a prefix. The
+split k is the first i at which ``(w*x[i] + b > 0) == (w >= 0)``, or n_samples. So the same
+predicate as in the direct sums decides; it is monotone in x, even in floating point. With the
 moments of the two sides at k::
 
     a, a_low  = w*mean_x + b            y, y_low = v*a + c        vw, vw_low = v*w
@@ -17,19 +17,19 @@ moments of the two sides at k::
     stt' = residual_sum' + slope'*(slope'*sxx')
     loss = 0.5*(((residual_sum + firing*e) + skew*s) + (stt' + silent*d))
 
-each divided by n_samples. Where negative_slope > 0, the silent side has residuals on a line, too:
-with u = negative_slope*v in place of v, e' and s' are made of its moments as e and s are above, and
-a' of its mean_x. Then::
+each divided by n_samples. If negative_slope > 0, the silent side has residuals on a line, too: with
+u = negative_slope*v in place of v, its moments give e' and s' as above, and its mean_x gives a'.
+Then::
 
     silent = count'*e';  skew' = sxx'*s'
     gw = gw + u*(mean_x'*silent + skew');  gb = gb + u*silent
     gv = gv + negative_slope*(silent*(a' + a_low') + w*skew');  gc = firing + silent
     loss = 0.5*(((residual_sum + firing*e) + skew*s) + ((residual_sum' + silent*e') + skew'*s'))
 
-A prime marks the silent side, and ``_low`` what a number of twice the
-precision has beyond its float; ``evaluate`` has the order of operations. The loss is a sum of terms
-that are not negative, so nothing cancels in it. Where no sample fires e is 0, and where their x are
-all equal s is 0. (The sums are those of the parallel axis theorem.)
+A prime marks the silent side, and ``_low`` the low part of a number of twice the precision;
+``evaluate`` has the order of operations. The loss is a sum of terms that are not negative, so
+nothing cancels in it. If no sample fires, e is 0; if all firing x are equal, s is 0. (The sums are
+those of the parallel axis theorem.)
 """
 
 import math
@@ -44,7 +44,7 @@ from relulab.model.double_double import DoubleDouble, two_product, two_sum
 from relulab.model.splits import Moments, Splits
 from relulab.validation import FloatArray, InputError
 
-# The columns of a row of moments: 64 bytes, a line of the cache.
+# The columns of a row of moments: 64 bytes, a cache line.
 N_COLUMNS = 8
 MEAN_X, MEAN_X_LOW, MEAN_TARGET, MEAN_TARGET_LOW, SXX, SLOPE, SLOPE_LOW, RESIDUAL_SUM = range(8)
 
@@ -58,11 +58,11 @@ class SortedSums:
     x : ndarray, shape (n_samples,)
         Ascending.
     moments : ndarray, shape (n_samples+1, 2, N_COLUMNS)
-        Of the first k samples and of the others, at index k.
+        At index k, those of the first k samples and of the others.
     guesses : ndarray of int32, shape (n_samples+1,)
-        How many samples are below ``x[0] + i*width``: where to begin the search for a split.
+        The number of samples below ``x[0] + i*width``: where the search for a split begins.
     width : float
-        Of the n_samples equal parts of the range of x.
+        The width of the n_samples equal parts of the range of x.
     """
 
     x: FloatArray
@@ -72,7 +72,7 @@ class SortedSums:
 
     @classmethod
     def of(cls, data: TrainingSet, dtype: np.dtype[Any]) -> Self:
-        """Return the tables; InputError where they are beyond the range of the dtype."""
+        """Return the tables; raise InputError if they are beyond the range of the dtype."""
         if not in_range(data, dtype):
             raise InputError(
                 "summation: expected 'direct' for these samples, because sums of their squares are"
@@ -89,21 +89,21 @@ class SortedSums:
 
 
 def in_range(data: TrainingSet, dtype: np.dtype[Any]) -> bool:
-    """Return whether the moments of every side, and what is made of them, are within the range.
+    """Return whether the moments of every side, and their combinations, are within the range.
 
     The least sum of squares is that of the two lowest or the two highest x, which would look equal
-    were it 0; and no slope is steeper than through these, from the lowest target to the highest.
+    if it were 0. No slope is steeper than through these, from the lowest target to the highest.
     """
     data, n, limits = rounded(data, dtype), data.n_samples, np.finfo(dtype)
     x, low, high = data.x, data.x.min(), data.x.max()
     with np.errstate(all="ignore"):
         gap = min(x[x > low].min(initial=np.inf) - low, high - x[x < high].max(initial=-np.inf))
         far, most = high - low, np.abs(data.target).max()
-        # Halving the digits of larger numbers overflows; of smaller ones products lose digits.
+        # Halving the digits of larger numbers overflows; products of smaller ones lose digits.
         fits = n * max(far**2, most**2, most / gap) < float(limits.max) * 2.0**-30
         least = min(gap**2 / 2, *([gap * most, most / far] if most else [1.0]))
         fits &= least > float(limits.tiny) / float(limits.eps)
-        # Moments are merged in float64, with squares of the distance from 0 on the way.
+        # Moments are merged in float64, with squares of the distance from 0 in between.
         fits &= n * np.abs(x).max() ** 2 < np.finfo(float).max * 2.0**-30
     return bool(fits)
 
@@ -114,7 +114,7 @@ def tables(data: TrainingSet, dtype: np.dtype[Any]) -> SortedSums:
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
-    """Return an empty array that begins with a line of the cache, so that its rows are lines."""
+    """Return an empty array aligned to cache lines, so that its rows are lines."""
     spare = 64 // dtype.itemsize
     memory: FloatArray = np.empty(math.prod(shape) + spare, dtype)
     skip = -memory.ctypes.data % 64 // dtype.itemsize
@@ -140,7 +140,7 @@ def find_splits(sums: SortedSums, w: FloatArray, b: FloatArray) -> npt.NDArray[n
     low, high = np.zeros(w.size, np.int64), np.full(w.size, sums.x.size)
     for _ in range(sums.x.size.bit_length()):
         middle = (low + high) >> 1
-        # Where low == high == n_samples nothing is left to find, and there is no such sample.
+        # If low == high == n_samples, there is no such sample.
         beyond = ((w * sums.x[np.minimum(middle, sums.x.size - 1)] + b) > 0) == rising
         beyond |= middle >= high
         high = np.where(beyond, middle, high)
@@ -149,7 +149,7 @@ def find_splits(sums: SortedSums, w: FloatArray, b: FloatArray) -> npt.NDArray[n
 
 
 def sides(sums: SortedSums, w: FloatArray, b: FloatArray) -> tuple[FloatArray, ...]:
-    """Return in float64 what ``stability.sums_of_sides`` takes of both sides of the splits."""
+    """Return the arguments of ``stability.sums_of_sides`` for the splits, in float64."""
     split = find_splits(sums, w, b)
     rising = (w >= 0).astype(np.int64)
     n_active = np.where(rising, sums.x.size - split, split).astype(np.float64)
@@ -169,7 +169,7 @@ def sides(sums: SortedSums, w: FloatArray, b: FloatArray) -> tuple[FloatArray, .
 def evaluate(
     sums: SortedSums, parameters: FloatArray, out: FloatArray, slope: FloatArray | None = None
 ) -> None:
-    """Write gw, gb, gv, gc, loss to the rows of ``out``; ``slope`` is None where all are 0."""
+    """Write gw, gb, gv, gc, loss to the rows of ``out``; ``slope`` is None if all are 0."""
     w, b, v, c = parameters
     half, n_samples = sums.x.dtype.type(0.5), sums.x.dtype.type(sums.x.size)
     split = find_splits(sums, w, b)
@@ -206,7 +206,7 @@ def evaluate(
 def _residuals(
     side: FloatArray, count: FloatArray, w: FloatArray, b: FloatArray, v: FloatArray, c: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return mean and slope of the residuals of one side, and its mean activation."""
+    """Return the mean and slope of one side's residuals, and its mean activation."""
     zero = side.dtype.type(0)
     a, a_low = two_product(w, side[MEAN_X])
     a_low = _finite_or_zero(a_low) + w * side[MEAN_X_LOW]
@@ -225,5 +225,5 @@ def _residuals(
 
 
 def _finite_or_zero(error: Any) -> Any:
-    """Drop a product's error where halving the digits overflowed; the product itself did not."""
+    """Drop a product's error if halving the digits overflowed; the product itself did not."""
     return np.where(np.isfinite(error), error, error.dtype.type(0))

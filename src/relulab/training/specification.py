@@ -1,8 +1,8 @@
-"""What an engine is given and what it gives back.
+"""The input and output of an engine, and the arithmetic between them.
 
-The specification that every engine meets bit for bit: the order of operations in which the
-gradients of ``model.network`` are made, in IEEE arithmetic of the networks' dtype, without fused
-multiply-add and without reassociation. For each sample (x, target), in order::
+Every engine follows this specification bit for bit: the order of operations for the gradients of
+``model.network``, in IEEE arithmetic of the networks' dtype, without fused multiply-add and without
+reassociation. For each sample (x, target), in order::
 
     pre = w*x + b;  h = pre if pre > 0 else 0;  residual = (v*h + c) - target
     gv = residual*h;  gc = residual;  gh = residual*v if pre > 0 else 0;  gw = x*gh;  gb = gh
@@ -12,40 +12,40 @@ exactly 0, whatever the product would be. So the derivative at pre = 0 is s.
 
 The sums of gw, gb, gv, gc and 0.5*(residual*residual) start from the first sample's terms and are
 divided by n_samples. A parameter that does not train has gradient 0. Plain descent takes
-``w -= rate*gw`` and so on, all from the same old values. Other optimizers take these gradients to
-the updates of ``update_rules``, for the parameters that train.
+``w -= rate*gw`` and so on, all from the same old values. Other optimizers apply the updates of
+``update_rules`` to these gradients, for the parameters that train.
 
 State k is the parameters after k updates, with the optimizer's velocities or moments. Before update
-k it is judged, in this order, where the gradient is that of the loss with its decay term,
-``g + weight_decay*p`` (exactly g where the decay is 0), and gradient_norm is the largest of the
-four in absolute value:
+k the state is judged. Here the gradient is that of the loss with its decay term,
+``g + weight_decay*p`` (exactly g if the decay is 0), and gradient_norm is the largest of the four
+in absolute value. In this order:
 
 1. diverged: a pre-activation, a parameter or the loss is not finite, or loss > divergence_loss.
-   (A parameter that is not finite makes a pre-activation or the loss not finite, so those two
-   are looked at. Of a dead unit's v that is true of direct sums alone: sorted ones look at v, too.)
+   (A parameter that is not finite makes a pre-activation or the loss not finite, so only those two
+   are tested. For a dead unit's v this is true only of direct sums; sorted ones also test v.)
    The loss has no decay term.
-2. converged: gradient_norm <= gradient_tolerance, and so is what the velocity would still move, in
-   units of the gradient (``update_rules.coasting``), and descent rests there, by the rule of
+2. converged: gradient_norm <= gradient_tolerance, the movement left in the velocity, in units of
+   the gradient (``update_rules.coasting``), is as small, and descent rests there, by the rule of
    ``stability``.
-3. unstable: both are within gradient_tolerance, no rest there, and yet the update changes no bit of
-   any parameter, of ``momentum*velocity``, or of a moment of Adam.
-4. unfinished: k = max_steps. (``orbits`` then tells which of these runs oscillate.)
+3. unstable: both are within gradient_tolerance, descent does not rest, and yet the update changes
+   no bit of any parameter, of ``momentum*velocity``, or of a moment of Adam.
+4. unfinished: k = max_steps. (``orbits`` then finds out which of these runs oscillate.)
 
 The tolerance and divergence_loss are rounded to the dtype, as are all numbers of the optimizer. The
-gradient of a state that has not diverged can be infinite or NaN, where products or sums overflow; a
+gradient of a state that has not diverged can be infinite or NaN, if products or sums overflow; a
 norm of NaN is within no tolerance.
 
 Independently, death_step is the first k whose state is finite and inactive on every sample. If a
-later state is active on some sample, finite or not, the unit has revived: that is counted, and
-death_step is again to be found. A plain unit never revives, nor does one whose gradients are
-clipped: without velocity, decay or slope nothing moves its w and b.
+later state is active on some sample, finite or not, the unit has revived: this is counted, and the
+search for death_step starts again. A plain unit never revives, even with clipping: without
+velocity, decay or slope nothing moves its w and b.
 
-With ``batches``, update k takes the samples of one batch alone: of their terms, in the order of the
-epoch, the sums are made, and divided by their number. The full batch judges the states at which an
-epoch begins and that of k = max_steps; there gradient and velocity alone decide whether it has
-converged, as what a state of rest is depends on all the steps of an epoch. In between a state can
-only diverge: the pre-activations are those of all samples, and "the loss" is that of the coming
-batch. What is told of a final state is of the full batch.
+With ``batches``, update k uses only the samples of one batch: their terms are summed in the order
+of the epoch and divided by their number. The full batch judges the states at which an epoch begins
+and the state at k = max_steps. There, only gradient and velocity decide whether the run has
+converged, because rest depends on all the steps of an epoch. In between, a state can only diverge:
+the pre-activations are those of all samples, and "the loss" is that of the coming batch. All
+results for a final state are of the full batch.
 """
 
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ class Problem:
     parameters : ndarray, shape (4, n_nets)
         Initial w, b, v, c.
     rates : ndarray, shape (2, n_nets)
-        The step sizes: row 0 of the hidden parameters w and b, row 1 of the output's v and c.
+        The step sizes: row 0 of the hidden w and b, row 1 of the output v and c.
     trained : tuple of four bool
         Which of w, b, v, c train.
     x, target : ndarray, shape (n_samples,)
@@ -82,10 +82,9 @@ class Problem:
     options : TrainingOptions
         When to stop.
     slope : ndarray, shape (n_nets,), optional
-        The negative slopes; None where all are 0.
+        The negative slopes; None if all are 0.
     rule : SGDRule or AdamRule, optional
-        What makes an update of the gradients, with its state before the first one; None for plain
-        descent.
+        The optimizer, with its state before the first update; None for plain descent.
     """
 
     parameters: FloatArray
@@ -102,7 +101,7 @@ class Problem:
     def at(
         self, runs: npt.NDArray[np.intp], parameters: FloatArray, rule: SGDRule | AdamRule | None
     ) -> Self:
-        """Return the problem of some of the networks that are somewhere else now."""
+        """Return the problem of some of the networks at new parameters."""
         return replace(
             self,
             parameters=parameters[:, runs],
@@ -143,9 +142,9 @@ class States:
     parameters, gradients : ndarray, shape (4, n_states)
         ``gradients`` are those of the loss alone.
     rates, decay : ndarray, shape (4, n_states)
-        The rates of the coming update; the decay in float64, 0 for what is frozen.
+        The rates of the coming update; the decay in float64, 0 for frozen parameters.
     loss, norm, slope, edge : ndarray, shape (n_states,)
-        ``norm`` is of the loss with its decay term; ``edge`` is in float64.
+        ``norm`` includes the decay term of the loss; ``edge`` is in float64.
     """
 
     parameters: FloatArray
@@ -164,7 +163,7 @@ class States:
 
 @dataclass(frozen=True, eq=False)
 class FinalStates:
-    """The last state of every network, which engines fill in as the networks finish.
+    """The last state of every network; engines fill it in as the networks finish.
 
     Attributes
     ----------
@@ -189,9 +188,9 @@ class FinalStates:
 
     @classmethod
     def unfilled(cls, problem: Problem) -> Self:
-        """Return outputs in which a forgotten entry reads as NaN or -1, never as plausible.
+        """Return outputs in which a forgotten entry is NaN or -1, never a plausible number.
 
-        ``n_revivals`` is 0 for what cannot revive.
+        ``n_revivals`` is 0 for units that cannot revive.
         """
         n_nets, dtype, rule = problem.n_nets, problem.dtype, problem.rule
         return cls(

@@ -1,48 +1,48 @@
 """Whether gradient descent rests at a state: the fourth part of the specification.
 
 A small gradient is necessary, not sufficient: a chaotic run flies past an unstable minimum, and a
-slow one passes a saddle. At a stationary point, descent with the rates D (0 for what is frozen)
+slow one passes a saddle. At a stationary point, descent with the rates D (0 for frozen parameters)
 multiplies a small distance by I - M, with M = D^(1/2) H D^(1/2) and H the Hessian of the mean loss.
 It rests there if
 
 1. no eigenvalue of M is above 2, the edge of stability; and
 2. no negative curvature leads away.
 
-Other optimizers than plain descent have another edge and, Adam, another rate for each parameter
-(``update_rules``). A weight decay adds to the diagonal of H. A sample counts with s, the slope of
-the unit there: 1 where it is active, else the negative slope.
+Optimizers other than plain descent have another edge, and Adam another rate for each parameter
+(``update_rules``). A weight decay adds to the diagonal of H. Each sample is weighted by s, the
+slope of the unit there: 1 if it is active, else the negative slope.
 
 H = G + R. The Gauss-Newton part G has no negative eigenvalue. The residual part R has two entries,
-that of w with v and that of b with v::
+of w with v and of b with v::
 
     X = sum s*e*x / n_samples,  E = sum s*e / n_samples    with residuals e
 
-so that its eigenvalues in the coordinates of M are +-growth, growth^2 = rate_v * (rate_w * X^2 +
-rate_b * E^2): all negative curvature comes from X and E. The gradient has v*X for w and v*E for b.
-Where descent settles, it is X and E that vanish, and negative curvature with them; at a saddle it
-is v, and they stay. To tell these apart, one looks at what the damped Gauss-Newton step
--(G + damping*I)^(-1) * gradient, in the coordinates of M, leaves of X and E. With the growth as
-damping, that is what descent cannot remove in the time in which negative curvature acts. Where no
-more than half of the growth is left, descent settles. Else the state is a saddle, however weak, or
-in a valley where descent is slower still. It is a valley if no eigenvalue of H, among what trains,
-is below -2*gradient_norm/size, where size^2 is the larger of w^2 + b^2 + v^2 and the root mean
-square residual: because a gradient looks like curvature. Along the curve on which w, b grow as v
-shrinks and the network stays the same, it is up to 2*gradient_norm/size, of either sign. With
-weight decay X and E do not vanish where descent settles, and there is no such valley: only the last
-of these questions is asked.
+Its eigenvalues in the coordinates of M are +-growth, growth^2 = rate_v * (rate_w * X^2 +
+rate_b * E^2): all negative curvature comes from X and E. The gradient is v*X in w and v*E in b.
+Where descent settles, X and E vanish, and negative curvature with them; at a saddle v vanishes, and
+X and E stay. The damped Gauss-Newton step -(G + damping*I)^(-1) * gradient, in the coordinates of
+M, tells these cases apart by what it leaves of X and E. With the growth as damping, this is the
+part that descent cannot remove in the time in which negative curvature acts. If at most half of the
+growth is left, descent settles. If more, the state is a saddle, however weak, or in a valley where
+descent is slower still. It is in a valley if no eigenvalue of H, for the trained parameters, is
+below -2*gradient_norm/size, where size^2 is the larger of w^2 + b^2 + v^2 and the root mean square
+residual. The reason is that a gradient looks like curvature: of size up to 2*gradient_norm/size, of
+either sign, along the curve on which w, b grow as v shrinks and the network stays the same. With
+weight decay X and E do not vanish where descent settles, and there is no such valley: only the test
+of the eigenvalues of H is made.
 
-All this is in float64, whatever the dtype of the training, in the order of operations below; which
-samples are active is what training says. Three roundings are allowed for. An eigenvalue up to
-2 + SLACK counts as 2. FLAT times the trace of G is added to the damping, since flat directions are
-open to the roundings of the step. And a growth counts as 0 that is at most ``resolution``, 256 of
-the dtype's epsilons, times the largest that this loss could have. Where an intermediate result is
-not finite, descent does not rest.
+All this is in float64, whatever the dtype of training, in the order of operations below; training
+decides which samples are active. Three allowances are made for rounding. An eigenvalue up to
+2 + SLACK counts as 2. FLAT times the trace of G is added to the damping, because rounding moves the
+step along flat directions. A growth counts as 0 if it is at most ``resolution``, 256 of the dtype's
+epsilons, times the largest growth possible at this loss. If an intermediate result is not finite,
+descent does not rest.
 
-The rule is local. It does not see what lies beyond a kink nearby; at a kink it takes the side on
-which the state is, where a sample with pre-activation 0 is inactive.
+The rule is local. It does not see beyond a kink nearby; at a kink it takes the side of the state,
+where a sample with pre-activation 0 is inactive.
 
-The functions are plain arithmetic on scalars or arrays: one source for both engines. ``rest`` puts
-them together for arrays; the Numba kernel does for scalars.
+The functions are plain arithmetic on scalars or arrays: one source for both engines. ``rest``
+combines them for arrays, the Numba kernel for scalars.
 """
 
 from typing import Any
@@ -63,7 +63,7 @@ N_SUMS = 8
 
 
 def resolution(dtype: Any) -> float:
-    """Return the relative size below which a sum of residuals may be rounding."""
+    """Return the relative size up to which a sum of residuals may be rounding."""
     return 256.0 * float(np.finfo(dtype).eps)
 
 
@@ -95,7 +95,7 @@ def sums_of_sides(
 ) -> Any:  # fmt: skip
     """Return the sums from the moments of the active and of the other samples.
 
-    Those of a side: number, mean and sum of squares of x, slope of the targets by x, their mean.
+    The moments of a side: number, mean and sum of squares of x, slope and mean of the targets.
     """
     sx = n * mean_x
     se = n * ((v * (w * mean_x + b) + c) - mean_target)
@@ -120,31 +120,31 @@ def surely_rests(
     w: Any, b: Any, v: Any, rates: Any, edge: Any, x_moments: Any, gw: Any, gb: Any, norm: Any,
     size: Any,
 ) -> Any:  # fmt: skip
-    """Return whether two bounds say that descent rests, without the sums, as for most states.
+    """Return whether two bounds show that descent rests, without the sums, as for most states.
 
     X and E are gw/v and gb/v, and the most negative curvature is the root of X^2 + E^2. The trace
-    of M is largest if every sample is active; ``x_moments`` are the means of their x and x^2. Not
-    for a weight decay.
+    of M is largest if every sample is active; ``x_moments`` are the means of x and x^2 of all. Not
+    for weight decay.
     """
     rate_w, rate_b, rate_v, rate_c = rates
     x, xx = x_moments
     by_samples = rate_w * (v * v) * xx + rate_b * (v * v)
     trace = (by_samples + rate_v * (w * w * xx + 2.0 * (w * b) * x + b * b)) + rate_c
     growth = np.sqrt(rate_v * (rate_w * (gw * gw) + rate_b * (gb * gb)))
-    seen = np.abs(v) > 1e-30  # of less, the gradients may have lost their digits
+    seen = np.abs(v) > 1e-30  # for less, the gradients may have lost their digits
     flat = np.sqrt(gw * gw + gb * gb) * size < 2.0 * norm * np.abs(v)
     return seen & flat & (trace * np.abs(v) + growth <= edge * np.abs(v))
 
 
 def decays_at(decay: Any) -> Any:
-    """Return whether any parameter that trains decays; ``decay`` is 0 for what is frozen."""
+    """Return whether any trained parameter decays; ``decay`` is 0 for frozen ones."""
     return (decay[0] > 0.0) | (decay[1] > 0.0) | (decay[2] > 0.0) | (decay[3] > 0.0)
 
 
 def rests_inactive(rates: Any, decay: Any, edge: Any) -> Any:
-    """Return whether descent rests where no sample has a part in w, b, v, however large v is.
+    """Return whether descent rests if no sample acts on w, b, v, however large v is.
 
-    Then M is diagonal: the rates times the decay and, for c, 1 besides.
+    Then M is diagonal: the rates times the decay, for c times 1 + decay.
     """
     return (
         (rates[0] * decay[0] <= edge)
@@ -157,12 +157,12 @@ def rests_inactive(rates: Any, decay: Any, edge: Any) -> Any:
 def settles(
     sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, decay: Any, size: Any
 ) -> Any:
-    """Return whether at most half of the growth is left, and a bound of the eigenvalues of M.
+    """Return whether at most half of the growth is left, and a bound on the eigenvalues of M.
 
-    ``rates`` are those of w, b, v, c, 0 for what is frozen, as is ``decay``; ``size`` is the
-    resolution times the root of twice the loss. X and E after the step solve two linear equations,
-    once the sum of (1 - s)*e, the other part of what c sees, is eliminated; they stand here times
-    the determinant.
+    ``rates`` and ``decay`` are those of w, b, v, c, 0 if frozen; ``size`` is the resolution times
+    the root of twice the loss. X and E after the step solve two linear equations, once the sum of
+    (1 - s)*e, the other part of the gradient of c, is eliminated; here they are multiplied by the
+    determinant.
     """
     rate_w, rate_b, rate_v, rate_c = rates
     n, x, xx = sums[0] / n_samples, sums[1] / n_samples, sums[2] / n_samples
@@ -198,14 +198,14 @@ def settles(
 
 
 def size_of(w: Any, b: Any, v: Any, loss: Any) -> Any:
-    """Return the size of a network, by itself or by its residuals, see the module."""
+    """Return the size of a network from its parameters or residuals; see the module."""
     return np.sqrt(np.maximum(w * w + b * b + v * v, np.sqrt(2.0 * loss)))
 
 
 def valley(rates: Any, decay: Any, norm: Any, size: Any) -> Any:
-    """Return the diagonal for ``definite`` where curvature of the size of the gradient is none."""
+    """Return the diagonal for ``definite`` that ignores curvature of the gradient's size."""
     bend = 2.0 * norm / size
-    # What does not train has no row in M, but must not make it singular.
+    # A frozen parameter has no row in M, but must not make it singular.
     rate_w, rate_b, rate_v, rate_c = rates
     return (
         rate_w * (bend + decay[0]) + (rate_w == 0.0),
@@ -216,7 +216,7 @@ def valley(rates: Any, decay: Any, norm: Any, size: Any) -> Any:
 
 
 def below(edge: Any, rates: Any, decay: Any) -> Any:
-    """Return the diagonal for ``definite`` of what is left of the edge by the decay."""
+    """Return the diagonal for ``definite``: the edge minus the part of the decay."""
     most = edge + SLACK
     return (
         most - rates[0] * decay[0],
@@ -229,7 +229,7 @@ def below(edge: Any, rates: Any, decay: Any) -> Any:
 def definite(
     sums: Any, n_samples: Any, w: Any, b: Any, v: Any, rates: Any, sign: float, diagonal: Any
 ) -> Any:
-    """Return whether sign*M, without decay, with a diagonal added is positive definite.
+    """Return whether sign*M, without decay, plus a diagonal is positive definite.
 
     By elimination.
     """
@@ -256,7 +256,7 @@ def definite(
 
 
 def rest(problem: Problem, states: States) -> npt.NDArray[np.bool_]:
-    """Return which of some states of a problem are where descent rests."""
+    """Return for each of some states of a problem whether descent rests there."""
     with np.errstate(all="ignore"):
         w, b, v, _ = states.parameters.astype(np.float64)
         gw, gb, _, _ = states.gradients.astype(np.float64)

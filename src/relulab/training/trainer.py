@@ -43,8 +43,8 @@ from relulab.validation import (
     without_index,
 )
 
-# So many networks are trained at a time: what engines read and write stays small. The slowest
-# network of each block makes no difference to that many.
+# Networks trained at a time: the engines' arrays stay small, and waiting for the slowest network
+# of a block costs nothing at this size.
 BLOCK = 2**18
 
 
@@ -55,22 +55,23 @@ class Trained:
     Attributes
     ----------
     initial, networks : Networks
-        The parameters before and after, ``n_nets`` of them.
+        The parameters of the ``n_nets`` networks before and after training.
     settings : dict of str to ndarray, each of shape (n_nets,)
-        The learning rates under the names by which they were given, the negative slope, and the
-        numbers of the optimizer, where they are not those of plain descent.
+        The learning rates under the names you gave, and the negative slope and the numbers of the
+        optimizer if they differ from plain descent.
     loss, gradient_norm : ndarray, shape (n_nets,)
-        Of the final state. In a diverged state they may be anything, finite or not.
+        At the final state. In a diverged state they may be anything, finite or not.
     steps_taken : ndarray of int64, shape (n_nets,)
         The number of updates.
     death_step : ndarray of int64, shape (n_nets,)
-        From which step on the unit was inactive on every sample, to the end; 0 born dead, -1 where
-        it ended active.
+        The step from which the unit was inactive on every sample until the end; 0 if born dead,
+        -1 if it ended active.
     n_revivals : ndarray of int64, shape (n_nets,), optional
-        How often a unit that was inactive on every sample became active again; None where it
-        cannot: without a negative slope, momentum, weight decay or Adam.
+        How often a unit that was inactive on every sample became active again; None if it cannot:
+        without a negative slope, momentum, weight decay or Adam.
     period : ndarray of int64, shape (n_nets,)
-        After how many steps an oscillating network returns (``training.orbits``); 0 for none.
+        The number of steps after which an oscillating network returns (``training.orbits``); 0 for
+        none.
     outcome, unit : pandas.Categorical, shape (n_nets,)
         The labels of ``relulab.model.outcome``; independent of each other.
     """
@@ -96,7 +97,7 @@ class Trained:
         return str(self._fates().unstack(fill_value=0).to_html())
 
     def _fates(self) -> Any:
-        """Return how many networks met each outcome and unit, the most frequent first."""
+        """Return the number of networks of each outcome and unit, the largest first."""
         fates = pd.DataFrame({"outcome": self.outcome, "unit": self.unit})
         return fates.astype(str).value_counts()
 
@@ -137,11 +138,11 @@ def train(
 ) -> Trained:
     """Train every network by gradient descent until it converges, diverges or stops.
 
-    The loss is the mean over samples of residual^2/2, so that a learning rate here is twice that on
-    the mean squared error of PyTorch and Keras, which has no 1/2.
+    The loss is the mean over samples of residual^2/2. The mean squared error of PyTorch and Keras
+    has no 1/2, so a learning rate here is twice the rate there.
 
-    The arithmetic is specified to the bit in ``relulab.training.specification``; a network's result
-    does not depend on the engine or on the networks beside it.
+    The arithmetic is specified bit for bit in ``relulab.training.specification``. A network's
+    result does not depend on the engine or on the other networks.
 
     Parameters
     ----------
@@ -149,10 +150,10 @@ def train(
         The initial values of ``n_nets`` networks.
     data : TrainingSet
     learning_rate : float or array_like, shape (n_nets,), optional
-        The step size, one for all or one for each network; so are the other rates.
+        The step size, one for all or one for each network, as for the other rates.
     engine : {"auto", "numpy", "numba"}
-        What does the arithmetic; the bits are the same. "auto" takes Numba where it is installed
-        (the extra ``fast``) and can be used; where it is installed but cannot be used, a line on
+        The engine for the arithmetic; results are the same bit for bit. "auto" uses Numba if it is
+        installed (the extra ``fast``) and works; if it is installed but does not work, a line on
         stderr says why.
     **options
 
@@ -163,7 +164,7 @@ def train(
     Raises
     ------
     InputError
-        In one line that names the argument, before any training.
+        In one line that names the wrong argument, before any training.
 
     Examples
     --------
@@ -188,7 +189,7 @@ def descend(
     options: TrainingOptions,
     engine: str,
 ) -> Trained:
-    """Train networks, each with its settings: those of the options, each of shape (n_nets,)."""
+    """Train networks, each with its own settings: arrays of shape (n_nets,)."""
     ends = _ends(networks, data, settings, options, engine)
     return Trained(
         initial=networks,
@@ -212,7 +213,7 @@ def _ends(
     options: TrainingOptions,
     engine: str,
 ) -> dict[str, Any]:
-    """Return the arrays of ``FinalStates`` and the periods, made block by block."""
+    """Return the arrays of ``FinalStates`` and the periods, block by block."""
     n_nets = len(networks)
     if n_nets <= BLOCK:
         return _end(_problem(networks, data, settings, options), engine)
@@ -223,7 +224,7 @@ def _ends(
         return _problem(part, data, its, options)
 
     blocks = [slice(first, first + BLOCK) for first in range(0, n_nets, BLOCK)]
-    if options.dtype != "float64":  # what is beyond its range is refused before any training
+    if options.dtype != "float64":  # refuse values beyond its range before any training
         for block in blocks:
             problem(block)
     ends: dict[str, Any] = {}
@@ -251,7 +252,7 @@ def trace(
     n_steps: int = 100,
     **options: Unpack[UpdateKeywords],
 ) -> pd.DataFrame:
-    """Return the whole history of ``n_steps`` updates of every network, converged or not.
+    """Return the history of ``n_steps`` updates of every network, converged or not.
 
     Parameters
     ----------
@@ -268,11 +269,11 @@ def trace(
     Returns
     -------
     DataFrame
-        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss; if the
-        data is a single sample, prediction; and n_active, the number of samples on which the unit
-        is active: all of the state before that step's update. From the first state that is not
-        finite on, a run's values are missing. Rows of a results table keep their run, and their
-        sweep, settings, outcome and unit stand in the columns after n_active.
+        One row per run and step 0 ... n_steps with columns run, step, w, b, v, c, loss; for a
+        single sample, prediction; and n_active, the number of samples on which the unit is active:
+        the state before that step's update. A run's values are missing from its first state that
+        is not finite. Rows of a results table keep their run; their sweep, settings, outcome and
+        unit follow n_active.
 
     Raises
     ------
@@ -434,9 +435,9 @@ def rests(
     settings: dict[str, FloatArray],
     options: TrainingOptions,
 ) -> npt.NDArray[np.bool_]:
-    """Return at which networks, each with its settings, gradient descent rests.
+    """Return for each network, with its settings, whether gradient descent rests there.
 
-    The shapes are those of ``descend``; see ``training.stability``. Velocities are 0.
+    Shapes are as in ``descend``; see ``training.stability``. Velocities are 0.
     """
     lanes = Lanes(_problem(networks, data, settings, options), len(networks))
     with np.errstate(all="ignore"):
@@ -445,14 +446,14 @@ def rests(
 
 
 def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
-    """Return the final states and the periods, by the other engine if Numba fails at a kernel."""
+    """Return the final states and the periods, by NumPy if a Numba kernel fails."""
     trainer = load_engine(engine)
     try:
         final: FinalStates = trainer.run(problem)
         return final, find_periods(problem, final, trainer.periods)
     except CompilerError as error:
         note_failure(error)
-    return _run(problem, engine)  # by NumPy, or refused if it was to be Numba
+    return _run(problem, engine)  # by NumPy, or refused if Numba was required
 
 
 def _settings(options: TrainingOptions, n_nets: int) -> dict[str, FloatArray]:
@@ -470,7 +471,7 @@ def _problem(
     settings: dict[str, FloatArray],
     options: TrainingOptions,
 ) -> Problem:
-    """Return what an engine is given, in the dtype of the arithmetic."""
+    """Return the input of an engine, in the dtype of the arithmetic."""
     instance_of("data", data, TrainingSet)
     dtype = np.dtype(options.dtype)
     given = {name: _in_dtype(name, values, dtype) for name, values in settings.items()}
@@ -520,7 +521,7 @@ def _rule(
 
 
 def _in_dtype(name: str, values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
-    """Return a setting in the dtype of the arithmetic, where rounding may take it to a bound."""
+    """Return a setting in the dtype of the arithmetic; rounding may take it to a bound."""
     rounded = in_dtype(name, values, dtype)
     expected, fits = BOUNDS[name]
     bad = np.flatnonzero(~fits(rounded))

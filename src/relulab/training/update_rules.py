@@ -1,11 +1,11 @@
 """The updates of the optimizers: the fifth part of the specification.
 
 The formulas and defaults are those of torch.optim.SGD (dampening 0), of torch.optim.Adam and, for
-``max_norm``, of torch.nn.utils.clip_grad_norm_. Here g are the gradients of the loss by w, b, v, c,
-p the parameters; what does not train is left alone. In the order of operations below, in the
+``max_norm``, of torch.nn.utils.clip_grad_norm_. Here g are the gradients of the loss in w, b, v, c,
+and p are the parameters; frozen ones stay unchanged. The operations are in the order below, in the
 networks' dtype, with exactly rounded square roots and divisions::
 
-    SGD     norm = sqrt(((gw*gw + gb*gb) + gv*gv) + gc*gc)           where max_norm is given
+    SGD     norm = sqrt(((gw*gw + gb*gb) + gv*gv) + gc*gc)           if max_norm is given
             g = g * min(max_norm/(norm + 1e-6), 1)                   (a NaN stays one)
             d = g + weight_decay*p
             velocity = momentum*velocity + d                         from 0
@@ -19,24 +19,24 @@ networks' dtype, with exactly rounded square roots and divisions::
             size = (rate/(1 - power1)) / (sqrt(s)/sqrt(1 - power2) + epsilon)
             p = p - size*m
 
-Where weight_decay is 0, d is exactly g, whatever p is. (PyTorch multiplies and divides in another
+If weight_decay is 0, d is exactly g, whatever p is. (PyTorch multiplies and divides in another
 order; the results agree to rounding.)
 
-What the velocity would still move, in units of the gradient, is what all its steps would come to
-if d were 0 from now on: for SGD momentum/(1 - momentum)*|velocity|, with nesterov momentum times
-that, for Adam beta1/(1 - beta1)*|m|; of the four parameters the largest.
+Coasting, the movement left in the velocity, is the sum of all its steps if d were 0 from now on, in
+units of the gradient. For SGD it is momentum/(1 - momentum)*|velocity|, with nesterov momentum
+times that, and for Adam beta1/(1 - beta1)*|m|. The largest of the four parameters counts.
 
-Descent with velocity rests (``stability``) up to another eigenvalue than 2. On a parabola of
-curvature q/rate the velocity makes it a recurrence of second order, whose roots are within the
-unit circle for 0 < q < edge::
+With a velocity the largest eigenvalue at which descent rests (``stability``) is not 2. On a
+parabola of curvature q/rate descent is a second-order recurrence, whose roots are within the unit
+circle for 0 < q < edge::
 
     SGD           z^2 - (1 + momentum - q)*z + momentum              edge = 2*(1 + momentum)
     with nesterov z^2 - (1 + momentum)*(1 - q)*z + momentum*(1 - q)  2*(1 + m)/(1 + 2*m)
-    Adam          the first, with q*(1 - beta1) for q                2*(1 + beta1)/(1 - beta1)
+    Adam          as SGD, with q*(1 - beta1) for q                   2*(1 + beta1)/(1 - beta1)
 
-The rates of Adam are here the four ``size`` of the coming update. They grow as gradients fade, up
-to rate/epsilon, so that a state at which Adam rests now may be left later on; what is judged is
-the present. Clipping does not matter where gradients are small, and is not judged.
+The rates of Adam here are the four ``size`` of the coming update. They grow as gradients fade, up
+to rate/epsilon, so Adam may later leave a state at which it rests now; only the present is judged.
+Clipping does not matter where gradients are small, and is not judged.
 """
 
 from collections.abc import Callable
@@ -48,23 +48,23 @@ import numpy.typing as npt
 
 from relulab.validation import FloatArray
 
-# Added to a norm before it divides.
+# Added to a norm before dividing by it.
 ROOM = 1e-6
 
 
 def clipping(gw: Any, gb: Any, gv: Any, gc: Any, max_norm: Any, room: Any, one: Any) -> Any:
-    """Return the factor that clips gradients."""
+    """Return the factor that clips the gradients."""
     norm = np.sqrt(((gw * gw + gb * gb) + gv * gv) + gc * gc)
     return np.minimum(max_norm / (norm + room), one)
 
 
 def decayed(gradient: Any, decay: Any, parameter: Any) -> Any:
-    """Return the gradient of the loss with its decay term, exactly the gradient without decay."""
+    """Return the gradient of the loss with its decay term; without decay, exactly the gradient."""
     return np.where(decay > 0, gradient + decay * parameter, gradient)
 
 
 def faster(velocity: Any, momentum: Any, gradient: Any) -> Any:
-    """Return the next velocity of SGD; with nesterov the step is the one after that."""
+    """Return the next velocity of SGD; applied twice it gives the step with nesterov."""
     return momentum * velocity + gradient
 
 
@@ -74,12 +74,12 @@ def moments(m: Any, s: Any, gradient: Any, beta1: Any, beta2: Any, one: Any) -> 
 
 
 def adam_size(s: Any, rate: Any, power1: Any, power2: Any, epsilon: Any, one: Any) -> Any:
-    """Return what Adam multiplies the mean gradient by."""
+    """Return the factor by which Adam multiplies the mean gradient."""
     return (rate / (one - power1)) / (np.sqrt(s) / np.sqrt(one - power2) + epsilon)
 
 
 def coasting_factor(momentum: Any, nesterov: bool, one: Any) -> Any:
-    """Return what a velocity would still move, in units of the gradient, over the velocity."""
+    """Return the movement left in a velocity, in units of the gradient, per velocity."""
     factor = momentum / (one - momentum)
     return momentum * factor if nesterov else factor
 
@@ -96,16 +96,16 @@ def adam_edge(beta1: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """An optimizer in the arithmetic of the networks: its numbers and its state, of each network.
+    """An optimizer in the arithmetic of the networks: its numbers and its state for each.
 
-    What is here of every subclass: ``decay``, shape (4, n_nets), 0 for what is frozen. The last
-    axis of every array is that of the networks.
+    Every subclass has ``decay``, shape (4, n_nets), 0 for frozen parameters. The last axis of every
+    array is that of the networks.
     """
 
     decay: FloatArray
 
     def map(self, function: Callable[[FloatArray], FloatArray]) -> Self:
-        """Return the rule with a function of every array."""
+        """Return the rule with a function applied to every array."""
         arrays = {
             f.name: function(value)
             for f in fields(self)
@@ -121,7 +121,7 @@ class Rule:
 
     @property
     def state(self) -> tuple[FloatArray, ...]:
-        """What, beside the parameters, a state is made of; each of shape (4, n_nets)."""
+        """The parts of a state other than the parameters, each of shape (4, n_nets)."""
         raise NotImplementedError
 
     @property
@@ -140,13 +140,13 @@ class SGDRule(Rule):
 
     @classmethod
     def plain(cls, n_nets: int, dtype: npt.DTypeLike) -> Self:
-        """Return what is plain descent."""
+        """Return the rule of plain descent."""
         zero, zeros = np.zeros(n_nets, dtype), np.zeros((4, n_nets), dtype)
         return cls(zeros, momentum=zero, nesterov=False, max_norm=None, velocity=zeros.copy())
 
     @property
     def state(self) -> tuple[FloatArray, ...]:
-        """What a step takes of the velocities, so that without momentum they decide nothing."""
+        """The part of the velocities that a step keeps; without momentum it is 0."""
         return (self.momentum * self.velocity,)
 
     def advanced(self, p: FloatArray, g: FloatArray, rates: FloatArray) -> tuple[FloatArray, Self]:
@@ -161,7 +161,7 @@ class SGDRule(Rule):
         return p - rates * step, replace(self, velocity=velocity)
 
     def coasting(self) -> FloatArray:
-        """Return what the velocities would still move, shape (n_nets,)."""
+        """Return the movement left in the velocities, shape (n_nets,)."""
         factor = coasting_factor(self.momentum, self.nesterov, self._one)
         return np.asarray(np.abs(factor * self.velocity).max(axis=0))
 
@@ -188,7 +188,7 @@ class AdamRule(Rule):
 
     @property
     def state(self) -> tuple[FloatArray, ...]:
-        """The moments. (The powers decide nothing where these are 0.)"""
+        """The moments. (If these are 0, the powers have no effect.)"""
         return self.m, self.s
 
     def advanced(self, p: FloatArray, g: FloatArray, rates: FloatArray) -> tuple[FloatArray, Self]:
@@ -200,7 +200,7 @@ class AdamRule(Rule):
         return p - rule.sizes(rates) * m, rule
 
     def coasting(self) -> FloatArray:
-        """Return what the velocities would still move, shape (n_nets,)."""
+        """Return the movement left in the velocities, shape (n_nets,)."""
         factor = coasting_factor(self.beta1, False, self._one)
         return np.asarray(np.abs(factor * self.m).max(axis=0))
 
