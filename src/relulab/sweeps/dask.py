@@ -79,7 +79,7 @@ def by_dask(client: Any, function: Callable[..., Any], tasks: Tasks) -> Generato
                 sent.silence.end()
     except (CancelledError, OSError):
         raise ConnectionError(
-            "the scheduler of the cluster is gone; what is finished is kept, and the same command"
+            "the scheduler of the cluster is gone; finished parts are kept, and the same command"
             " goes on from there when it is back"
         ) from None
     finally:

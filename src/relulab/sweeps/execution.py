@@ -99,7 +99,7 @@ def run_sweeps(
         If the folder holds another specification, or another process is at work there; nothing is
         touched then.
     StorageError
-        If there is no room for more, or if the folder is gone; what is finished is kept.
+        If there is no room for more, or if the folder is gone; finished parts are kept.
     """
     instance_of("results", results, Results)
     for name, flag in (("restart", restart), ("progress", progress)):

@@ -35,7 +35,7 @@ class StorageError(OSError):
 def no_room(folder: Path, why: object) -> StorageError:
     """Return the error that says that there is no room, and what is kept."""
     return StorageError(
-        f"{folder}: no room ({why}); what is finished is kept, and the same command goes on from"
+        f"{folder}: no room ({why}); finished parts are kept, and the same command goes on from"
         " there when there is room"
     )
 
