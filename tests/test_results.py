@@ -465,7 +465,7 @@ def test_sweeps_that_were_planned_apart_are_paired_run_by_run(results):
 def test_more_shards_than_a_folder_holds_are_refused_when_it_grows_too(results, monkeypatch):
     run_sweeps({"a": KINDS["one sample"]}, results, shard_size=2, progress=False)
     monkeypatch.setattr("relulab.sweeps.sweep.MOST_SHARDS", 9)
-    with pytest.raises(rl.InputError, match="at most 9 shards, got 6 runs in shards of 2 beside 7"):
+    with pytest.raises(rl.InputError, match="got 6 runs in shards of 2 in addition to 7"):
         run_sweeps({"a": replace(KINDS["one sample"], draws=10)}, results, shard_size=2,
                    progress=False)  # fmt: skip
 
@@ -643,7 +643,7 @@ def test_a_folder_that_changes_while_it_is_read_is_not_called_damaged(results):
     frames = results.frames()
     next(frames)
     run_sweeps({"f": KINDS["float32"], "z": KINDS["one sample"]}, results, progress=False)
-    with pytest.raises(rl.InputError, match="expected results that stay as they are"):
+    with pytest.raises(rl.InputError, match="expected results that do not change"):
         list(frames)
 
 
