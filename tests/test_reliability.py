@@ -317,7 +317,7 @@ def test_runs_of_others_among_ours_are_refused_by_name(results, restart):
     run_sweeps({"a": SWEEP}, results, progress=False)
     mine = results.layout.part_file("a", 77)
     pd.DataFrame({"a": [1]}).to_parquet(mine)
-    with pytest.raises(rl.InputError, match=r"part-00077\.parquet: not one of the parts"):
+    with pytest.raises(rl.InputError, match=r"part-00077\.parquet: not a part"):
         run_sweeps({"a": SWEEP}, results, restart=restart, progress=False)
     assert len(pd.read_parquet(mine, partitioning=None)) == 1
 

@@ -350,7 +350,7 @@ def test_strangers_among_the_runs_are_named_and_not_counted(results, name, place
     capsys.readouterr()
     assert rl.main(experiment, ["--figures", *folder]) == 0
     said = capsys.readouterr()
-    assert said.err.startswith(f"{named}: not one of the parts of these results")
+    assert said.err.startswith(f"{named}: not a part of these results")
     assert said.err.count("\n") == 1
     assert pd.read_csv(results.folder / "t.csv")["count"].sum() == len(sweep)
     assert len(results.load()) == len(sweep)
@@ -413,7 +413,7 @@ def test_fewer_draws_than_stored_use_what_is_there_and_say_so(results, capsys):
     run_sweeps({"a": many}, results, progress=False)
     before = results.layout.part_file("a", 0).stat()
     run_sweeps({"a": few}, results, progress=False)
-    assert "has 7 draws of sweep 'a', of which 2 are asked for; all that are there are used" in (
+    assert "has 7 draws of sweep 'a', of which 2 are asked for; all of them are used" in (
         capsys.readouterr().err
     )
     assert results.layout.part_file("a", 0).stat().st_mtime_ns == before.st_mtime_ns

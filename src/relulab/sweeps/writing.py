@@ -35,7 +35,7 @@ class StorageError(OSError):
 def no_room(folder: Path, why: object) -> StorageError:
     """Return the error for a lack of room, which also says what is kept."""
     return StorageError(
-        f"{folder}: no room ({why}); finished parts are kept, and the same command goes on from"
+        f"{folder}: no room ({why}); finished parts are kept, and the same command continues from"
         " there when there is room"
     )
 
@@ -44,7 +44,7 @@ def gone(folder: Path) -> StorageError:
     """Return the error for a folder that is no longer there, or no longer ours."""
     return StorageError(
         f"{folder}: deleted, renamed, unlocked or taken over by another process while running;"
-        " nothing more is written, and the same command goes on from what is left"
+        " nothing more is written, and the same command continues from what is left"
     )
 
 
