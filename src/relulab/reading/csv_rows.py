@@ -204,14 +204,14 @@ def _decoded(source: str, data: bytes, encoding: str) -> str:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeError as error:
         at = error.start if isinstance(error, UnicodeDecodeError) else len(data)
-    if b"\0" in data and "\0".encode(encoding) == b"\0":  # what has both is not text at all
+    if b"\0" in data and "\0".encode(encoding) == b"\0":  # data with both are not text
         _refuse_zero(source, data.decode("latin-1"))
     before = data[:at].decode(encoding, "ignore")
     what = f"the byte 0x{data[at]:02x} in line {_line_at(before)}" if at < len(data) else "another"
     other = "utf-8" if codecs.lookup(encoding).name == "cp1252" else "cp1252"
     raise InputError(
         f"{source}: expected a CSV file in the encoding {encoding}, got {what};"
-        f" {argument('encoding', other)} or the like names another"
+        f" try {argument('encoding', other)} or the like"
     )
 
 
