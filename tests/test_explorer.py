@@ -457,7 +457,7 @@ def test_an_axis_that_becomes_logarithmic_begins_above_0(window):
     assert frame.x[[0, -1]].tolist() == pytest.approx([0.005, 5])
     assert frame.y[[0, -1]].tolist() == pytest.approx([0.00099, 0.99])
     explorer.axes.set_ylim(2, 5)
-    with pytest.raises(rl.InputError, match="view: expected a part of the plane in which runs"):
+    with pytest.raises(rl.InputError, match="view: expected a part of the plane with valid"):
         explorer.wait()
 
 
