@@ -124,7 +124,7 @@ def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
 def around_coast(sweep: rl.Sweep) -> dict[str, tuple[float, float]]:
     """Return a box around the starts that live in a coarse map, so that few pairs are far away.
 
-    It ends where the whole box does if starts live there.
+    If starts live at a side of the whole box, it ends at that side.
     """
     n = 200
     runs = sweep.zoom(n=n, **BORN_ALIVE).run()

@@ -121,7 +121,7 @@ SWEEPS = (
 
 
 def flattest_best_fit(data: rl.TrainingSet) -> float:
-    """Return the smallest sharpness of a best fit: they differ in a scale of (w, b) and 1/v."""
+    """Return the smallest sharpness of all best fits, which share w*v, b*v and c."""
     best = rl.best_fit(data).network
     size = np.geomspace(0.01, 100, 20_001)
     return float(
