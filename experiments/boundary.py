@@ -1,7 +1,7 @@
 """Is the boundary between training and dying fractal, and at which rates?
 
 One sample (x=1, target=3), b = c = 0, the plane of starts (w0, v0): the starts whose unit lives
-form an island, and its boundary is ragged at some rates. It is examined in three ways:
+form an island, whose boundary (its coast) is ragged at some rates. It is examined in three ways:
 
 - Pairs of starts at some distance: how often does one train and the other die? If the fraction
   falls like distance^alpha, the boundary has dimension 2 - alpha. For comparison, the same is done
@@ -228,7 +228,7 @@ def zoom_figures(results: rl.Results) -> rl.Report:
     panels = figures.panels(N_FRAMES, n_columns=4)
     for ax, name in zip(panels, frame_names(), strict=True):
         ax.set_title(draw_frame(results.load(columns, name), ax))
-    panels[0].figure.suptitle(f"Does the coast stay ragged, however near one looks? (η = {RATE:g})")
+    panels[0].figure.suptitle(f"Does the coast stay ragged at every zoom? (η = {RATE:g})")
     yield "zooms", panels[0]
 
     def film() -> Iterator[Axes]:

@@ -228,7 +228,7 @@ def report(results: rl.Results) -> rl.Report:
         ax = figures.fate_bars(here, "scheme")
         for scheme, fraction in born_dead[domain].items():
             figures.mark_fraction(ax, scheme, fraction, "born dead, closed form")
-        ax.set_title(f"Who is born dead, who dies later, fitting |x| on {domain}? (η = {RATE:g})")
+        ax.set_title(f"Which schemes are born dead or die, fitting |x| on {domain}? (η = {RATE:g})")
         yield f"schemes_{name}", ax
 
     table = remedies_table(results)

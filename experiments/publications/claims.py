@@ -97,7 +97,7 @@ def linear(w: float, b: float, offset: float) -> rl.Networks:
 
 
 def after(first: int, numbers: str, every: int = 1) -> dict[int, str]:
-    """Return numbers by the update after which they are printed: ``first``, then every ``every``."""
+    """Return printed numbers by their updates: ``first``, then every ``every``."""
     return {first + every * i: number for i, number in enumerate(numbers.split())}
 
 

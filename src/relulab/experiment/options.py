@@ -109,7 +109,7 @@ def check_use(
             continue
         option = "--" + name.replace("_", "-")
         if options.figures and hasattr(options, "csv"):
-            why += "; the samples are in the folder, which --csv FILE alone or --results DIR names"
+            why += "; the folder has the samples: choose it by --csv FILE alone or --results DIR"
         raise InputError(f"{option}: expected none{why}")
 
 

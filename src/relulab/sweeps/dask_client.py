@@ -143,16 +143,16 @@ async def _greeted(distributed: Any, address: str) -> None:
             finally:
                 server.abort()
     except TimeoutError:
-        raise TimeoutError(f"nothing there answers as a scheduler does within {LIMIT} s") from None
+        raise TimeoutError(f"no scheduler answered there within {LIMIT} s") from None
     except distributed.comm.CommClosedError:
-        raise ConnectionError("what answers there is no scheduler, or wants tls://") from None
+        raise ConnectionError("the server there is not a scheduler, or needs tls://") from None
     except (OSError, TypeError):  # nothing listens there; it lacks what tls:// needs
         raise
     except Exception:  # noise in place of a message
-        raise ConnectionError("what answers there is no scheduler") from None
+        raise ConnectionError("the server there is not a scheduler") from None
     if "workers" not in identity:
         kind = shown(identity.get("type"))
-        raise ConnectionError(f"what answers there is no scheduler, but a Dask {kind}")
+        raise ConnectionError(f"the server there is not a scheduler, but a Dask {kind}")
 
 
 def _within(seconds: float, function: Callable[..., Any], *args: Any) -> Any:

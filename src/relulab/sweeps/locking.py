@@ -96,7 +96,7 @@ def _refuse_links(folder: Path) -> None:
     for place in places:
         if place.is_symlink():
             raise InputError(
-                f"{place}: a link; relulab writes into the results folder alone: link the whole"
+                f"{place}: a link; relulab writes only into the results folder: link the whole"
                 " folder, or use --results with another one"
             )
     for k, place in enumerate(places):
