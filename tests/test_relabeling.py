@@ -99,7 +99,7 @@ def test_a_smaller_tolerance_that_is_not_possible_is_told_with_the_reason():
     with pytest.raises(
         rl.InputError,
         match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 run"
-        r" would have trained on, .* not stored; train them again with that tolerance$",
+        r" would have continued, .* not stored; train them again with that tolerance$",
     ):
         rl.relabel(by_hand(), 1e-8)
 

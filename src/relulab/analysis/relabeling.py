@@ -143,7 +143,7 @@ def _relabelled(
         raise InputError(
             f"gradient_tolerance: expected at least {float(norm[beyond].max())}, got {tolerance},"
             f" with which {counted(beyond.sum(), 'run')} would have continued, with a result"
-            " that is not stored; train again with that tolerance"
+            " that is not stored; train them again with that tolerance"
         )
     converged = within & np.isin(outcome, ("unfinished", "oscillating"))
     _refuse_velocities(runs[converged])

@@ -12,7 +12,7 @@ Done = tuple[int, Any, Exception | None]
 
 @dataclass(frozen=True)
 class Lost:
-    """The result of a task that no worker could finish: killed for its memory, most often.
+    """The result of a task that no worker could finish, usually for lack of memory.
 
     Attributes
     ----------

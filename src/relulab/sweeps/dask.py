@@ -142,7 +142,7 @@ class _Sent:
             self._take_look(event.workers)
             return None
         if event.i not in self._running or self._running[event.i][0] is not event.future:
-            return None  # sent once more meanwhile
+            return None  # sent again meanwhile
         del self._running[event.i]
         done = event.done or _failed(event.i, event.error)
         if isinstance(done[1], Unseen):

@@ -155,8 +155,7 @@ def in_schema(
 ) -> pa.Table:
     """Return a stored table in the columns of another schema, which holds all of its columns.
 
-    With ``sweep``, the column ``sweep`` has this name, as the only word of a dictionary: it is
-    fast.
+    With ``sweep``, fill its column with this name: as the one word of a dictionary, this is fast.
     """
     arrays = []
     for field in schema:

@@ -175,7 +175,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:
-        """The names of what is drawn at random."""
+        """The names of the values that are drawn at random."""
         return tuple(n for n, v in self._values.items() if isinstance(v, Distribution))
 
     @cached_property
@@ -372,7 +372,7 @@ learning_rate=0.3; 1 sample)
         with closing(done), progress_of(0, len(self), quiet=not progress) as bar:
             for i, frame in done:
                 if isinstance(frame, Lost):
-                    raise RuntimeError(f"lost a shard, perhaps for its memory:\n{frame.error}")
+                    raise RuntimeError(f"lost a shard, perhaps for lack of memory:\n{frame.error}")
                 frames[i] = frame
                 bar.update(len(frame))
         return pd.concat(frames, ignore_index=True)
