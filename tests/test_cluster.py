@@ -380,7 +380,7 @@ def test_another_kind_of_server_is_told_in_one_line(cluster, kind):
     line = only_error(cluster.child("\ndask_client.LIMIT = 1\n", MAIN), 2)
     assert line.startswith("error: --scheduler: expected the address of a Dask scheduler, such as")
     silent = kind in ("http", "mute", "short")
-    assert ("answers as a scheduler does within 1 s" in line) == silent
+    assert ("no scheduler answered there within 1 s" in line) == silent
     assert ("the server there is not a scheduler" in line) != silent
 
 
@@ -388,7 +388,7 @@ def test_another_kind_of_server_is_told_in_one_line(cluster, kind):
 def test_a_worker_in_place_of_the_scheduler_is_told(cluster):
     [line] = [line for line in cluster.worker().said if "Start worker at:" in line]
     cluster.address = line.split()[-1]
-    assert "is no scheduler, but a Dask 'Worker'" in only_error(cluster.child(MAIN), 2)
+    assert "is not a scheduler, but a Dask 'Worker'" in only_error(cluster.child(MAIN), 2)
 
 
 # After five results the child tells us so, and goes on when we answer.
