@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
                 mpl.use("Agg")
             elif not has_windows():
                 raise rl.InputError(
-                    "--browser: expected here, where Matplotlib has no windows"
+                    "--browser: expected here, because Matplotlib has no windows"
                     f" (its backend is {mpl.get_backend().lower()})"
                 )
             with named_as_options(x="axes", y="axes", n="cells"):

@@ -57,9 +57,9 @@ def explore(
     instance_of("show", show, bool)
     if show and not has_windows():
         raise InputError(
-            f"show: expected a backend of Matplotlib that has windows, got {mpl.get_backend()};"
-            " in Jupyter,"
-            ' %matplotlib widget (of ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
+            f"show: expected a Matplotlib backend with windows, got {mpl.get_backend()};"
+            " in Jupyter, use"
+            ' %matplotlib widget (ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
         )
     explorer = Explorer(sweep, x, y, n)
     if show:

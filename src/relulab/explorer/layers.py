@@ -77,6 +77,6 @@ LAYERS = {
     "steps to converge": Layer(
         "steps to converge", _steps_to_converge, "dead, or did not converge"
     ),
-    "loss": Layer("loss in the end", lambda frame: frame.runs["loss"], "0, or not finite"),
+    "loss": Layer("final loss", lambda frame: frame.runs["loss"], "0, or not finite"),
     "death step": Layer("step in which the unit died", _death_step, "alive, or born dead"),
 }

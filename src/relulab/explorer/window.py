@@ -288,7 +288,7 @@ class Explorer:
 
     def _write_code(self) -> None:
         print(self.code())
-        self._picture.set_title("its Python is where Python prints; explorer.code() returns it")
+        self._picture.set_title("the Python code is printed; explorer.code() returns it")
         self._stage.refresh()
 
     def _say(self, words: str) -> None:

@@ -78,7 +78,7 @@ def locked(folder: Path) -> Iterator[Ownership]:
     try:
         if note.exists():
             print(
-                f"{folder}: {_named(note)} ended without finishing; going on from what it left",
+                f"{folder}: {_named(note)} ended without finishing; continuing from what it left",
                 file=sys.stderr,
             )
         write_whole(folder, note, ours.text.encode())

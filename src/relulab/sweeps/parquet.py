@@ -224,7 +224,7 @@ def _footer_size(end: bytes, size: int) -> int:
     """Return the number of bytes from the footer's first to the end of a file."""
     length = int.from_bytes(end[:4], "little") + _END
     if end[4:] != _MAGIC or not _END < length <= size:
-        raise DamagedFileError("no Parquet file")
+        raise DamagedFileError("not a Parquet file")
     return length
 
 
@@ -232,7 +232,7 @@ def _found(place: re.Pattern[bytes], footer: bytes) -> re.Match[bytes]:
     """Return where a digest is in a footer."""
     found = place.search(footer)
     if not found:
-        raise DamagedFileError("no file of relulab's, or of another version")
+        raise DamagedFileError("not a relulab file, or of another version")
     return found
 
 
@@ -243,7 +243,7 @@ def _with_zeros(place: re.Pattern[bytes], footer: bytes) -> bytes:
 
 def _checked_digest(place: re.Pattern[bytes], footer: bytes, of: bytes | memoryview) -> None:
     if _found(place, footer)[1] != _digest(of).encode():
-        raise DamagedFileError("its digest is another")
+        raise DamagedFileError("its digest does not match")
 
 
 def _digest(content: bytes | memoryview) -> str:

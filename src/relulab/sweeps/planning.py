@@ -178,7 +178,7 @@ def _refuse_files_of_others(
             )
     if is_foreign_manifest(layout.manifest_file):
         raise InputError(
-            f"{layout.manifest_file}: expected a manifest of relulab's, found another program's"
+            f"{layout.manifest_file}: expected a relulab manifest, found another program's"
             " file; use --results with another folder"
         )
 

@@ -288,12 +288,12 @@ class Results:
             stored = part.open()
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
-                raise DamagedFileError("its columns are of other types")
+                raise DamagedFileError("its columns have other types")
             table = stored.read(
                 [name for name in there if name in columns and name != SWEEP], COLUMNS
             )
             if wrong := unknown_words(table):
-                raise DamagedFileError(f"it has no known words in {wrong[0]}")
+                raise DamagedFileError(f"it has unknown words in {wrong[0]}")
         return with_known_words(in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep))
 
     def _nothing(self, what: str) -> InputError:

@@ -89,7 +89,7 @@ class Slot:
         """Store the runs of the shard."""
         for folder in (self.file.parent.parent, self.file.parent):
             if folder.is_symlink():
-                raise InputError(f"{folder}: expected a folder of ours, found a link meanwhile")
+                raise InputError(f"{folder}: expected relulab's folder, found a link meanwhile")
             folder.mkdir(exist_ok=True)  # but not the results folder, if it is gone
         table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
         write_table(self.ours.folder, self.file, table, self.about, COLUMNS)
