@@ -146,7 +146,7 @@ def found(runs: pd.DataFrame) -> pd.DataFrame:
 def remedies_table(results: rl.Results) -> pd.DataFrame:
     """Return how many are inactive at the end, how many found the best fit, and their steps.
 
-    The steps are only of runs that found it: dead units converge in a few, because only c learns.
+    The steps are those of runs that found it: with a dead unit, c alone converges in a few steps.
     """
     by = ["remedy", "domain", "learning_rate"]
     table, steps = statistics.in_one_pass(

@@ -96,7 +96,7 @@ def measure(explorer: Explorer, n_drags: int = 5, seconds: float = 3.0) -> None:
 
 
 def film(explorer: Explorer, file: str) -> None:
-    """Film a walk: a learning rate that grows, a zoom, a run, ten runs where fates meet."""
+    """Film a walk: a growing learning rate, a zoom, a run, ten runs where fates meet."""
     figure, axes = explorer.figure, explorer.axes
     toolbar = NavigationToolbar2(figure.canvas)
     pointer = Line2D([], [], marker=(3, 0, 35), markersize=9, color="#d55e00", zorder=99)
