@@ -1,20 +1,21 @@
-"""Is the coast between training and dying fractal, and at which rates?
+"""Is the boundary between training and dying fractal, and at which rates?
 
-One sample (x=1, target=3), b = c = 0, the plane of starts (w0, v0): where the unit lives is an
-island, and its coast is ragged at some rates. Three ways to look at that:
+One sample (x=1, target=3), b = c = 0, the plane of starts (w0, v0): the starts whose unit lives
+form an island, whose boundary (its coast) is ragged at some rates. It is examined in three ways:
 
 - Pairs of starts at some distance: how often does one train and the other die? If the fraction
-  falls like distance^alpha, the coast has the dimension 2 - alpha. Beside it the same for a border
-  that is smooth, death in one step, which has a closed form.
-- Zooms at η = 0.3, from the island down to the spacing of floats. Each frame is around an edge of
-  the one before: thousands of pairs are bisected to adjacent floats, and of all edges the one is
-  taken at which dying takes longest.
-- Maps of fates of three samples, where three fates meet: their entropies, and whether they share
-  one border.
+  falls like distance^alpha, the boundary has dimension 2 - alpha. For comparison, the same is done
+  for a smooth boundary, that of death in one step, which has a closed form.
+- Zooms at η = 0.3, from the island down to the spacing of floats. Each frame is around a point of
+  the boundary in the frame before: thousands of pairs are bisected to adjacent floats, and the
+  frame is centered where dying takes longest.
+- Maps of the fates on three samples, where three fates meet: their entropies, and whether they
+  share one boundary.
 
-And two maps: how far each start is from another fate, and the fates over the two learning rates
-(hidden, output) of one start, after Sohl-Dickstein 2024 (arXiv 2402.06184). --map-size 4096 makes
-that one of 17 million runs: on two cores 1.6 minutes to train and 1.9 to draw, in 6 GB of memory.
+There are two more maps: how far each start is from another fate, and the fates over the two
+learning rates (hidden, output) of one start, after Sohl-Dickstein 2024 (arXiv 2402.06184). With
+--map-size 4096, that map has 17 million runs: on two cores, 1.6 minutes to train and 1.9 to draw,
+in 6 GB of memory.
 """
 
 import argparse
@@ -35,7 +36,7 @@ X, TARGET = 1.0, 3.0
 POINT = rl.TrainingSet.point(X, TARGET)
 PLANE = {"w": (-1.0, 5.0), "v": (-4.0, 4.0)}
 
-# Pairs of starts that are not born dead.
+# Pairs of starts that are not born dead
 RATES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0)
 BORN_ALIVE = {"w": (0.1, 5.0), "v": (-4.0, 4.0)}
 SCALES = np.geomspace(10**-1.5, 1e-5, 8)
@@ -55,7 +56,7 @@ ZOOM = (LAST_WIDTH / (PLANE["w"][1] - PLANE["w"][0])) ** (1 / (N_FRAMES - 1))
 THREE = rl.TrainingSet([-2, 1, 2], [1, -1, 3])
 THREE_RATE = 0.5
 
-# The fates over both learning rates, from a start that was chosen for its many borders.
+# The fates over both learning rates, from a start chosen for its many boundaries.
 MAP_RATES = (0.01, 100.0)
 MAP_STEPS = 3000
 MAP = rl.Sweep(
@@ -70,7 +71,7 @@ MAP = rl.Sweep(
 
 
 def lives(runs: pd.DataFrame) -> Any:
-    """Return which units live to the end."""
+    """Return which units are alive at the end."""
     return runs["unit"] == "alive"
 
 
@@ -80,12 +81,12 @@ def unit_of(runs: pd.DataFrame) -> Any:
 
 
 def dies_at_once(rate: float, runs: pd.DataFrame) -> Any:
-    """Return which units die in the first step, by the closed form."""
+    """Return which units die in the first step, from the closed form."""
     return theory.dies_in_one_step(runs["w0"], 0.0, runs["v0"], 0.0, X, TARGET, rate)
 
 
 def kind_of(runs: pd.DataFrame) -> Any:
-    """Return which of three fates a run on three samples has."""
+    """Return which of three fates each run on three samples has."""
     dead = runs["unit"] != "alive"
     return np.select([dead, runs["outcome"] == "diverged"], ["dead", "diverged"], "lives on")
 
@@ -94,7 +95,7 @@ def kind_of(runs: pd.DataFrame) -> Any:
 
 
 def pairs_of(options: argparse.Namespace) -> pd.DataFrame:
-    """Return the pairs of all rates, of the coast and of the smooth border."""
+    """Return the pairs at all rates, for the boundary and for the smooth one."""
     n_pairs = options.pairs or (10_000 if options.quick else 600_000)
     rates = SHOWN if options.quick else RATES
     with ThreadPoolExecutor(options.jobs if options.jobs > 0 else None) as threads:
@@ -102,12 +103,12 @@ def pairs_of(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
-    """Return the pairs of one rate.
+    """Return the pairs at one rate.
 
-    In the whole plane starts with w0 < 0 are born dead, and the line w0 = 0 is a border, too.
+    In the whole plane, starts with w0 < 0 are born dead, and the line w0 = 0 is a boundary, too.
     """
     sweep = rl.Sweep(data=POINT, learning_rate=rate)
-    # The closed form asks for no training; at step 0 these runs are over.
+    # The closed form needs no training; these runs end at step 0.
     untrained = rl.Sweep(data=POINT, learning_rate=rate, max_steps=0, divergence_loss=1e-300)
     coast = boundary.uncertain_pairs(sweep, around_coast(sweep), SCALES, n_pairs, fate=lives)
     smooth = boundary.uncertain_pairs(
@@ -121,9 +122,9 @@ def pairs_at(n_pairs: int, rate: float) -> pd.DataFrame:
 
 
 def around_coast(sweep: rl.Sweep) -> dict[str, tuple[float, float]]:
-    """Return a box around all living starts of a coarse map, so that few pairs are far from them.
+    """Return a box around the starts that live in a coarse map, so that few pairs are far away.
 
-    It is that of all starts where one lives at its edge.
+    If starts live at a side of the whole box, it ends at that side.
     """
     n = 200
     runs = sweep.zoom(n=n, **BORN_ALIVE).run()
@@ -136,7 +137,7 @@ def around_coast(sweep: rl.Sweep) -> dict[str, tuple[float, float]]:
 
 
 def dimensions(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the dimension of each border at each rate."""
+    """Return the dimension of each boundary at each rate."""
     rows = []
     for (border, rate), table in pairs.groupby(["border", "learning_rate"], sort=False):
         found = asdict(boundary.dimension(table))
@@ -145,7 +146,7 @@ def dimensions(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def slopes(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the local slopes to draw: those that enough pairs tell."""
+    """Return the local slopes to draw: those with enough pairs."""
     known = pairs[pairs["slope_high"] - pairs["slope_low"] < 0.5]
     coast = known[(known["border"] == COAST) & known["learning_rate"].isin(SHOWN)]
     smooth = known[(known["border"] == NULL) & (known["learning_rate"] == RATE)]
@@ -162,7 +163,7 @@ def n_runs(pairs: pd.DataFrame) -> int:
 
 
 def frames(n_pairs: int) -> Iterator[rl.Sweep]:
-    """Yield the sweeps of the frames, each around an edge that was found in the one before."""
+    """Yield the sweeps of the frames, each around a point of the boundary in the one before."""
     random = np.random.default_rng(0)
     box = PLANE
     for _ in range(N_FRAMES):
@@ -170,7 +171,7 @@ def frames(n_pairs: int) -> Iterator[rl.Sweep]:
         yield sweep
         low, high = np.transpose(list(box.values()))
         width = high - low
-        # Not at the rim, so that the next frame is inside this one; and not born dead.
+        # Not near the sides, so that the next frame is inside this one; and not born dead.
         starts = low + width * (0.1 + 0.8 * random.random((2, n_pairs, 2)))
         starts[..., 0] = np.maximum(starts[..., 0], BORN_ALIVE["w"][0])
         a, b = (dict(zip("wv", ends.T, strict=True)) for ends in starts)
@@ -184,7 +185,7 @@ def frames(n_pairs: int) -> Iterator[rl.Sweep]:
 
 
 def frame_table(results: rl.Results) -> pd.DataFrame:
-    """Return where the frames are, and what is in them."""
+    """Return the place and the content of each frame."""
     rows = []
     for name in frame_names():
         runs = results.load(["w0", "v0", "unit", "death_step"], name)
@@ -217,7 +218,7 @@ def frame_names() -> list[str]:
 
 
 def draw_frame(runs: pd.DataFrame, ax: Axes, *, legend: bool = True) -> str:
-    """Draw a frame in its own units, from -1 to 1, and return its width in words."""
+    """Draw a frame in units from -1 to 1, and return its width in words."""
     starts = runs[["w0", "v0"]]
     low, width = starts.min(), starts.max() - starts.min()
     relative = 2 * (starts - low) / width - 1
@@ -227,19 +228,19 @@ def draw_frame(runs: pd.DataFrame, ax: Axes, *, legend: bool = True) -> str:
 
 
 def zoom_figures(results: rl.Results) -> rl.Report:
-    """Yield the frames beside each other, and one after the other."""
+    """Yield the frames as panels and as a film."""
     columns = ["w0", "v0", "outcome", "unit"]
     panels = figures.panels(N_FRAMES, n_columns=4)
     for ax, name in zip(panels, frame_names(), strict=True):
         ax.set_title(draw_frame(results.load(columns, name), ax))
-    panels[0].figure.suptitle(f"Does the coast stay ragged, however near one looks? (η = {RATE:g})")
+    panels[0].figure.suptitle(f"Does the coast stay ragged at every zoom? (η = {RATE:g})")
     yield "zooms", panels[0]
 
     def film() -> Iterator[Axes]:
         for name in frame_names():
             [ax] = figures.panels(1, n_columns=1)
             root_of(ax).set_size_inches(5.6, 5.6)
-            # The title has room for what the colors are, and so all frames are laid out alike.
+            # The title explains the colors instead, so that all frames have the same layout.
             width = draw_frame(results.load(columns, name), ax, legend=False)
             figures.show_runs(ax, 0)
             ax.set_title(f"Does the coast stay ragged? (dark: lives; {width} in w₀)")
@@ -261,7 +262,7 @@ def distances_of(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def basins(results: rl.Results) -> pd.DataFrame:
-    """Return the basin entropies of maps, beside those of smooth borders."""
+    """Return the basin entropies of maps, and of a smooth boundary."""
     island = results.load(["w0", "v0", "unit"], frame_names()[0])
     three = results.load(["w0", "v0", "outcome", "unit"], "three samples")
     rows = []
@@ -277,7 +278,7 @@ def basins(results: rl.Results) -> pd.DataFrame:
 
 
 def sweeps(options: argparse.Namespace) -> dict[str, rl.Sweep]:
-    """Return the frames, the fates of three samples and the map of rates."""
+    """Return the sweeps of the frames, of the fates on three samples and of the map of rates."""
     n_pairs = 200 if options.quick else 4000
     plane = rl.Sweep(data=THREE, learning_rate=THREE_RATE, max_steps=MAP_STEPS)
     both = dict.fromkeys(("hidden_learning_rate", "output_learning_rate"), MAP_RATES)
@@ -342,7 +343,7 @@ def report(results: rl.Results) -> rl.Report:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this experiment."""
-    parser.add_argument("--pairs", type=int, help="pairs at each rate and distance (600,000)")
+    parser.add_argument("--pairs", type=int, help="pairs per rate and distance (600,000)")
     parser.add_argument(
         "--map-size", type=int, default=1024, help="rates of each layer in the map of rates (1024)"
     )
@@ -350,7 +351,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="Is the coast between training and dying fractal, and at which rates?",
+    question="Is the boundary between training and dying fractal, and at which rates?",
     sweeps=sweeps,
     records={"pairs": pairs_of, "distances": distances_of},
     report=report,

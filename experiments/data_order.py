@@ -1,9 +1,9 @@
-"""Does it matter whether a step takes all samples, or one after the other, in order or shuffled?
+"""Does it matter whether a step takes all samples, or one at a time, in order or shuffled?
 
-Three samples that no network fits, all four parameters drawn from N(0, 1). A dead unit's network
-only moves c: to the mean of the targets by full-batch steps, but to another, known value if it sees
-one sample after the other in the same order; shuffled, c never settles. All runs make all their
-steps (gradient tolerance 0): one by one, a gradient of the mean loss that happens to vanish at the
+Three samples that no network fits exactly, all four parameters drawn from N(0, 1). With a dead
+unit, only c moves: with full-batch steps to the mean of the targets, with one sample at a time in
+the same order to another, known value; shuffled, c never settles. All runs take all their steps
+(gradient tolerance 0): with one sample at a time, a mean gradient that happens to vanish at the
 beginning of an epoch is no reason to stop.
 """
 
@@ -19,14 +19,14 @@ DATA = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
 RATES = np.geomspace(0.005, 1.6, 16)
 ALL, IN_ORDER, SHUFFLED = "all samples", "one by one, in order", "one by one, shuffled"
 ORDERS = {ALL: (None, None), IN_ORDER: (1, None), SHUFFLED: (1, 0)}  # batch size, seed
-N_SHUFFLES = 100  # to see between which values c moves
-SHUFFLED_STEPS = 3_000  # of a start at c = 0
+N_SHUFFLES = 100  # to find the range of c
+SHUFFLED_STEPS = 3_000  # from a start at c = 0
 
 DIES, DIVERGES = "the unit dies", "diverges, the unit alive"
 
 
 def sweep(batch_size: int | None, shuffle_seed: int | None) -> rl.Sweep:
-    """Return the sweep of one order; the starts are the same in all."""
+    """Return the sweep of one order; all have the same starts."""
     return rl.Sweep(
         data=DATA,
         **rl.standard_normal(),
@@ -40,7 +40,7 @@ def sweep(batch_size: int | None, shuffle_seed: int | None) -> rl.Sweep:
 
 
 def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
-    """Return one sweep for each order; runs must end with an epoch to be compared."""
+    """Return one sweep for each order; to be comparable, runs must end with an epoch."""
     n = DATA.x.size
     if options.max_steps is not None and options.max_steps % n:
         raise rl.InputError(
@@ -50,7 +50,7 @@ def sweeps(options: Namespace) -> dict[str, rl.Sweep]:
 
 
 def shuffled_c(_options: Namespace) -> pd.DataFrame:
-    """Return where c of a dead unit's network is after many epochs, each of many times shuffled."""
+    """Return c of a dead unit's network after many epochs, for many shuffles."""
     dead = rl.Networks(w=np.zeros(RATES.size), b=-1.0, v=0.0, c=0.0)
     ends = []
     for seed in range(N_SHUFFLES):
@@ -63,7 +63,7 @@ def shuffled_c(_options: Namespace) -> pd.DataFrame:
 
 
 def ends_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with which of the two ends that are drawn they met."""
+    """Return the runs with the one of the two drawn ends that they have."""
     end = np.select(
         [runs["unit"] == "died", (runs["outcome"] == "diverged") & (runs["unit"] == "alive")],
         [DIES, DIVERGES],
@@ -73,7 +73,7 @@ def ends_of(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def where_c_ends(results: rl.Results) -> pd.DataFrame:
-    """Return between which values c of dead units' networks ends, with theory."""
+    """Return the range in which c of dead units' networks ends, with theory."""
     spread = {"n_dead": ("c", "size"), "low": ("c", "min"), "high": ("c", "max")}
     keys = ["sweep", "learning_rate"]
     parts = [
@@ -104,15 +104,15 @@ def report(results: rl.Results) -> rl.Report:
     figures.outer_labels(panels)
     of_end = rates[rates["end"] == DIES]  # each end has a row for each rate
     figures.show_runs(panels[0], of_end["n_runs"].sum())
-    panels[0].figure.suptitle("Who dies, who diverges: does the order of the samples matter?")
+    panels[0].figure.suptitle("Dying and diverging: does the order of the samples matter?")
     yield "deaths", panels[0]
 
     table = where_c_ends(results)
     yield "where_c_ends", table
-    # Between its ends c of a shuffled network has no middle that means something.
+    # Shuffled, c has a range but no middle that means anything.
     middle = (table["low"] + table["high"]) / 2
     table["c"] = middle.mask(table["order"] == SHUFFLED)
-    drawn = table.sort_values("order", ascending=False)  # the wide bars of the shuffled first
+    drawn = table.sort_values("order", ascending=False)  # wide bars first
     ax = figures.intervals(drawn, "learning_rate", "c", by="order", log="x")
     rate = np.geomspace(RATES.min(), RATES.max(), 200)
     in_order = theory.dead_unit_c_per_example(DATA.target, rate)
@@ -125,7 +125,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="Who dies and where does c end, by full-batch, per-example, shuffled steps?",
+    question="Full batch, one sample at a time, or shuffled: which units die, where does c end?",
     sweeps=sweeps,
     records={"shuffled_c": shuffled_c},
     report=report,

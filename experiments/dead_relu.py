@@ -1,13 +1,13 @@
-"""Which initialization schemes are born dead, on which data, which die later, and what helps?
+"""Which initialization schemes are born dead on which data, which die later, and what helps?
 
 |x| at nine points of a domain (the example of Lu, Shin, Su & Karniadakis 2019, "Dying ReLU and
-initialization"). The closed forms of being born dead depend on the ends of the domain alone.
+initialization"). The closed forms for being born dead depend only on the ends of the domain.
 
 The remedies are those that people recommend: a bias, a slope for negative inputs, another
 optimizer, clipping, weight decay, standardized data. Each is tried from the same starts at the
-same learning rates, and compared at the rate that suits it best and at one that all have. Losses
-on standardized data are compared in the units of |x|. A unit with a slope is not dead where it is
-inactive on every sample; so what is counted of all is who is inactive at the end.
+same learning rates, and compared at its best rate and at a common rate. Losses on standardized
+data are compared in the units of |x|. A unit with a slope is not dead when it is inactive on every
+sample, so the tables count all units that are inactive at the end.
 """
 
 from argparse import Namespace
@@ -33,7 +33,7 @@ SCHEMES: dict[str, rl.Scheme] = {
 DRAWS = 2_000
 RATE = 0.1
 
-# The one where the hinge matters and one on which |x| is a line, both from he_normal.
+# The domain where the hinge matters and one on which |x| is a line, both from he_normal.
 HELPED = ("[-1, 1]", "[0, 1]")
 HELPED_START: dict[str, Any] = {**SCHEMES["he_normal"]}
 HELPED_DRAWS = 500
@@ -58,9 +58,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     BOTH: {},
 }
 BY_RATE = (NOTHING, "bias b₀ = 1", "slope 0.3", "momentum 0.9", "Adam", BOTH)
-FEWEST = 20  # runs that a median is drawn of
-TOLERANCE = 1e-4  # of the loss; tells who found the best fit
-AS_OFTEN = 0.01  # the best rate is the fastest at which no more than so many runs less find it
+FEWEST = 20  # runs for which a median is drawn
+TOLERANCE = 1e-4  # of the loss, within which a run has found the best fit
+AS_OFTEN = 0.01  # the best rate is the fastest with a success rate this close to the highest
 
 
 def data(domain: str, remedy: str = NOTHING) -> rl.TrainingSet:
@@ -104,7 +104,7 @@ SWEEPS = {
 
 
 def names(_options: Namespace) -> pd.DataFrame:
-    """Return which scheme and which domain each sweep is of, with what theory says."""
+    """Return the scheme and the domain of each sweep, with the theory."""
     rows = [
         (
             schemes_name(scheme, domain),
@@ -144,9 +144,9 @@ def found(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def remedies_table(results: rl.Results) -> pd.DataFrame:
-    """Return who is inactive at the end, who found the best fit, and the steps of those.
+    """Return how many are inactive at the end, how many found the best fit, and their steps.
 
-    The steps are not those of all that converged: dead ones, which learn c alone, do so in a few.
+    The steps are those of runs that found it: with a dead unit, c alone converges in a few steps.
     """
     by = ["remedy", "domain", "learning_rate"]
     table, steps = statistics.in_one_pass(
@@ -170,7 +170,7 @@ def remedies_table(results: rl.Results) -> pd.DataFrame:
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each remedy at its own best rate and at the common one."""
+    """Return the rows of each remedy at its best rate and at the common one."""
     few = table["best_and_converged"] * table["n_runs"] < FEWEST
     steps = ["steps_q10", "steps_q50", "steps_q90"]
     table = table.assign(**{name: table[name].astype(float).mask(few) for name in steps})
@@ -229,7 +229,7 @@ def report(results: rl.Results) -> rl.Report:
         ax = figures.fate_bars(here, "scheme")
         for scheme, fraction in born_dead[domain].items():
             figures.mark_fraction(ax, scheme, fraction, "born dead, closed form")
-        ax.set_title(f"Who is born dead, who dies later, fitting |x| on {domain}? (η = {RATE:g})")
+        ax.set_title(f"Which schemes are born dead or die, fitting |x| on {domain}? (η = {RATE:g})")
         yield f"schemes_{name}", ax
 
     table = remedies_table(results)

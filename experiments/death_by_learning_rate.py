@@ -1,7 +1,7 @@
-"""How many units does a learning rate kill, how many of them in the very first step, and when?
+"""How many units does a learning rate kill, how many in the first step, and when?
 
-One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0. Closed forms: the fraction that
-dies in the first step, by quadrature, and the fraction that dies in all as the rate goes to 0.
+One sample (x=1, target=3), w, b and v drawn from N(0, 1), c = 0. Closed forms: the fraction that
+dies in the first step, by quadrature, and the fraction that ever dies as the rate goes to 0.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SWEEP = rl.Sweep(
 
 
 def runs_of(results: rl.Results) -> Iterator[pd.DataFrame]:
-    """Yield the runs part by part, with whether their unit dies in the first step, and ever."""
+    """Yield the runs part by part, with whether their unit dies in the first step, or ever."""
     for runs in results.frames(["learning_rate", "death_step", "steps_taken", "outcome", "unit"]):
         yield runs.assign(
             **{
@@ -45,7 +45,7 @@ def runs_of(results: rl.Results) -> Iterator[pd.DataFrame]:
 
 
 def death_rates(rates: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the fraction of all runs whose unit dies, in the first step and ever, with theory."""
+    """Return the fractions of runs whose unit dies in the first step, or ever, with theory."""
     parts = [
         table[table[event].astype(bool)].drop(columns=event).assign(event=event)
         for event, table in rates.items()
@@ -90,7 +90,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="How many units does a learning rate kill, how many of them in the first step?",
+    question="How many units does a learning rate kill, and how many in the first step?",
     sweeps={"rates": SWEEP},
     report=report,
 )

@@ -1,10 +1,10 @@
 """How sharp are the minima at which gradient descent settles, and what happens beyond 2/η?
 
-At a minimum it can settle only where the sharpness, the largest eigenvalue of the Hessian, is below
-2/η; where the hinge is on a sample, the smaller one of its two sides. Where c is frozen, networks
-cannot become flat enough at large rates: then they go round in circles whose period doubles and
-doubles again. And a network that starts at a sharp place is thrown out of it, to a flatter one. A
-dead unit's network has sharpness 1 whatever the rate, so the living are looked at apart.
+Gradient descent can settle at a minimum only if its sharpness, the largest eigenvalue of the
+Hessian, is below 2/η; if the hinge is on a sample, the smaller of the two sides counts. With c
+frozen, networks cannot become flat enough at large rates: they oscillate with a period that doubles
+again and again. A network that starts at a sharp place is thrown to a flatter one. A dead unit's
+network has sharpness 1 at any rate, so networks with living units are examined separately.
 """
 
 from argparse import Namespace
@@ -25,15 +25,15 @@ DATA = {
     ),
 }
 
-DRAWS = 500  # the figure has the points of so many, should there be more
+DRAWS = 500  # the figure has the points of at most this many
 
-# The period-doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
+# Period doubling: k = η |target| sqrt(1 + x^2), from a balanced start near the minimum.
 K = np.linspace(0.8, 1.62, 821)
 W, B, V = map(float, theory.balanced_start(X, TARGET, 0.9))
 ORBIT = 64
 
-# The catapults: starts at λ > 2/η = 8, where λ = a^2 + 1 + (1 + x^2) v^2 is the squared length of
-# the prediction's gradient, which is the sharpness where the loss is 0.
+# Catapults: starts at λ > 2/η = 8, where λ = a^2 + 1 + (1 + x^2) v^2 is the squared length of the
+# prediction's gradient, which equals the sharpness if the loss is 0.
 CATAPULT_RATE = 0.25
 CATAPULTS = rl.Networks(w=[1.5, 1.1, 2.9], b=0.0, v=[2.2, 2.1, 0.6], c=0.0)
 
@@ -50,7 +50,7 @@ def sweep(data: rl.TrainingSet) -> rl.Sweep:
 
 
 def frozen_rates() -> Any:
-    """Return the learning rates at the values of k."""
+    """Return the learning rates for the values of k."""
     return K / (np.hypot(1, X) * TARGET)
 
 
@@ -66,7 +66,7 @@ FROZEN = rl.Sweep(
 
 
 def orbits(_options: Namespace) -> pd.DataFrame:
-    """Trace where the networks with c frozen go round."""
+    """Trace the orbits of the networks with c frozen."""
     start = rl.Networks(np.full(K.size, W), B, V, 0.0)
     settled = rl.train(start, FROZEN.data, frozen_rates(), max_steps=20_000, freeze=("c",))
     trace = rl.trace(settled.networks, FROZEN.data, frozen_rates(), n_steps=ORBIT, freeze=("c",))
@@ -80,7 +80,7 @@ def catapults(_options: Namespace) -> pd.DataFrame:
 
 
 def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
-    """Yield the converged runs of a sweep with the sharpness of their last state, part by part."""
+    """Yield the converged runs of a sweep, part by part, with the sharpness at the end."""
     for runs in results.frames(["draw", "learning_rate", *"wbvc", "outcome", "unit"], name):
         runs = runs[runs["outcome"] == "converged"]
         networks = rl.Networks(*(runs[p] for p in "wbvc"))
@@ -97,7 +97,7 @@ def settled(results: rl.Results, name: str) -> Iterator[pd.DataFrame]:
 
 
 def over_edge(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return how far over the edge of stability converged runs are, for each learning rate."""
+    """Return how far beyond the edge of stability converged runs are, for each learning rate."""
     return runs.groupby(["data", "alive", "learning_rate"], as_index=False).agg(
         n_converged=("n_converged", "sum"), edge=("edge", "max"), n_above=("n_above", "sum")
     )
@@ -161,7 +161,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="How sharp are the minima at which gradient descent settles, and what is beyond 2/η?",
+    question="How sharp are the minima that training settles at, and what lies beyond 2/η?",
     sweeps={name: sweep(data) for name, data in DATA.items()} | {"c frozen": FROZEN},
     records={"orbits": orbits, "catapults": catapults},
     report=report,

@@ -1,7 +1,7 @@
 """Which runs train, die, oscillate, blow up? A map that trains while you look.
 
-Sliders move what is on no axis, the toolbar zooms and pans, a click traces a run; the window lists
-its keys. By default: one sample (x=1, target=3), starts (w0, v0), b = c = 0, learning rate 0.3.
+Sliders set everything that is not on an axis, the toolbar zooms and pans, a click traces a run; the
+window lists its keys. Default: one sample (x=1, target=3), starts (w0, v0), b = c = 0, rate 0.3.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SWEEP = rl.Sweep(
     learning_rate=0.3,
 )
 LAST_PORT = 65535
-MOST_NAMES = 8  # of sweeps, in a message
+MOST_NAMES = 8  # names of sweeps in a message
 COLUMNS_OF_STARTS = {"w0": "w", "b0": "b", "v0": "v", "c0": "c"}
 
 
@@ -37,14 +37,14 @@ def parser() -> argparse.ArgumentParser:
     made = OneLineParser(description=str(__doc__), formatter_class=argparse.RawTextHelpFormatter)
     add = made.add_argument
     add("--sweep", metavar="NAME",
-        help="an experiment, or a sweep of it: 'momentum/map of one sample'")  # fmt: skip
+        help="an experiment, or one of its sweeps: 'momentum/map of one sample'")  # fmt: skip
     add("--axes", nargs=2, metavar=("X", "Y"), default=["w0", "v0"],
-        help="what is across and up: w0, b0, v0, c0, learning_rate, momentum, ...")  # fmt: skip
+        help="the two axes: w0, b0, v0, c0, learning_rate, momentum, ...")  # fmt: skip
     add("--set", nargs="+", metavar="NAME=NUMBER", default=[],
-        help="what is fixed, such as b0=0.2 learning_rate=0.1")  # fmt: skip
-    add("--cells", type=int, default=1000, help="of a side of the map in full; 1000 by default")
+        help="fixed values, such as b0=0.2 learning_rate=0.1")  # fmt: skip
+    add("--cells", type=int, default=1000, help="cells a side of the full map; 1000 by default")
     add("--browser", action="store_true", help="show it in a browser on this machine")
-    add("--port", type=int, default=8988, help="of the browser's address")
+    add("--port", type=int, default=8988, help="the port for the browser")
     add("--measure", action="store_true", help="print how fast it is, without a window")
     add("--film", metavar="FILE", help="film a walk through the map (GIF), without a window")
     add_data_options(made)
@@ -67,7 +67,7 @@ def chosen(options: argparse.Namespace) -> rl.Sweep:
 
 
 def named(text: str) -> rl.Sweep:
-    """Return a sweep of an experiment, the first unless one is named."""
+    """Return a sweep of an experiment: the named one, or the first."""
     name, _, which = text.partition("/")
     with named_as_options(name="sweep"):
         experiment = load(name)
@@ -99,7 +99,7 @@ def in_browser(port: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Open the window, and return the exit status: 2 for a mistake of the user's."""
+    """Open the window, and return the exit status: 2 for a user error."""
     options = parser().parse_args(arguments)
     with own_output():
         try:
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
                 mpl.use("Agg")
             elif not has_windows():
                 raise rl.InputError(
-                    "--browser: expected here, where Matplotlib has no windows"
+                    "--browser: expected here, because Matplotlib has no windows"
                     f" (its backend is {mpl.get_backend().lower()})"
                 )
             with named_as_options(x="axes", y="axes", n="cells"):

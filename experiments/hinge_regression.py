@@ -3,9 +3,9 @@
 A one-node ReLU network is a broken-stick regression with one flat side. By default it is fitted to
 442 diabetes patients: disease progression after a year against the body mass index (Efron et al.
 2004, bundled with scikit-learn, the extra ``data``). --csv FILE --x COLUMN --target COLUMN takes
-your own. The answer comes first, from the best of all fits: where it breaks, how steep it is, how
-sure that is (--bootstrap 2000 draws the samples anew). Then comes what gradient descent makes of
-them. Both columns are standardized for training; answer and figures are in the units of the data.
+your own data. The answer comes first, from the best fit: where it breaks, how steep it is, how sure
+that is (--bootstrap 2000 resamples the data). Then comes the result of gradient descent. Both
+columns are standardized for training; answer and figures are in the units of the data.
 """
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -23,7 +23,7 @@ from relulab.theory.broken_stick import checked_draws
 
 SCHEMES = ("he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "torch_default")
 LEARNING_RATE = 0.1
-MOST_FITS, MOST_POINTS = 6, 2_000  # so many are drawn
+MOST_FITS, MOST_POINTS = 6, 2_000  # drawn at most
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -44,16 +44,16 @@ def diabetes() -> rl.TrainingSet:
 
 
 def options(parser: ArgumentParser) -> None:
-    """Add the options of the data and of the answer."""
+    """Add the options for the data and for the answer."""
     add_data_options(parser)
     parser.add_argument(
         "--bootstrap", type=n_draws, default=0, metavar="DRAWS",
-        help="95 %% intervals of the answer from so many draws of the samples, such as 2000",
+        help="95 %% intervals of the answer from this many resamplings, such as 2000",
     )  # fmt: skip
 
 
 def n_draws(text: str) -> int:
-    """Return a number of the command line."""
+    """Return a number of draws from the command line."""
     try:
         return checked_draws("draws", int(text))
     except ValueError:
@@ -93,8 +93,8 @@ def one_row_each(fits: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def learned_fits(frames: Iterable[pd.DataFrame], x: Any) -> pd.DataFrame:
     """Return the most frequent fits: their fraction of all runs, the best loss and w, b, v, c."""
-    # One fit are those that predict the same but for where the gradient became small enough: to one
-    # decimal of the targets' standard deviation.
+    # Fits count as one if they differ only because of where training stopped: if their predictions
+    # agree to one decimal of the targets' standard deviation.
     keys = [f"at_{k}" for k in range(len(x))]
     parts, n_runs = [], 0
     for runs in frames:
@@ -110,7 +110,7 @@ def learned_fits(frames: Iterable[pd.DataFrame], x: Any) -> pd.DataFrame:
 
 
 def quantiles(excess: pd.DataFrame) -> pd.DataFrame:
-    """Return which excess loss some fractions of each sweep's runs do not exceed."""
+    """Return quantiles of the excess loss of each sweep's runs."""
     rows = {
         sweep: [runs.loc[runs["fraction"] >= q, "excess_loss"].min() for q in QUANTILES]
         for sweep, runs in excess.groupby("sweep", sort=False)

@@ -1,7 +1,8 @@
 """From which starts (w0, v0) does gradient descent converge, at a small, a middle, a large rate?
 
-One sample (x=1, target=3), b = c = 0, a grid over the two weights. Closed forms: from where the
-unit dies under gradient flow, that is as the rate goes to 0, and from where it dies in one step.
+One sample (x=1, target=3), b = c = 0, a grid over the two weights. Closed forms: the starts from
+which the unit dies under gradient flow (as the rate goes to 0), and those from which it dies in one
+step.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,7 @@ SWEEPS = {
 
 
 def steps_to_learn(parts: Iterable[pd.DataFrame]) -> tuple[int, int]:
-    """Return the fewest and the most steps of networks that learned: one scale for all rates."""
+    """Return the fewest and the most steps of networks that learned, for one scale of colors."""
     steps = pd.concat(
         runs.loc[(runs["outcome"] == "converged") & (runs["unit"] == "alive"), "steps_taken"]
         for runs in parts

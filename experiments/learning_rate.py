@@ -1,6 +1,6 @@
 """Which learning rates train a one-node ReLU network, which kill it, which blow it up?
 
-One sample (x=1, target=3), w and b and v drawn from N(0, 1), c = 0, rates from 0.001 to 10.
+One sample (x=1, target=3), w, b and v drawn from N(0, 1), c = 0, rates from 0.001 to 10.
 """
 
 from argparse import Namespace
@@ -15,7 +15,7 @@ from relulab import figures, statistics, theory
 X, TARGET = 1.0, 3.0
 CURVE_RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
 
-# The one just above 2 makes the cells of its figure meet there, where stability ends.
+# The rate just above 2 makes two cells of the figure join at 2, where stability ends.
 RATES = np.union1d(np.geomspace(1e-3, 10, 81), [2.005])
 
 SWEEP = rl.Sweep(
@@ -31,7 +31,7 @@ SWEEP = rl.Sweep(
 
 
 def curves(_options: Namespace) -> pd.DataFrame:
-    """Trace one start, that of the source text, at several rates."""
+    """Trace the start of the source text at several rates."""
     n = CURVE_RATES.size
     start = rl.Networks([0.5] * n, [0.2] * n, [0.3] * n, [0.1] * n)
     return rl.trace(start, SWEEP.data, CURVE_RATES, n_steps=60)

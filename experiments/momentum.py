@@ -1,15 +1,15 @@
-"""What does momentum do to a one-node ReLU network: which rates settle, who dies?
+"""What does momentum do to a one-node ReLU network: which rates settle, which units die?
 
-Two maps of fates over learning rate and momentum. Then what Arnekvist, Carvalho, Kragic & Stork
-2020 (arXiv 2005.06195) report of single ReLUs: that they die more easily where targets have a small
-variance, and that momentum leads parameters into the regions where they are dead. Their unit is
-relu(w*x + b), which is this network with v = 1 and c = 0 frozen; the whole network is tried beside
-it. Inputs are 40 quantiles of N(0, 1), steps are of the full batch, targets have mean 0 and a
-standard deviation, std, of 1 or less. (For the single unit and SGD a small one is the same as a
-large start: the same run in other units has targets of std 1 and starts at (w, b)/std.)
+First, two maps of fates over learning rate and momentum. Then two findings of Arnekvist, Carvalho,
+Kragic & Stork 2020 (arXiv 2005.06195) about single ReLUs: they die more easily if targets have a
+small variance, and momentum drives parameters into the regions where they are dead. Their unit is
+relu(w*x + b), which is this network with v = 1 and c = 0 frozen; the whole network is tried, too.
+Inputs are 40 quantiles of N(0, 1), steps are full-batch, targets have mean 0 and a standard
+deviation, std, of 1 or less. (For the single unit and SGD, a small std is equivalent to a large
+start: the same run in other units has targets of std 1 and starts at (w, b)/std.)
 
-Momentum m makes steps that are 1/(1 - m) as large in the long run. So it is compared twice: at the
-same rate, and at the same rate in the long run.
+Momentum m makes steps 1/(1 - m) times as large in the long run. So it is compared twice: at the
+same rate, and at the same long-run rate.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ import relulab as rl
 from relulab import figures, statistics, theory
 from relulab.figures.style import Axes, root_of
 
-# The maps, of one start each. (The best fit of these nine has its hinge between two samples: with
-# one on a sample networks chatter across it whatever the momentum.)
+# The maps, of one start each. (The best fit of these nine has its hinge between two samples: with a
+# hinge on a sample, networks chatter across it at any momentum.)
 MAPPED = {
     "one sample": rl.TrainingSet.point(1, 3),
     "nine noisy samples": rl.TrainingSet.teacher(
@@ -35,7 +35,7 @@ START: dict[str, Any] = {"w": 0.5, "b": 0.2, "v": 0.3, "c": 0.1}
 MAP_RATES = np.geomspace(0.05, 5, 101)
 MAP_MOMENTA = np.linspace(0, 0.98, 50)
 
-# Who dies.
+# Which units die
 N_SAMPLES = 40
 X = np.array([NormalDist().inv_cdf((i + 0.5) / N_SAMPLES) for i in range(N_SAMPLES)])
 STDS = (1.0, 0.1, 0.01)
@@ -65,7 +65,7 @@ TARGETS = {
     "target noise": standardized(np.random.default_rng(0).normal(size=N_SAMPLES)),
 }
 
-# From where the single unit dies.
+# Starts from which the single unit dies
 FIELD = "target |x|"
 FIELD_STD = 0.1
 FIELD_STARTS = {"w": np.linspace(-2, 2, 81), "b": np.linspace(-2, 2, 81)}
@@ -77,7 +77,7 @@ def name_of(*what: object) -> str:
 
 
 def sweep(model: str, target: str, std: float, rule: str) -> rl.Sweep:
-    """Return the sweep of who dies."""
+    """Return the sweep of one case of the deaths."""
     return rl.Sweep(
         data=rl.TrainingSet(X, std * TARGETS[target]),
         **MODELS[model],
@@ -121,7 +121,7 @@ SWEEPS = (
 
 
 def flattest_best_fit(data: rl.TrainingSet) -> float:
-    """Return the smallest sharpness of a best fit: all are one with w and b larger, v smaller."""
+    """Return the smallest sharpness of all best fits, which share w*v, b*v and c."""
     best = rl.best_fit(data).network
     size = np.geomspace(0.01, 100, 20_001)
     return float(
@@ -130,18 +130,18 @@ def flattest_best_fit(data: rl.TrainingSet) -> float:
 
 
 def settled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return up to which rate runs converge for each momentum, their unit alive or not."""
+    """Return the largest rate at which runs converge for each momentum, of any unit and alive."""
     runs = runs.assign(rate=runs["learning_rate"].where(runs["outcome"] == "converged"))
     runs["alive_rate"] = runs["rate"].where(runs["unit"] == "alive")
     table = runs.groupby("momentum", as_index=False).agg(
         largest_rate=("rate", "max"), largest_rate_alive=("alive_rate", "max")
     )
-    # The rate at which the limit of sharpness is 1, the smallest that any network has.
+    # The rate whose stability limit is 1, the smallest sharpness that any network has.
     return table.assign(limit=theory.stability_limit(1.0, table["momentum"]))
 
 
 def deaths(results: rl.Results) -> pd.DataFrame:
-    """Return how many units die, of those that are not born dead, in every case."""
+    """Return how many of the units not born dead die, in every case."""
 
     def runs() -> Iterator[pd.DataFrame]:
         for name, (model, target, std, rule) in CASES.items():
@@ -154,11 +154,11 @@ def deaths(results: rl.Results) -> pd.DataFrame:
     return rates[rates["died"]].drop(columns="died")
 
 
-# What is claimed: of two cases the second lets more units die.
+# The claims: in the second of two cases, more units die.
 def claims() -> Iterator[tuple[str, Any, Any]]:
     """Yield a claim with its two cases, each a std, a rule and a rate.
 
-    At η/10: of that of plain descent, which so is the same in the long run.
+    "At η/10" means a tenth of the rate of plain descent, which is the same in the long run.
     """
     large, small = STDS[0], STDS[-1]
     for rule in RULES:
@@ -169,10 +169,10 @@ def claims() -> Iterator[tuple[str, Any, Any]]:
 
 
 def findings(died: pd.DataFrame) -> pd.DataFrame:
-    """Return by how much more units die as claimed, with an interval of 95 %.
+    """Return by how much more units die, as claimed, with a 95 % interval.
 
-    Of the difference of two fractions that of Newcombe 1998 (method 10), made of their Wilson
-    intervals. The two are of the same starts, so that it is rather too wide.
+    It is the interval of Newcombe 1998 (method 10) for the difference of two fractions, from their
+    Wilson intervals. Both cases have the same starts, so it is rather too wide.
     """
     keyed = died.set_index(["model", "target", "std", "rule", "learning_rate"]).sort_index()
     rows = []
@@ -200,7 +200,7 @@ def findings_figure(table: pd.DataFrame) -> Axes:
     for ax, model in zip(axes, MODELS, strict=True):
         figures.dots(table[table["model"] == model], "claim", "difference", "target", ax)
         figures.mark_position(ax, 0, "no difference")
-        ax.set(title=model, xlabel="more that die", xlim=(-0.35, 1))
+        ax.set(title=model, xlabel="increase in deaths", xlim=(-0.35, 1))
     figures.outer_labels(list(axes))
     figure.suptitle("Do small targets and momentum kill ReLUs? (Arnekvist et al. 2020)")
     first: Axes = axes[0]
@@ -252,7 +252,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="Which rates settle with momentum, and does it kill ReLUs?",
+    question="Which rates settle with momentum, and does momentum kill ReLUs?",
     sweeps=SWEEPS,
     report=report,
 )

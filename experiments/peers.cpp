@@ -34,7 +34,7 @@ template <class Number> struct Gradients {
 
 template <class Number>
 static inline Gradients<Number> gradients(Number w, Number b, Number v, Number c, const Job &job) {
-    const Number zero{}, none = -zero; // which, added to anything, changes nothing
+    const Number zero{}, none = -zero; // added to anything, it changes nothing
     Gradients<Number> g{none, none, none, none, none};
     for (int k = 0; k < N_SAMPLES; k++) {
         Number pre = w * job.x[k] + b;

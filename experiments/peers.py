@@ -1,18 +1,18 @@
 """The jobs of throughput.py as a user of Numba, C++, JAX or PyTorch would write them.
 
 Each function returns a trainer: it takes the initial w, b, v, c, shape (4, n_nets), and the rates,
-shape (n_nets,), and returns the final w, b, v, c. What a trainer compiles, it compiles once. All
-stop by one rule, which each state meets before its step: the gradient is within the tolerance, the
-loss is above 1e30 or NaN, or ``max_steps`` have been made (``jax_fixed_steps`` has the last alone).
+shape (n_nets,), and returns the final w, b, v, c. A trainer compiles only once. All stop by the
+same rule, checked before each step: the gradient is within the tolerance, the loss is above 1e30 or
+NaN, or ``max_steps`` have been taken (``jax_fixed_steps`` has only the last).
 
-Without fast math, Numba and C++ take the operations in the order of relulab's specification and
-reach the same bits. With it they fuse and reorder operations, as JAX always does; what PyTorch
-compiles had our bits where it was measured. None of them does all that relulab does: it also checks
+Without fast math, Numba and C++ do the operations in the order of relulab's specification and give
+the same bits. With it they fuse and reorder operations, as JAX always does; PyTorch's compiled code
+gave our bits where it was measured. None of them does all that relulab does: relulab also checks
 that descent rests where the gradient is small, finds the step at which a unit dies, and looks for
 orbits.
 
-Where networks step side by side, they are sorted by rate first, so that those that take about as
-many steps are together.
+Networks that step side by side are sorted by rate first, so that those with about the same number
+of steps are together.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ Samples = tuple[float, ...]
 
 LANES = 16  # as in peers.cpp
 SOURCE = Path(__file__).with_suffix(".cpp")
-STRICT = ("-ffp-contract=off", "-fno-trapping-math")  # which change no bit
+STRICT = ("-ffp-contract=off", "-fno-trapping-math")  # these change no bit
 
 
 class Job(NamedTuple):
@@ -46,7 +46,7 @@ class Job(NamedTuple):
 
 
 def numba_loop(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Trainer:
-    """``prange`` over networks, each in a scalar loop that ends when it has ended."""
+    """Return a ``prange`` over networks, each in a scalar loop that ends when the network does."""
     return partial(_in_place, _on_threads(_numba_loop(job.x, job.target, fastmath), job, n_threads))
 
 
@@ -54,7 +54,7 @@ def numba_loop(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Train
 def _numba_loop(x_: Samples, target_: Samples, fastmath: bool) -> Any:
     import numba
 
-    # Arrays of outside are constants to Numba, so that the loop over samples is unrolled.
+    # To Numba, arrays from outside are constants, so the loop over samples is unrolled.
     x, target, n = np.array(x_), np.array(target_), len(x_)
 
     @numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")
@@ -62,7 +62,7 @@ def _numba_loop(x_: Samples, target_: Samples, fastmath: bool) -> Any:
         for i in numba.prange(rates.size):
             w, b, v, c, rate = p[0, i], p[1, i], p[2, i], p[3, i], rates[i]
             for _ in range(max_steps):
-                gw = gb = gv = gc = loss = -0.0  # which, added to anything, changes nothing
+                gw = gb = gv = gc = loss = -0.0  # added to anything, -0.0 changes nothing
                 for k in range(n):
                     pre = w * x[k] + b
                     h = pre if pre > 0 else 0.0
@@ -74,7 +74,7 @@ def _numba_loop(x_: Samples, target_: Samples, fastmath: bool) -> Any:
                     gc += residual
                     loss += 0.5 * (residual * residual)
                 gw, gb, gv, gc, loss = gw / n, gb / n, gv / n, gc / n, loss / n
-                # Twice as fast as to compare the largest of the four.
+                # Twice as fast as comparing the largest of the four.
                 hidden = abs(gw) <= tolerance and abs(gb) <= tolerance
                 if (hidden and abs(gv) <= tolerance and abs(gc) <= tolerance) or not loss <= 1e30:
                     break
@@ -88,7 +88,7 @@ def _numba_loop(x_: Samples, target_: Samples, fastmath: bool) -> Any:
 
 
 def numba_lanes(job: Job, n_threads: int = 1, *, fastmath: bool = False) -> Trainer:
-    """``prange`` over blocks of networks, which LLVM steps in vectors until all have ended."""
+    """Return a ``prange`` over blocks of networks, stepped in vectors until all have ended."""
     train = _numba_lanes(job.x, job.target, fastmath)
     return partial(_in_blocks, _on_threads(train, job, n_threads))
 
@@ -164,7 +164,7 @@ class CJob(ctypes.Structure):
 
 
 def has_cpp() -> bool:
-    """Return whether g++ is here and makes a library with OpenMP."""
+    """Return whether g++ is installed and can make a library with OpenMP."""
     try:
         _library(1, STRICT)
     except (OSError, subprocess.CalledProcessError):
@@ -190,13 +190,13 @@ def cpp(job: Job, n_threads: int = 1, *, fastmath: bool = False, lanes: bool = F
 
 @cache
 def _library(n_samples: int, flags: tuple[str, ...]) -> ctypes.CDLL:
-    """Compile peers.cpp into a folder that is gone when the library is loaded."""
+    """Compile peers.cpp in a temporary folder, and load the library."""
     compiler = [shutil.which("g++") or "g++", "-fopenmp"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         compiled, linked = f"{folder}/peers.o", f"{folder}/peers.so"
         how = ["-O3", "-march=native", "-fPIC", f"-DN_SAMPLES={n_samples}", *flags]
         compiling = [*compiler, *how, "-c", str(SOURCE), "-o", compiled]
-        # Linked apart: with -ffast-math it would take the denormals from the whole process.
+        # Linked separately: with -ffast-math it would turn off denormals in the whole process.
         for call in (compiling, [*compiler, "-shared", compiled, "-o", linked]):
             subprocess.run(call, capture_output=True, check=True)
         return ctypes.CDLL(linked)
@@ -209,7 +209,7 @@ def _in_place(train: Any, parameters: FloatArray, rates: FloatArray) -> FloatArr
 
 
 def _in_blocks(train: Any, parameters: FloatArray, rates: FloatArray) -> FloatArray:
-    """Train networks sorted by rate; the last one fills up the last block."""
+    """Train networks sorted by rate; copies of the last one fill up the last block."""
     n_more = -rates.size % LANES
     order = np.pad(np.argsort(rates), (0, n_more), mode="edge")
     final = np.empty_like(parameters)
@@ -227,9 +227,10 @@ def loss(relu: Any, job: Job, p: Any) -> Any:
 
 
 def jax_while(job: Job, chunk: int = 512, unrolled: int = 8) -> Trainer:
-    """One ``while_loop`` for each chunk of networks, some steps a turn, which XLA fuses.
+    """Return one ``while_loop`` for each chunk of networks, with several steps fused by XLA.
 
-    Measured ten times as fast as ``vmap`` of a ``while_loop``, on the best chunks of any order.
+    It was measured ten times as fast as ``vmap`` of a ``while_loop``, on the best chunks of any
+    order.
     """
     import jax
 
@@ -253,14 +254,14 @@ def jax_while(job: Job, chunk: int = 512, unrolled: int = 8) -> Trainer:
 
 
 def jax_fixed_steps(job: Job) -> Trainer:
-    """``jit(vmap(fori_loop))``: max_steps for every network, no stopping."""
+    """Return ``jit(vmap(fori_loop))``: max_steps for every network, no stopping."""
     import jax
 
     return _fixed_steps(partial(loss, jax.nn.relu, job), job.max_steps)
 
 
 def jax_full_batch(x: FloatArray, target: FloatArray, n_steps: int) -> Trainer:
-    """``jit(vmap(fori_loop))`` on the mean loss of many samples, no stopping."""
+    """Return ``jit(vmap(fori_loop))`` on the mean loss of many samples, no stopping."""
     import jax
 
     def mean_loss(p: Any) -> Any:
@@ -284,7 +285,7 @@ def _fixed_steps(loss_of_one: Callable[[Any], Any], n_steps: int) -> Trainer:
 
 
 def torch_steps(job: Job, chunk: int = 1000, unrolled: int = 8) -> Trainer:
-    """``torch.compile`` of some steps of ``vmap(grad)``, called until all of a chunk have ended."""
+    """Return ``torch.compile`` of some steps of ``vmap(grad)``, called until a chunk has ended."""
     import torch
 
     gradient = torch.func.vmap(torch.func.grad_and_value(partial(loss, torch.relu, job)))
@@ -310,7 +311,7 @@ def torch_steps(job: Job, chunk: int = 1000, unrolled: int = 8) -> Trainer:
 
 
 def _in_chunks(train: Any, size: int, parameters: FloatArray, rates: FloatArray) -> FloatArray:
-    """Train networks sorted by rate, so many at a time."""
+    """Train networks sorted by rate, ``size`` at a time."""
     order, final = np.argsort(rates), np.empty_like(parameters)
     for i in range(0, order.size, size):
         chunk = order[i : i + size]

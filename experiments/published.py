@@ -1,9 +1,9 @@
 """Does relulab reproduce what has been published about this network?
 
-Each row is a claim with its source: numbers that a text prints of a training that is, or can be
-written as, one of a one-node network; thresholds, orbits, probabilities and bounds of papers. What
-is published stands in ``publications/printed.py`` and ``publications/theorems.py``; a new row is an
-entry there. Ours comes from training. A row that differs stays, with the reason.
+Each row is a claim with its source: printed numbers of a training run that is, or can be written
+as, that of a one-node network; or a threshold, orbit, probability or bound from a paper. The
+published values are in ``publications/printed.py`` and ``publications/theorems.py``; to add a row,
+add an entry there. Our values come from training. A row that differs stays, with the reason.
 """
 
 from argparse import Namespace
@@ -37,7 +37,7 @@ SWEEPS = {claim.name: claim.sweep for claim in CLAIMS if isinstance(claim, Chanc
 
 
 def measured(_options: Namespace) -> pd.DataFrame:
-    """Train for all rows but those of sweeps, and return our numbers."""
+    """Train for all rows except those with sweeps, and return our numbers."""
     rows: list[tuple[str, str, float]] = []
     for claim in CLAIMS:
         match claim:
@@ -49,7 +49,7 @@ def measured(_options: Namespace) -> pd.DataFrame:
 
 
 def counted(results: rl.Results, claim: Chance) -> dict[str, float]:
-    """Return in how many runs of its sweep an event happened, and how many there are."""
+    """Return in how many runs of its sweep an event happened, and the number of runs."""
     columns = ["w", "outcome", "unit", "excess_loss"]
     happened = [claim.event(runs) for runs in results.frames(columns, claim.name)]
     return {"count": sum(map(sum, happened)), "n": sum(map(len, happened))}
@@ -68,7 +68,7 @@ def ours(results: rl.Results) -> dict[str, dict[str, float]]:
         needed = claim.items() if isinstance(claim, Printed) else {"value"}
         if set(needed) - set(numbers[claim.name]):
             raise rl.InputError(
-                f"{results.folder}: expected our numbers of the row {claim.name!r}, which is newer;"
+                f"{results.folder}: expected our numbers for the row {claim.name!r}, a newer one;"
                 " train without --figures"
             )
     return numbers
@@ -88,7 +88,7 @@ RING = DOT | {"color": "black", "markerfacecolor": "none", "markersize": 8}
 
 
 def named_rows(ax: Axes, part: pd.DataFrame) -> None:
-    """Give each row of a part of the table a line with its name."""
+    """Label a line with the name of each row of a part of the table."""
     ax.set(yticks=range(len(part)), yticklabels=part["row"], ylim=(len(part) - 0.5, -0.5))
     ax.tick_params(axis="y", labelsize=9, length=0)
     ax.grid(axis="y", color="0.9", linewidth=0.6)
@@ -96,7 +96,7 @@ def named_rows(ax: Axes, part: pd.DataFrame) -> None:
 
 
 def agreement(table: pd.DataFrame) -> Axes:
-    """Draw how far each row agrees: digits, and below, for probabilities, standard errors."""
+    """Draw how well each row agrees: in digits and, for probabilities, in standard errors."""
     chance = table["kind"] == "chance"
     above, below = (table[rows].reset_index(drop=True) for rows in (~chance, chance))
     figure = root_of(figures.panels(1)[0])

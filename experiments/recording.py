@@ -1,4 +1,4 @@
-"""A hand at the mouse, which measures how fast the explorer is and films a walk through a map."""
+"""Simulate a mouse to measure how fast the explorer is, and to film a walk through a map."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Hand:
         self.at = (0.0, 0.0)
 
     def event(self, kind: str, at: Place, *, pressed: bool = True) -> None:
-        """Do something at a place, in dots from the lower left corner."""
+        """Send a mouse event at a place, in dots from the lower left corner."""
         self.at = at
         x, y = (round(number) for number in at)
         canvas = self.figure.canvas
@@ -37,7 +37,7 @@ class Hand:
         self._happen(KeyEvent("key_press_event", self.figure.canvas, name))
 
     def click(self, at: Place) -> None:
-        """Press the button at a place, and let it go."""
+        """Press and release the button at a place."""
         self.event("button_press_event", at)
         self.event("button_release_event", at)
 
@@ -45,7 +45,7 @@ class Hand:
         self.figure.canvas.callbacks.process(event.name, event)
 
     def drag(self, path: list[Place]) -> None:
-        """Press the button at the first place, and let it go at the last."""
+        """Press the button at the first place, and release it at the last."""
         self.event("button_press_event", path[0])
         for at in path[1:]:
             self.event("motion_notify_event", at)
@@ -55,13 +55,13 @@ class Hand:
 
 
 def between(start: Place, end: Place, n: int) -> list[Place]:
-    """Return n places on the way from one to another."""
+    """Return n places on the way from start to end."""
     xs, ys = (np.linspace(a, b, n).tolist() for a, b in zip(start, end, strict=True))
     return list(zip(xs, ys, strict=True))
 
 
 def measure(explorer: Explorer, n_drags: int = 5, seconds: float = 3.0) -> None:
-    """Print how often maps are drawn while a slider is dragged, and how soon in full."""
+    """Print how often maps are drawn while a slider is dragged, and how soon the full map."""
     frame = explorer.wait()
     explorer.figure.canvas.draw()
     name = next(n for n in ("learning_rate", "b", "c", "w", "v") if n in explorer.sliders)
@@ -83,20 +83,20 @@ def measure(explorer: Explorer, n_drags: int = 5, seconds: float = 3.0) -> None:
         hand.event("button_release_event", tuple(right))
         stopped = time.perf_counter()
         frame = explorer.wait()
-        if k:  # the first one finds out how fine coarse maps can be
+        if k:  # the first drag finds out how fine coarse maps can be
             waits.append(time.perf_counter() - stopped)
             rates.append(len(drawn) / seconds)
             cells.append(median(drawn) if drawn else 0)
     n, side = frame.x.size, f"{median(cells):.0f}"
     print(
-        f"while {name} is dragged: {median(rates):.0f} maps a second of {side} x {side} runs\n"
+        f"while {name} is dragged: {median(rates):.0f} maps per second of {side} x {side} runs\n"
         f"when it stops: {n:,} x {n:,} runs after {median(waits):.2f} s\n"
         f"(medians of {n_drags} drags, {seconds:g} s each)"
     )
 
 
 def film(explorer: Explorer, file: str) -> None:
-    """Film a walk: a learning rate that grows, a zoom, a run, ten runs where fates meet."""
+    """Film a walk: a growing learning rate, a zoom, a run, ten runs where fates meet."""
     figure, axes = explorer.figure, explorer.axes
     toolbar = NavigationToolbar2(figure.canvas)
     pointer = Line2D([], [], marker=(3, 0, 35), markersize=9, color="#d55e00", zorder=99)

@@ -1,4 +1,4 @@
-"""What are the ten iterations of the text that relulab grew from, to the last digit?
+"""Do ten iterations of the source text come out as printed?
 
 The text prints v under the label c; the table shows the true c.
 """
@@ -39,7 +39,7 @@ def report(results: rl.Results) -> rl.Report:
     styles = {"cost": "{:.4f}", "prediction": "{:.2f}", "w": "{}", "b": "{:.4f}", "v": "{:.2f}",
               "c": "{:.2f}"}  # fmt: skip
     print(rows.to_string(index=False, formatters={k: f.format for k, f in styles.items()}))
-    print("(the text prints v in the place of c)")
+    print("(the text prints v in place of c)")
     yield "iterations", rows
     ax = figures.parameter_curves(trace)
     ax.set_title("How do the parameters move in the text's ten iterations? (target 3)")
@@ -48,7 +48,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="What are the ten iterations of the text that relulab grew from?",
+    question="Do ten iterations of the source text come out as printed?",
     records={"iterations": iterations},
     report=report,
 )

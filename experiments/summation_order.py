@@ -1,10 +1,10 @@
-"""How many networks meet another fate if sums run in another order, or in single precision?
+"""How many networks end differently if sums run in another order, or in single precision?
 
-Three samples, all four parameters drawn from N(0, 1). The same starts are trained three times: sums
-in the order of the samples, in the opposite order, and in float32. In exact arithmetic there would
-be no difference. A fate is what became of the unit (alive, died, born dead), and whether the run
-diverged. Whether the others converged, oscillate or are unfinished is no fate here: that is where
-max_steps and tolerances found them, and float32 reaches other tolerances.
+Three samples, all four parameters drawn from N(0, 1). The same starts are trained three times: with
+sums in the order of the samples, in reverse order, and in float32. In exact arithmetic there would
+be no difference. Here a fate is the state of the unit (alive, died, born dead), and whether the run
+diverged. Whether other runs converged, oscillate or are unfinished does not count: that depends on
+max_steps and tolerances, and float32 reaches other tolerances.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ X, TARGET = np.array([-1.0, 0.5, 2.0]), np.array([2.0, -1.0, 3.0])
 WHAT = ("fate", "outcome")
 REFERENCE, REVERSED, SINGLE = "in order", "reversed order", "float32"
 SHOWN_RATE = 1.1
-# The one that is shown comes first, for --quick.
+# The rate shown comes first, for --quick.
 RATES = [SHOWN_RATE, *(rate for rate in np.arange(0.4, 1.61, 0.05).round(2) if rate != SHOWN_RATE)]
 
 
 def sweep(data: rl.TrainingSet, dtype: str = "float64") -> rl.Sweep:
-    """Return the sweep of one way to sum; the starts are the same in all."""
+    """Return the sweep of one way to sum; all have the same starts."""
     return rl.Sweep(
         data=data,
         **rl.standard_normal(),
@@ -45,7 +45,7 @@ SWEEPS = {
 
 
 def with_fate(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with what became of the unit, and whether the run diverged."""
+    """Return the runs with their fate: the state of the unit, and whether the run diverged."""
     units = runs["unit"].cat
     words = [str(unit).replace("_", " ") for unit in units.categories]
     words += [f"{word}, diverged" for word in words]
@@ -56,7 +56,7 @@ def with_fate(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(results: rl.Results, against: str) -> Iterator[pd.DataFrame]:
-    """Yield the runs of the reference beside the same runs of another sweep, part by part."""
+    """Yield the runs of the reference joined with the same runs of another sweep, by parts."""
     columns = ["run", "learning_rate", "outcome", "unit"]
     for frames in results.frames_together([REFERENCE, against], columns):
         reference, other = map(with_fate, frames)
@@ -90,7 +90,7 @@ def report(results: rl.Results) -> rl.Report:
     fates = rates[rates["what"] == "fate"]
     ax = figures.intervals(fates, "learning_rate", by="against", log="y")
     figures.show_runs(ax, fates["n_runs"].sum())
-    ax.set_title("How many networks meet another fate because of rounding alone?")
+    ax.set_title("How many networks end differently through rounding alone?")
     ax.set_ylabel("fraction of runs (on the axis: none)")
     yield "changed", ax
 
@@ -109,7 +109,7 @@ def report(results: rl.Results) -> rl.Report:
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="How many networks meet another fate because of the order of sums, or of float32?",
+    question="How many networks end differently through rounding alone?",
     sweeps=SWEEPS,
     report=report,
 )

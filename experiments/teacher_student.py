@@ -1,7 +1,7 @@
 """How often does gradient descent recover the network that made the data?
 
-A teacher relu(x + bias) labels 100 points of [-1, 1], without noise, so that the best loss is 0 and
-the hinge to be found lies at -bias. Students start from named schemes and train at several rates.
+A teacher relu(x + bias) labels 100 points of [-1, 1] without noise, so the best loss is 0 and the
+hinge to find is at -bias. Students start from named schemes and train at several rates.
 """
 
 from argparse import Namespace
@@ -25,7 +25,7 @@ def sweep_name(scheme: str, bias: float) -> str:
 
 
 def student(scheme: str, bias: float) -> rl.Sweep:
-    """Return the sweep of students of a teacher that start from a scheme."""
+    """Return the sweep of a teacher's students that start from a scheme."""
     return rl.Sweep(
         data=rl.TrainingSet.teacher(w=1, b=bias, v=1, c=0, n_samples=100),
         **rl.scheme(scheme),
@@ -36,7 +36,7 @@ def student(scheme: str, bias: float) -> rl.Sweep:
 
 
 def teachers(_options: Namespace) -> pd.DataFrame:
-    """Return which scheme and which teacher each sweep is of."""
+    """Return the scheme and the teacher of each sweep."""
     return pd.DataFrame(
         [(sweep_name(s, b), s, b) for s in SCHEMES for b in BIASES],
         columns=["sweep", "scheme", "teacher_bias"],

@@ -1,13 +1,13 @@
-"""How fast does relulab train, next to the ways that people do it today?
+"""How fast is relulab, next to the ways people do this today?
 
-One job for all but two tables: networks with w, b, v, c ~ N(0, 1), one sample (x=1, target=3), a
-learning rate log-uniform on [0.01, 2], gradient tolerance 1e-10, at most 10,000 steps. (Only
-``small_jobs`` and ``by_samples`` are about others, see there.) Everything is timed in one run and
+All but two tables time one job: networks with w, b, v, c ~ N(0, 1), one sample (x=1, target=3), a
+learning rate log-uniform on [0.01, 2], gradient tolerance 1e-10, at most 10,000 steps. (The other
+two, ``small_jobs`` and ``by_samples``, describe their jobs.) Everything is timed in one run and
 reported as medians and ratios; rows on a part of the networks are scaled to all.
 
 The peers of ``peers.py`` stop by the same rule, and ``differing_labels`` is the fraction of
-networks that end differently. ``differing_bits`` is that of networks whose final parameters are not
-ours to the last bit: 0 for Numba and C++ without fast math. Ours alone also finds death steps and
+networks that end differently. ``differing_bits`` is the fraction whose final parameters differ from
+ours in any bit: 0 for Numba and C++ without fast math. Only relulab also finds death steps and
 periods, and judges whether descent rests.
 """
 
@@ -40,17 +40,17 @@ from relulab.training.sorted_sums import SortedSums
 from relulab.validation import FloatArray
 
 X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
-TOLERANCE_32 = 1e-5  # float32 cannot reach the other one
+TOLERANCE_32 = 1e-5  # float32 cannot reach the other tolerance
 DATA = rl.TrainingSet.point(X, TARGET)
-SHARD = 50_000  # so a second thread has nothing to do for fewer networks
+SHARD = 50_000  # with fewer networks, a second thread has nothing to do
 Program = Callable[[pd.DataFrame], FloatArray]
 HAS_NUMBA = find_spec("numba") is not None
 ENGINES = ["numpy", "numba"] if HAS_NUMBA else ["numpy"]
 NAMES = {"numpy": "NumPy engine", "numba": "Numba engine"}
 
-# The scan over the number of samples. Each variant has the most samples that it is timed on and
-# the most samples times steps: where sums are slow there are fewer steps, not fewer networks, since
-# NumPy's calls and half-empty compiled lanes make the step of one network among few dearer.
+# The scan over the number of samples. Each variant has its largest number of samples, and of
+# samples times steps: slow sums get fewer steps, not fewer networks, because NumPy's calls and
+# half-empty compiled lanes make a step more expensive if there are few networks.
 SCAN_NETWORKS, NO_LIMIT = 2_000, 10**10
 VARIANTS = [
     ("numba", "direct", 10**4, 10**6),
@@ -85,7 +85,7 @@ def starts(rows: pd.DataFrame) -> rl.Networks:
 
 
 def python_loop(rows: pd.DataFrame) -> FloatArray:
-    """Train one network after the other with the source text's loop and a stopping rule."""
+    """Train networks one by one with the source text's loop and a stopping rule."""
     final = []
     columns = ["w0", "b0", "v0", "c0", "learning_rate"]
     for w, b, v, c, rate in rows[columns].to_numpy().tolist():
@@ -149,7 +149,7 @@ def on_rows(trainer: peers.Trainer) -> Program:
 
 
 def compiled_peers(job: peers.Job, n_threads: int) -> dict[str, Program]:
-    """Return those of Numba and C++ that can be made here."""
+    """Return the peers in Numba and C++ that can be compiled here."""
     made: dict[str, peers.Trainer] = {}
     for suffix, fastmath in (("", False), (", fast math", True)):
         how: dict[str, Any] = {"n_threads": n_threads, "fastmath": fastmath}
@@ -163,7 +163,7 @@ def compiled_peers(job: peers.Job, n_threads: int) -> dict[str, Program]:
 
 
 def labels(start: FloatArray, final: FloatArray, data: rl.TrainingSet = DATA) -> FloatArray:
-    """Return what became of networks, judged from both ends alone: 3 * outcome + unit."""
+    """Return the fates of networks as 3 * outcome + unit, judged only from start and end."""
     with np.errstate(all="ignore"):
         tolerance = TOLERANCE if final.dtype == np.float64 else TOLERANCE_32
         w, b, v, c = final[:, None]
@@ -181,7 +181,7 @@ def labels(start: FloatArray, final: FloatArray, data: rl.TrainingSet = DATA) ->
 
 
 class Timed(NamedTuple):
-    """A program, with the threads that it is given and the most networks that it is timed on."""
+    """A program, with its number of threads and the most networks to time it on."""
 
     program: str
     n_threads: int
@@ -196,7 +196,7 @@ def timed(
     repeats: int,
     data: rl.TrainingSet = DATA,
 ) -> pd.DataFrame:
-    """Time programs in turn, each on its first networks; compare labels and bits with ours."""
+    """Time programs in turn, each on the first networks; compare labels and bits with ours."""
     start = starts(rows).stack()
     differs = []
     for _, _, most, run in programs:
@@ -208,7 +208,7 @@ def timed(
     for _ in range(repeats):
         for times, (_, _, most, run) in zip(taken, programs, strict=True):
             if sum(seconds for seconds, _ in times) > 20:
-                continue  # so slow a program is timed fewer times
+                continue  # a slow program is timed fewer times
             began, began_cpu = time.perf_counter(), time.process_time()
             run(rows.iloc[:most])
             times.append((time.perf_counter() - began, time.process_time() - began_cpu))
@@ -252,7 +252,7 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
     expected = trained.networks.stack()
     table = timed(programs, rows, expected, options.repeats)
 
-    # Loaded only now: the threads that JAX and PyTorch keep would disturb all others.
+    # Loaded only now: the threads of JAX and PyTorch would disturb all others.
     programs = []
     n_cores = os.cpu_count() or 1
     if find_spec("jax") is not None and not options.quick:
@@ -272,11 +272,11 @@ def side_by_side(options: Namespace) -> pd.DataFrame:
 
 
 def small_jobs(options: Namespace) -> pd.DataFrame:
-    """Time jobs of few samples and of few steps, in one thread.
+    """Time jobs with few samples or few steps, in one thread.
 
-    Networks start as in the job and learn a noisy relu of 2, 4 or 16 samples, or the job's sample
-    for 100 steps. ``times_ours`` is how many times as long as relulab a program takes;
-    ``in_period_search`` is the part of ours in which unfinished runs are followed further.
+    Networks start as in the job and learn a noisy relu on 2, 4 or 16 samples, or the job's sample
+    for 100 steps. ``times_ours`` is a program's time divided by that of relulab;
+    ``in_period_search`` is the fraction of our time in which unfinished runs are followed further.
     """
     rng = np.random.default_rng(0)
     few = max(options.networks // (2_000 if options.quick else 100), 1)
@@ -304,7 +304,7 @@ def small_jobs(options: Namespace) -> pd.DataFrame:
 
 
 def in_period_search(train: Program, rows: pd.DataFrame, repeats: int) -> float:
-    """Return the part of our training in which unfinished runs are followed to find periods."""
+    """Return the fraction of our training time spent following unfinished runs to find periods."""
     from relulab.training.orbits import find_periods
 
     searching = 0.0
@@ -345,10 +345,10 @@ def by_networks(options: Namespace) -> pd.DataFrame:
 def by_samples(options: Namespace) -> pd.DataFrame:
     """Time the steps of full-batch training on 10 ... 1,000,000 samples, in one thread.
 
-    2,000 networks with w, b, v, c ~ N(0, 1) learn a noisy relu until they converge or have made
-    ``max_steps``, at rates log-uniform on [0.01, 1]. ``ratio_to_10`` is to the first row. JAX,
-    which takes what threads it likes, makes ``max_steps`` steps of each; its ``largest_difference``
-    from our final parameters is that of rates up to 0.1.
+    2,000 networks with w, b, v, c ~ N(0, 1) learn a noisy relu until they converge or have taken
+    ``max_steps``, at rates log-uniform on [0.01, 1]. ``ratio_to_10`` is relative to the first row.
+    JAX, which chooses its own threads, takes ``max_steps`` steps for each; its
+    ``largest_difference`` from our final parameters is over rates up to 0.1.
     """
     rng = np.random.default_rng(0)
     n_networks = SCAN_NETWORKS // (20 if options.quick else 1)
@@ -417,7 +417,7 @@ def overheads(options: Namespace) -> pd.DataFrame:
 
 
 def bounds(options: Namespace) -> pd.DataFrame:
-    """Measure the bare arithmetic of a step, without any judging, and the time to compile."""
+    """Measure the bare arithmetic of a step, without any checks, and the time to compile."""
     if not HAS_NUMBA:
         return pd.DataFrame({"measure": [], "value": []})
     from numba import njit
@@ -451,7 +451,7 @@ def bounds(options: Namespace) -> pd.DataFrame:
     values: dict[str, float] = {"million bare steps per second": 128 * n_steps / seconds / 1e6}
     with tempfile.TemporaryDirectory() as cache:
         names = ["seconds to compile", "seconds to load what was compiled"]
-        # A quick look takes what was compiled before.
+        # A quick run uses code that was compiled before.
         where = {} if options.quick else {"NUMBA_CACHE_DIR": cache}
         for name in names[options.quick :]:
             done = subprocess.run(
@@ -463,7 +463,7 @@ def bounds(options: Namespace) -> pd.DataFrame:
 
 
 def machine(_options: Namespace) -> pd.DataFrame:
-    """Name the machine and the versions."""
+    """Return the processor, its cores and the version of Python."""
     try:
         names = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":")[1].strip() for line in names if line.startswith("model name"))
@@ -474,7 +474,7 @@ def machine(_options: Namespace) -> pd.DataFrame:
 
 
 def load(results: rl.Results, name: str) -> pd.DataFrame:
-    """Return a record with the names of engines in full."""
+    """Return a record with the full names of engines."""
     table = results.load_record(name)
     for column in {"engine", "variant"} & set(table):
         for short, full in NAMES.items():
@@ -489,7 +489,7 @@ def report(results: rl.Results) -> rl.Report:
         table = load(results, name)
         print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"), "\n")
         yield name, table
-    # Of each program the row of the most threads: what it makes of the machine.
+    # For each program, the row with the most threads: its best use of the machine.
     table = load(results, "side_by_side").sort_values("threads")
     table = table.drop_duplicates("program", keep="last")
     table = table.sort_values("times_python_loop", ascending=False)
@@ -531,15 +531,15 @@ def report(results: rl.Results) -> rl.Report:
 
 
 def options(parser: ArgumentParser) -> None:
-    """Add the sizes to the command line."""
-    parser.add_argument("--networks", type=int, default=1_000_000, help="networks of the job")
-    parser.add_argument("--largest", type=int, default=10**7, help="most networks of the scan")
+    """Add the options for sizes."""
+    parser.add_argument("--networks", type=int, default=1_000_000, help="networks in the job")
+    parser.add_argument("--largest", type=int, default=10**7, help="most networks in the scan")
     parser.add_argument("--repeats", type=int, default=9, help="timings of each program")
 
 
 EXPERIMENT = rl.Experiment(
     file=__file__,
-    question="How fast does relulab train, next to the ways that people do it today?",
+    question="How fast is relulab, next to the ways people do this today?",
     records={
         "machine": machine,
         "bounds": bounds,

@@ -620,9 +620,9 @@ FILE = r"\S*shop\.csv"
         (f"{FILE}: expected a CSV file, got a damaged one in line 2: ',' expected after '\"'$",
          'size,price\n"1"0,2\n'),
         (f"{FILE}: expected a CSV file in the encoding utf-8, got the byte 0xe4 in line 3;"
-         " encoding='cp1252' or the like names another$", b"size,price\r\n1,2\r\n\xe4,2\n"),
+         " try encoding='cp1252' or the like$", b"size,price\r\n1,2\r\n\xe4,2\n"),
         (f"{FILE}: expected a CSV file in the encoding utf-16-le, got the byte 0x0a in line 2;"
-         " encoding=", "\ufeffsize,price\n".encode("utf-16-le") + b"\n"),
+         " try encoding=", "\ufeffsize,price\n".encode("utf-16-le") + b"\n"),
         (f"{FILE}: expected a CSV file, which is text, got a zero byte in line 2$",
          "size,price\n1,\0\n"),
         (f"{FILE}: expected a CSV file, which is text, got a zero byte in line 3$",

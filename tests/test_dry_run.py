@@ -111,7 +111,7 @@ def test_records_and_the_users_data_are_left_alone(tmp_path, capsys):
     options = ["--csv", str(tmp_path / "data.csv"), "--x", "x", "--target", "y"]
     text = told(tmp_path / "new", capsys, *options, "--by", "learning_rate", of=dry)
     assert numbers(text) == {"grid": (2_000, 2_000)}
-    assert "not told: the time of the records trace" in text
+    assert "not included: the time of the records trace" in text
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,7 @@ def test_without_sweeps_there_is_nothing_to_tell(tmp_path, capsys):
 
 def test_the_help_names_it():
     text = " ".join(option_parser(experiment()).format_help().split())
-    assert (
-        "--dry-run only say how many runs there are, and what disk and time they will take" in text
-    )
+    assert "--dry-run only print how many runs there are, and the disk and time they take" in text
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

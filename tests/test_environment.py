@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_once_on_the_other_stream(capsys):
         out = Output(Broken(OSError(28, "No space left on device")))
         for _ in range(3):
             print("a", file=out, flush=True)
-    assert capsys.readouterr().err == "output: No space left on device; no more of it is printed\n"
+    assert capsys.readouterr().err == "output: No space left on device; nothing more is printed\n"
 
 
 def test_output_needs_no_stream_and_survives_a_closed_one():

@@ -415,7 +415,7 @@ def test_an_interrupt_says_what_is_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("relulab.experiment.command.run_sweeps", interrupted)
     options = ["--results", str(tmp_path)]
     assert rl.main(load_script("learning_rate"), options) == 130
-    assert "nothing is made yet" in capsys.readouterr().err
+    assert "has no results yet" in capsys.readouterr().err
     monkeypatch.undo()
     run_sweeps({"a": SWEEP}, rl.Results(tmp_path), shard_size=50, progress=False)
     rl.Results(tmp_path).layout.part_file("a", 0).unlink()

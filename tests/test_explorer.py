@@ -457,7 +457,7 @@ def test_an_axis_that_becomes_logarithmic_begins_above_0(window):
     assert frame.x[[0, -1]].tolist() == pytest.approx([0.005, 5])
     assert frame.y[[0, -1]].tolist() == pytest.approx([0.00099, 0.99])
     explorer.axes.set_ylim(2, 5)
-    with pytest.raises(rl.InputError, match="view: expected a part of the plane in which runs"):
+    with pytest.raises(rl.InputError, match="view: expected a part of the plane with valid"):
         explorer.wait()
 
 
@@ -657,7 +657,7 @@ def test_what_is_drawn_at_random_begins_at_its_middle():
         ({"n": 10**6}, "n: expected a whole number <= 4000, got 1000000"),
         ({"sweep": 3}, "sweep: expected"),
         ({"show": 1}, "show: expected"),
-        ({}, "show: expected a backend of Matplotlib that has windows, got (?i:agg); in Jupyter"),
+        ({}, "show: expected a Matplotlib backend with windows, got (?i:agg); in Jupyter"),
     ],
 )
 def test_mistakes_are_told(arguments, message):
@@ -677,7 +677,7 @@ def test_its_speed_is_measured(window, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--browser: expected here, where Matplotlib has no windows (its backend is agg)"),
+        ([], "--browser: expected here, because Matplotlib has no windows (its backend is agg)"),
         (["--axes", "w0", "q"], "--axes: expected one of w0, b0, v0, c0, learning_rate"),
         (["--axes", "w0", "w0"], "--axes: expected another axis than x, got 'w0' for both"),
         (["--cells", "1"], "--cells: expected a whole number >= 2, got 1"),

@@ -131,7 +131,7 @@ def test_it_lists_the_projects_own_experiments_from_anywhere(folder):
     )  # fmt: skip
     listed = done.stdout.decode()
     assert "\ndata_order " in listed
-    assert r"what is beyond 2/\u03b7?" in listed
+    assert r"what lies beyond 2/\u03b7?" in listed
 
 
 def test_it_runs_an_experiment_and_redraws_it(folder, capsys):

@@ -196,7 +196,7 @@ def test_runs_of_before_converged_meant_at_rest_are_not_added_to(results, capsys
     experiment = rl.Experiment(file="m.py", question="?", sweeps={"a": SWEEP}, report=lambda _: ())
     assert rl.main(experiment, ["--results", str(results.folder)]) == 2
     error = capsys.readouterr().err
-    assert "holds runs labelled before converged meant at rest" in error
+    assert "holds runs labeled before converged meant at rest" in error
     assert error.count("\n") == 1
 
 

@@ -115,12 +115,12 @@ def test_every_shortened_file_is_refused(file):
 
 def test_files_of_others_are_refused(file):
     FRAME.to_parquet(file)
-    with pytest.raises(DamagedFileError, match="no file of relulab's"):
+    with pytest.raises(DamagedFileError, match="not a relulab file"):
         StoredTable.open(file)
     assert not is_ours(file)
     table = TABLE.replace_schema_metadata({MARK: b"1"})  # as format 2 wrote them
     pq.write_table(table, file)
-    with pytest.raises(DamagedFileError, match="no file of relulab's, or of another version"):
+    with pytest.raises(DamagedFileError, match="not a relulab file, or of another version"):
         StoredTable.open(file)
     assert is_ours(file)
 

@@ -77,7 +77,7 @@ def test_the_verdicts(tmp_path, monkeypatch, capsys):
     # A row that is newer than the folder.
     monkeypatch.setattr("published.CLAIMS", [*CLAIMS, replace(PRINTED[0], name="new")])
     assert rl.main(EXPERIMENT, ["--figures", "--results", str(tmp_path)]) == 2
-    assert "our numbers of the row 'new'" in capsys.readouterr().err
+    assert "our numbers for the row 'new'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("claim", [c for c in PRINTED if not c.why], ids=lambda claim: claim.name)

@@ -99,7 +99,7 @@ def test_a_smaller_tolerance_that_is_not_possible_is_told_with_the_reason():
     with pytest.raises(
         rl.InputError,
         match=r"^gradient_tolerance: expected at least 1e-07, got 1e-08, with which 1 run"
-        r" would have trained on, .* not stored; train them again with that tolerance$",
+        r" would have continued, .* not stored; train them again with that tolerance$",
     ):
         rl.relabel(by_hand(), 1e-8)
 
@@ -197,7 +197,7 @@ def test_tables_in_which_some_have_rates_of_layers():
 
 def test_other_data_than_the_runs_were_trained_on_are_refused():
     runs = trained(1e-7)
-    with pytest.raises(rl.InputError, match=r"^data: expected what the runs were trained on, got "):
+    with pytest.raises(rl.InputError, match=r"^data: expected the training data of the runs, got "):
         rl.relabel(runs, 1e-3, POINT)
     for column, wrong in (("loss", -1.0), ("loss", np.nan), ("learning_rate", -1.0)):
         with pytest.raises(rl.InputError, match=rf"^{column}|^output_{column}|^hidden_{column}"):

@@ -201,7 +201,7 @@ def test_an_interrupt_does_not_wait_for_the_runs(results, engine, n_jobs):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)  # the runs would take hours
     assert process.returncode == 130, errors
-    assert "interrupted: what is finished is kept" in errors
+    assert "interrupted: finished parts are kept" in errors
     assert "4 runs are missing" in errors
     assert "Traceback" not in errors
 
@@ -247,7 +247,7 @@ def test_a_full_disk_ends_in_one_line_and_a_folder_that_resumes(results, undistu
     assert process.returncode == 2
     last = errors.splitlines()[-1]
     assert last.startswith(f"error: {results.folder}: no room ([Errno 27] File too large")
-    assert "what is finished is kept" in last
+    assert "finished parts are kept" in last
     assert "Traceback" not in errors
     assert before.items() <= stamps(results).items()
     assert run_sweeps({"a": SWEEP}, results, progress=False) == 0
@@ -317,7 +317,7 @@ def test_runs_of_others_among_ours_are_refused_by_name(results, restart):
     run_sweeps({"a": SWEEP}, results, progress=False)
     mine = results.layout.part_file("a", 77)
     pd.DataFrame({"a": [1]}).to_parquet(mine)
-    with pytest.raises(rl.InputError, match=r"part-00077\.parquet: not one of the parts"):
+    with pytest.raises(rl.InputError, match=r"part-00077\.parquet: not a part"):
         run_sweeps({"a": SWEEP}, results, restart=restart, progress=False)
     assert len(pd.read_parquet(mine, partitioning=None)) == 1
 
@@ -614,7 +614,7 @@ def test_a_disk_that_stays_full_is_told_in_one_line(results, undisturbed):
     assert process.returncode == 2, errors
     last = errors.splitlines()[-1]
     assert last.startswith(f"error: {results.folder}: no room ([Errno 27] File too large")
-    assert "what is finished is kept" in last
+    assert "finished parts are kept" in last
     assert errors.count("error") == 1
     assert len(results.part_files()) == 3
     finished = stamps(results)
@@ -669,7 +669,7 @@ def test_interrupts_that_follow_the_first_change_nothing(results, undisturbed, n
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert output.count("again") >= 4
-    assert errors.splitlines()[-1].startswith("interrupted: what is finished is kept in")
+    assert errors.splitlines()[-1].startswith("interrupted: finished parts are kept in")
     assert "Traceback" not in errors
     assert not list(results.folder.rglob("*.tmp"))
     assert not (results.folder / ".owner.json").exists()

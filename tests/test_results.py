@@ -350,7 +350,7 @@ def test_strangers_among_the_runs_are_named_and_not_counted(results, name, place
     capsys.readouterr()
     assert rl.main(experiment, ["--figures", *folder]) == 0
     said = capsys.readouterr()
-    assert said.err.startswith(f"{named}: not one of the parts of these results")
+    assert said.err.startswith(f"{named}: not a part of these results")
     assert said.err.count("\n") == 1
     assert pd.read_csv(results.folder / "t.csv")["count"].sum() == len(sweep)
     assert len(results.load()) == len(sweep)
@@ -413,7 +413,7 @@ def test_fewer_draws_than_stored_use_what_is_there_and_say_so(results, capsys):
     run_sweeps({"a": many}, results, progress=False)
     before = results.layout.part_file("a", 0).stat()
     run_sweeps({"a": few}, results, progress=False)
-    assert "has 7 draws of sweep 'a', of which 2 are asked for; all that are there are used" in (
+    assert "has 7 draws of sweep 'a', of which 2 are asked for; all of them are used" in (
         capsys.readouterr().err
     )
     assert results.layout.part_file("a", 0).stat().st_mtime_ns == before.st_mtime_ns
@@ -465,7 +465,7 @@ def test_sweeps_that_were_planned_apart_are_paired_run_by_run(results):
 def test_more_shards_than_a_folder_holds_are_refused_when_it_grows_too(results, monkeypatch):
     run_sweeps({"a": KINDS["one sample"]}, results, shard_size=2, progress=False)
     monkeypatch.setattr("relulab.sweeps.sweep.MOST_SHARDS", 9)
-    with pytest.raises(rl.InputError, match="at most 9 shards, got 6 runs in shards of 2 beside 7"):
+    with pytest.raises(rl.InputError, match="got 6 runs in shards of 2 in addition to 7"):
         run_sweeps({"a": replace(KINDS["one sample"], draws=10)}, results, shard_size=2,
                    progress=False)  # fmt: skip
 
@@ -643,7 +643,7 @@ def test_a_folder_that_changes_while_it_is_read_is_not_called_damaged(results):
     frames = results.frames()
     next(frames)
     run_sweeps({"f": KINDS["float32"], "z": KINDS["one sample"]}, results, progress=False)
-    with pytest.raises(rl.InputError, match="expected results that stay as they are"):
+    with pytest.raises(rl.InputError, match="expected results that do not change"):
         list(frames)
 
 

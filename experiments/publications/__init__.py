@@ -1,1 +1,1 @@
-"""Rows of ``published.py``: what is published about one-node networks, and how ours is measured."""
+"""Rows of ``published.py``: published values for one-node networks, and how ours are measured."""

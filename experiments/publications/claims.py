@@ -1,6 +1,6 @@
-"""What a published claim is, how ours is measured, and when the two agree.
+"""Published claims, how our values are measured, and when the two agree.
 
-Four kinds: numbers that are printed, a value that is exact, a probability, and a bound.
+There are four kinds: printed numbers, an exact value, a probability, and a bound.
 """
 
 import math
@@ -14,17 +14,17 @@ import pandas as pd
 import relulab as rl
 from relulab import statistics
 
-# A claim says why ours differs, where that is known.
+# A claim says why ours differs, if that is known.
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "differs, unexplained"
 CONFIDENCE = 0.999
 Optimizer = rl.SGD | rl.Adam
 PLAIN = rl.SGD()
-MOST_DIGITS = 15  # that two doubles of different ways can have in common
+MOST_DIGITS = 15  # that two doubles computed differently can have in common
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Who says something about which setting, and why ours differs, where it does."""
+    """A statement about a setting: its source and, if ours differs, why."""
 
     name: str
     source: str
@@ -34,12 +34,12 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Printed(Claim):
-    """A training of which numbers are printed.
+    """A training run with printed numbers.
 
     Attributes
     ----------
     numbers : dict of str to dict of int to str
-        What is printed, by a formula in the columns of ``rl.trace`` and by the number of updates.
+        The printed numbers, by a formula in the columns of ``rl.trace`` and the number of updates.
     rounding : float
         The relative difference that another order of the same operations can make.
     """
@@ -55,7 +55,7 @@ class Printed(Claim):
     rounding: float = 1e-12
 
     def items(self) -> dict[str, str]:
-        """Return the printed numbers by what they are called in the tables."""
+        """Return the printed numbers by their names in the tables."""
         return {
             f"{formula} @ {step}": number
             for formula, printed in self.numbers.items()
@@ -88,21 +88,22 @@ SLOPE = ("b", "v", "c")  # of a neuron without bias
 
 
 def linear(w: float, b: float, offset: float) -> rl.Networks:
-    """Return the linear neuron w*x + b, a ReLU that fires as long as that is above -offset.
+    """Return the linear neuron w*x + b, a ReLU that is active while w*x + b is above -offset.
 
-    With v = 1 and c = -offset frozen, its bias is b + c. (``negative_slope=1`` makes any unit one.)
+    With v = 1 and c = -offset frozen, its bias is b + c. (With ``negative_slope=1``, any unit is
+    linear.)
     """
     return rl.Networks(w=w, b=b + offset, v=1, c=-offset)
 
 
 def after(first: int, numbers: str, every: int = 1) -> dict[int, str]:
-    """Return the numbers that are printed after the update ``first`` and every so many more."""
+    """Return printed numbers by their updates: ``first``, then every ``every``."""
     return {first + every * i: number for i, number in enumerate(numbers.split())}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exact(Claim):
-    """A value that a formula gives; ``digits`` of it are what our measurement resolves."""
+    """A value given by a formula; our measurement resolves ``digits`` of it."""
 
     published: str
     value: float
@@ -112,7 +113,7 @@ class Exact(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class Chance(Claim):
-    """The probability of an event, which is counted in the runs of a sweep."""
+    """The probability of an event, counted in the runs of a sweep."""
 
     published: str
     value: float
@@ -122,7 +123,7 @@ class Chance(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class Bound(Claim):
-    """A number that nothing is below, or above if ``upper``; ours is the one that comes nearest."""
+    """A lower bound, or an upper one if ``upper``; ours is the number nearest to it."""
 
     published: str
     value: float
@@ -144,7 +145,7 @@ def half_unit(number: str) -> float:
 
 
 def common_digits(ours: float, published: float) -> float:
-    """Return how many digits two numbers have in common; of 0, how many zeros after the point."""
+    """Return how many digits two numbers share; with 0, how many zeros after the point."""
     difference = abs(ours - published) / (abs(published) or 1)
     if math.isnan(difference):
         return 0.0
@@ -152,12 +153,12 @@ def common_digits(ours: float, published: float) -> float:
 
 
 def judged_numbers(claim: Printed, ours: Mapping[str, float]) -> pd.DataFrame:
-    """Return each printed number beside ours, with its digits and those that agree."""
+    """Return each printed number with ours, its digits and how many of them agree."""
     rows = []
     for name, number in claim.items().items():
         value, there = float(number), digits_of(number)
         difference = abs(ours[name] - value)
-        # A hair more than half a unit, since halves are rounded up or down.
+        # Slightly more than half a unit, because halves are rounded up or down.
         printed = difference <= half_unit(number) * (1 + 1e-9)
         common = there if printed else min(common_digits(ours[name], value), there)
         same = printed or difference <= claim.rounding * abs(value)
@@ -167,7 +168,7 @@ def judged_numbers(claim: Printed, ours: Mapping[str, float]) -> pd.DataFrame:
 
 
 def _printed(claim: Printed, ours: Mapping[str, float]) -> dict[str, object]:
-    """Judge by the number that agrees least; where all do, show the last one of most digits."""
+    """Judge by the number that agrees least; if all agree, show the last with most digits."""
     numbers = judged_numbers(claim, ours)
     same = bool(numbers["same"].all())
     order = ["digits", "common"] if same else ["same", "common"]
@@ -220,9 +221,9 @@ def _bound(claim: Bound, ours: float) -> dict[str, object]:
 
 
 def judged(claim: Claim, ours: Mapping[str, float]) -> dict[str, object]:
-    """Return a row of the table: what is published, what is ours, and the verdict.
+    """Return a row of the table: the published value, ours, and the verdict.
 
-    ``ours`` has the numbers of a ``Printed``, the count and n of a ``Chance``, else the value.
+    ``ours`` has the numbers of a ``Printed``, the count and n of a ``Chance``, otherwise the value.
     """
     match claim:
         case Printed():

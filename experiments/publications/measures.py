@@ -1,8 +1,8 @@
-"""Published thresholds, orbits, rates, probabilities and bounds, and how training measures them.
+"""Measure published thresholds, orbits, rates, probabilities and bounds by training.
 
-What has c frozen at 0 is trained on one sample. There a = w*x + b, q = sqrt(1 + x^2), A = a/q and
-k = rate*q*target; a balanced network has A = v, and at zero loss A*v = target/q. Published formulas
-are written out here, although ``relulab.theory`` has some of them, to judge what it has, too.
+Networks with c frozen at 0 are trained on one sample. There a = w*x + b, q = sqrt(1 + x^2), A = a/q
+and k = rate*q*target; a balanced network has A = v, and at zero loss A*v = target/q. Published
+formulas are written out here, although ``relulab.theory`` has some of them, to check these, too.
 """
 
 import math
@@ -31,7 +31,7 @@ def networks(big_a: npt.ArrayLike, v: npt.ArrayLike) -> rl.Networks:
 
 
 def balanced(relative: npt.ArrayLike) -> rl.Networks:
-    """Return balanced networks by their prediction relative to the target."""
+    """Return balanced networks with these predictions relative to the target."""
     size = np.sqrt(np.asarray(relative, float) * TARGET / Q)
     return networks(size, size)
 
@@ -51,7 +51,7 @@ def frozen(
     negative_slope: float = 0,
     optimizer: Optimizer = PLAIN,
 ) -> "rl.Trained":
-    """Train with c frozen for exactly so many steps."""
+    """Train with c frozen for exactly ``n_steps`` steps."""
     return rl.train(
         start,
         POINT,
@@ -65,12 +65,12 @@ def frozen(
 
 
 def rate_of(k: npt.ArrayLike) -> Array:
-    """Return the learning rates of the numbers k."""
+    """Return the learning rates for the numbers k."""
     return np.asarray(k, float) / (Q * TARGET)
 
 
 def threshold(holds: Callable[[Array], Flags], low: float, high: float, n_rounds: int) -> float:
-    """Return where ``holds`` ends, which is true at ``low``; each round is 32 times as close."""
+    """Return where ``holds``, true at ``low``, becomes false; each round is 32 times as precise."""
     for _ in range(n_rounds):
         grid = np.linspace(low, high, 33)
         first = max(int(np.argmin(holds(grid))), 1)
@@ -79,10 +79,10 @@ def threshold(holds: Callable[[Array], Flags], low: float, high: float, n_rounds
 
 
 def never_rises() -> float:
-    """Return up to which k no balanced start has a loss that rises in a step."""
+    """Return the largest k at which no balanced start has a loss that rises in a step."""
 
     def holds(k: Array) -> Flags:
-        # From the dead end of predictions to where a step leads to 0.
+        # From predictions near 0 to those from which a step leads to 0.
         parts = np.linspace(1e-3, 0.999, 2001)
         start = np.concatenate([parts * (1 + each) / each for each in k])
         once = relative(frozen(balanced(start), rate_of(np.repeat(k, parts.size)), 1).networks)
@@ -93,7 +93,7 @@ def never_rises() -> float:
 
 
 def settles(optimizer: Optimizer = PLAIN, near: float = 1) -> float:
-    """Return up to which k a balanced network close to zero loss comes closer; about ``near``."""
+    """Return the largest k at which a balanced network near zero loss gets nearer: ~``near``."""
 
     def holds(k: Array) -> Flags:
         start = balanced(np.full(k.size, 1 + 1e-6))
@@ -107,7 +107,7 @@ def settles(optimizer: Optimizer = PLAIN, near: float = 1) -> float:
 
 
 def sharpness_limit(optimizer: Optimizer, near: float) -> float:
-    """Return up to which rate * sharpness zero loss is stable: the sharpness is 2*q*target."""
+    """Return the largest stable rate * sharpness at zero loss, where sharpness is 2*q*target."""
     return 2 * settles(optimizer, near / 2)
 
 
@@ -115,12 +115,12 @@ ORIGIN = rl.TrainingSet.point(X, 0)
 
 
 def parabola(size: float, n_nets: int = 1) -> rl.Networks:
-    """Return networks of a dead unit, of which c trains, with loss c^2/2 on a target of 0."""
+    """Return networks with a dead unit, whose c trains with loss c^2/2 on a target of 0."""
     return rl.Networks(w=-1, b=-1, v=0, c=np.full(n_nets, size))
 
 
 def falls_on_a_parabola(optimizer: Optimizer, near: float) -> float:
-    """Return up to which rate c falls, of a size at which its square is nothing; about ``near``."""
+    """Return the largest rate at which c, so small that its square is 0, falls: ~``near``."""
 
     def holds(rate: Array) -> Flags:
         early, late = (
@@ -142,7 +142,7 @@ def falls_on_a_parabola(optimizer: Optimizer, near: float) -> float:
 
 
 def hovering(beta2: float) -> float:
-    """Return rate * preconditioned curvature of Adam on a parabola, the median of 2,000 steps."""
+    """Return the median rate * preconditioned curvature of Adam on a parabola in 2,000 steps."""
     rate, n_steps = 0.1, 4000
     optimizer = rl.Adam(beta2=beta2, epsilon=1e-12)
     c = rl.trace(parabola(1), ORIGIN, rate, n_steps, optimizer=optimizer)["c"]
@@ -154,7 +154,7 @@ GOH_RATE = 0.25
 
 
 def critical_momentum() -> float:
-    """Return up to which momentum c never changes its sign on its way to 0, in 850 steps."""
+    """Return the largest momentum at which c never changes sign on its way to 0, in 850 steps."""
 
     def holds(momentum: Array) -> Flags:
         start, optimizer = parabola(1, momentum.size), rl.SGD(momentum=momentum)
@@ -165,16 +165,16 @@ def critical_momentum() -> float:
 
 
 def rate_of_convergence(momentum: float) -> float:
-    """Return by which factor c swings less in each step, of the 850 first."""
+    """Return the factor by which the swings of c shrink per step, over the first 850."""
     trace = rl.trace(parabola(1), ORIGIN, GOH_RATE, 850, optimizer=rl.SGD(momentum=momentum))
     c = trace["c"].to_numpy()
-    # Of a swing r^n*sin(a*n + b) this is r^(2n)*sin(a)^2.
+    # For a swing r^n*sin(a*n + b) this is r^(2n)*sin(a)^2.
     swing = c[1:-1] ** 2 - c[2:] * c[:-2]
     return float((swing[-1] / swing[0]) ** (0.5 / (swing.size - 1)))
 
 
 def two_cycle(k: float) -> float:
-    """Return r*(sqrt(1/r - 3/4) + 1/2) of the lower prediction r of an orbit of period 2."""
+    """Return r*(sqrt(1/r - 3/4) + 1/2) for the lower prediction r of an orbit of period 2."""
     settled = rl.train(balanced([0.9]), POINT, rate_of(k), max_steps=20_000, freeze=("c",))
     if settled.period[0] != 2:
         return math.nan
@@ -184,7 +184,7 @@ def two_cycle(k: float) -> float:
 
 
 def lyapunov(k: float) -> float:
-    """Return at which rate neighbours come apart, per step, on the mean of 200 starts."""
+    """Return the rate per step at which neighbors separate, as the mean of 200 starts."""
     settled = frozen(balanced(np.linspace(0.5, 1.2, 200)), rate_of(k), 200).networks
     gap, n_steps = 1e-9, 25
     beside = networks(settled.v * (1 + gap), settled.v * (1 + gap))
@@ -205,7 +205,7 @@ def power_at_the_edge() -> float:
 def feigenbaum() -> float:
     """Return the ratio of gaps between superstable orbits of periods 2^8, 2^9 and 2^10.
 
-    Superstable are orbits through the start whose next prediction is the largest, (1 + k)/(3k):
+    Superstable orbits go through the start with the largest next prediction, (1 + k)/(3k):
     training for one period leads back to it.
     """
 
@@ -233,7 +233,7 @@ SAXE_TIME = math.log(SAXE_TO * (TARGET - SAXE_FROM) / (SAXE_FROM * (TARGET - SAX
 
 
 def reached_by_flow(linear: bool = False) -> float:
-    """Return the prediction at the published time, extrapolated to steps of no length.
+    """Return the prediction at the published time, extrapolated to steps of length 0.
 
     A linear unit starts from A < 0.
     """
@@ -256,7 +256,7 @@ def critical_rate(big_a: float, v: float) -> float:
 
 
 def converges_up_to(big_a: float, v: float, negative_slope: float = 0) -> float:
-    """Return up to which rate the network converges, without the unit's death, from a start."""
+    """Return the largest rate at which a start converges without the unit's death."""
 
     def holds(rate: Array) -> Flags:
         start = networks(np.full(rate.size, big_a), np.full(rate.size, v))
@@ -294,13 +294,13 @@ def factorized(
 
 
 def decayed_product(decay: float) -> float:
-    """Return w*v where training with decay ends."""
+    """Return w*v at the end of training with decay."""
     ended = factorized([1.0], 1.2, 0.5, 20_000, decay).networks
     return float(ended.w[0] * ended.v[0])
 
 
 def collapses_from() -> float:
-    """Return from which decay on w*v ends at 0, in 20,000 steps."""
+    """Return the smallest decay at which w*v ends at 0, in 20,000 steps."""
 
     def holds(decay: Array) -> Flags:
         ended = factorized(np.ones(decay.size), 1.2, 0.5, 20_000, decay).networks
@@ -310,10 +310,10 @@ def collapses_from() -> float:
 
 
 def boundary_dimension(decay: float) -> float:
-    """Return the dimension of the border of the starts that diverge at rate 1.
+    """Return the dimension of the boundary of the starts that diverge at rate 1.
 
-    By pairs of starts at a distance, of which the share that differ falls with its power
-    2 - dimension (Grebogi, McDonald, Ott & Yorke 1983).
+    It uses pairs of starts at a distance: the fraction that differ falls as the distance to the
+    power 2 - dimension (Grebogi, McDonald, Ott & Yorke 1983).
     """
     rng = np.random.default_rng(0)
     distances, n_pairs = 2.0 ** -np.array([4, 6, 8, 10]), 200_000
@@ -343,14 +343,14 @@ def steps_of(rate: Array, n_steps: int, optimizer: Optimizer) -> Array:
 
 
 def longest_adam_step(beta1: float, beta2: float, n_steps: int = 60) -> float:
-    """Return the largest step of a parameter relative to the rate, of 2,000 random runs."""
+    """Return the largest step of a parameter relative to the rate, in 2,000 random runs."""
     rate = np.geomspace(1e-3, 10, 2000)
     steps = steps_of(rate, n_steps, rl.Adam(beta1=beta1, beta2=beta2))
     return float(np.nanmax(np.abs(steps) / rate[:, np.newaxis, np.newaxis]))
 
 
 def longest_clipped_step() -> float:
-    """Return the longest step relative to rate * max_norm, of 2,000 random runs."""
+    """Return the longest step relative to rate * max_norm, in 2,000 random runs."""
     rate = np.geomspace(1e-3, 10, 2000)
     max_norm = np.random.default_rng(1).uniform(0.1, 2, rate.size)
     steps = steps_of(rate, 60, rl.SGD(max_norm=max_norm))
@@ -359,10 +359,10 @@ def longest_clipped_step() -> float:
 
 
 def flow_sharpness_ratio() -> float:
-    """Return by which largest factor a step changes the sharpness where gradient flow would end.
+    """Return the largest factor by which a step changes the sharpness at the end of gradient flow.
 
-    With c frozen that is q^2*sqrt((A^2 - v^2)^2 + 4*(target/q)^2), of what flow conserves. Of the
-    steps after which the unit fires and of which (rate*q*residual)^2 <= 2.
+    With c frozen, this sharpness is q^2*sqrt((A^2 - v^2)^2 + 4*(target/q)^2), where flow conserves
+    A^2 - v^2. Only steps with (rate*q*residual)^2 <= 2 after which the unit is active count.
     """
     rng = np.random.default_rng(0)
     start = networks(np.abs(rng.normal(size=50_000)), rng.normal(size=50_000))
@@ -382,7 +382,7 @@ def flow_sharpness_ratio() -> float:
 def sharpness_over_bound() -> float:
     """Return the smallest sharpness over 1 + 2|v w|g at minima with a living unit.
 
-    g is the smaller of its two sides, P^2*E|x - hinge|*sqrt(1 + E(x)^2) of the samples on a side.
+    g is the smaller of P^2*E|x - hinge|*sqrt(1 + E(x)^2) for the samples on the two sides.
     """
     rates = np.geomspace(0.02, 2, 12)
     sweep = rl.Sweep(
@@ -401,20 +401,20 @@ def sharpness_over_bound() -> float:
 
 
 def dead_loss() -> float:
-    """Return the loss of a dead unit's network on t = 2x - 1 at 20,000 midpoints of [0, 1]."""
+    """Return the loss of a dead unit's network on t = 2x - 1 at 20,000 midpoints in [0, 1]."""
     x = (np.arange(20_000) + 0.5) / 20_000
     ended = rl.train(rl.Networks(w=1, b=-5, v=1, c=0), rl.TrainingSet(x, 2 * x - 1), 0.5)
     return float(ended.loss[0])
 
 
-# Symmetric, as the normal numbers of the question are.
+# Symmetric, like the normal numbers in the question.
 NORMAL_X = np.array([NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)])
 RELU_DATA = rl.TrainingSet(NORMAL_X, np.maximum(NORMAL_X, 0))
 KERAS_RATE = 2 * 0.01
 
 
 def slope_learned(w: float) -> float:
-    """Return where a ReLU with v = 1 and no biases ends from a weight, on data of relu(x)."""
+    """Return where a ReLU with v = 1 and no biases ends from a weight, on data from relu(x)."""
     start, steps = rl.Networks(w=w, b=0, v=1, c=0), 20 * 100
     trained = rl.train(
         start,

@@ -1,10 +1,10 @@
-"""Worked examples with printed digits that are one-node networks: what is trained and printed.
+"""Worked examples of one-node networks with printed digits: what is trained and printed.
 
-A linear neuron is a ReLU that always fires (``linear``), or a unit with negative slope 1. With that
-a parabola in one variable is a neuron w x at one sample; one in two variables is w x + b at -s and
-s, of which the curvatures are s^2 and 1. Rates are ours, of the mean of residual^2/2: a text
-without the 1/2 takes steps twice as large at its rate, and one that adds up n samples steps n times
-as large.
+A linear neuron is a ReLU that is always active (``linear``), or a unit with negative slope 1. A
+parabola in one variable is then a neuron w x on one sample; one in two variables is w x + b on -s
+and s, with curvatures s^2 and 1. Rates are ours, for the mean of residual^2/2: a text without the
+1/2 takes steps twice as large at its rate, and one that sums n samples takes steps n times as
+large.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import replace
 import relulab as rl
 from publications.claims import LINEAR, SLOPE, Printed, after, linear
 
-SINGLE = 2e-6  # of a program in float32, or of one whose start is printed with six decimals
+SINGLE = 2e-6  # for a program in float32, or one whose start is printed with six decimals
 
 
 BUTLER = Printed(
@@ -241,7 +241,7 @@ PRINTED = [
                 3, "0.12288000 0.01966083 0.00314574 0.00050331 0.00008053 0.00001288 0.00000206"
             )
         },
-        why="the square of differences of float32 numbers, of which few digits are left",
+        why="the square of differences of float32 numbers, which have few digits left",
     ),
     Printed(
         name="Brownlee 2016",
@@ -326,7 +326,7 @@ PRINTED = [
     Printed(
         name="Ng 2022, rate 0.8",
         source=NG,
-        setting="the same at rate 0.8: it diverges (a linear neuron, whose ReLU fires all the way)",
+        setting="the same at rate 0.8: it diverges (a linear neuron, whose ReLU is always active)",
         data=rl.TrainingSet([1, 2], [300, 500]),
         start=linear(w=0, b=0, offset=2.0**18),
         rate=0.8,
@@ -355,7 +355,7 @@ PRINTED = [
         name="TensorFlow 2017, last loss",
         setting="the same, the loss after 1,000 updates",
         numbers={"8 * loss": {1000: "5.69997e-11"}},
-        why="computed in float32 from w and b with errors of 1e-7, of which 1e-11 keeps one digit",
+        why="computed in float32 from w and b with errors of 1e-7, so 1e-11 keeps one digit",
     ),
     Printed(
         name="oberak",
@@ -459,7 +459,7 @@ PRINTED = [
         BROWNLEE,
         name="Brownlee 2021, Nesterov",
         source="Brownlee, Gradient Descent With Nesterov Momentum from Scratch, in translation",
-        # Ours are where its gradients are taken; what it prints is a plain step from there.
+        # Our states are where its gradients are taken; it prints a plain step from there.
         setting="x^2 + y^2 from NumPy's first two of seed 1, rate 0.1, Nesterov momentum 0.3",
         data=rl.TrainingSet([-1, 1], [0, 0]),
         start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
@@ -489,7 +489,7 @@ PRINTED = [
         start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
         rate=0.02,
         freeze=LINEAR,
-        # Of half the gradients.
+        # For half the gradients.
         optimizer=rl.Adam(beta1=0.8, epsilon=1e-8 / 2),
         numbers={
             "w": after(
@@ -510,7 +510,7 @@ PRINTED = [
         source="tienhyu/AIO-Exercise-Module-05, Week_04/4d_Adam.ipynb",
         setting="0.1 x1^2 + 2 x2^2 from -5, -2, Adam at rate 0.2, epsilon 1e-6, 30 updates",
         rate=0.2,
-        # Of a quarter of the gradients.
+        # For a quarter of the gradients.
         optimizer=rl.Adam(epsilon=1e-6 / 4),
         numbers={
             "w": after(
@@ -544,7 +544,7 @@ PRINTED = [
         name="scikit-learn, Ridge",
         source="scikit-learn, User Guide, section on ridge regression",
         setting="two equal features 0, 0, 1, targets 0, 0.1, 1, alpha 0.5: coefficient, intercept",
-        # One feature sqrt(2) times as large; alpha goes with the sum of squares, not with the mean.
+        # One feature sqrt(2) times as large; alpha applies to the sum of squares, not to the mean.
         data=rl.TrainingSet([0, 0, math.sqrt(2)], [0, 0.1, 1]),
         start=rl.Networks(w=0, b=0, v=1, c=0),
         rate=0.5,

@@ -1,4 +1,4 @@
-"""What papers say of this network: thresholds, orbits, rates, probabilities and bounds."""
+"""Results of papers on this network: thresholds, orbits, rates, probabilities and bounds."""
 
 import math
 from functools import partial
@@ -24,11 +24,11 @@ FROZEN = "c frozen at 0, balanced"
 PARABOLA = "a dead unit's c, loss c^2/2"
 FACTORS = f"linear w v, target y = {measures.FACTOR_TARGET:g}"
 MOMENTUM = 0.9
-SIGN = "the theorem is of linear networks, which go on where A changes sign; there a ReLU dies"
+SIGN = "the theorem is of linear networks, which continue when A changes sign; there a ReLU dies"
 
 
 def born_dead(r: float) -> rl.Sweep:
-    """Return random units whose samples reach from -r to r, of which none is trained."""
+    """Return random units with samples from -r to r, which are not trained."""
     return rl.Sweep(
         data=rl.TrainingSet([-r, r], [0.0, 0.0]),
         **rl.standard_normal(),
@@ -191,7 +191,7 @@ THEOREMS: list[Claim] = [
     Exact(
         name="Srebro et al. 2004, collapses",
         source=SREBRO,
-        setting=f"{FACTORS}: the decay from which on w v ends at 0",
+        setting=f"{FACTORS}: the decay from which w v ends at 0",
         published="y",
         value=measures.FACTOR_TARGET,
         digits=5,
@@ -238,7 +238,7 @@ THEOREMS: list[Claim] = [
     Exact(
         name="Goh 2017, critical",
         source=GOH,
-        setting=f"{PARABOLA}, rate {measures.GOH_RATE}: the momentum from which on c swings",
+        setting=f"{PARABOLA}, rate {measures.GOH_RATE}: the momentum above which c swings",
         published="(1 - sqrt(rate))^2",
         value=(1 - math.sqrt(measures.GOH_RATE)) ** 2,
         digits=4,

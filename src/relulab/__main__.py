@@ -1,13 +1,13 @@
-"""``python -m relulab``: the experiments that there are, and their command lines.
+"""``python -m relulab``: the list of experiments, and their command lines.
 
 ::
 
-    python -m relulab                       which experiments there are, and what they ask
+    python -m relulab                       list the experiments and their questions
     python -m relulab run NAME ...          run one; its options follow
     python -m relulab figures NAME ...      redraw its figures from the files
-    python -m relulab tour                  put the notebook of the tour into this folder
+    python -m relulab tour                  copy the notebook tour.ipynb into this folder
 
-A name is that of a script in ``experiments/`` or in the working directory; a path will do, too.
+A name is that of a script in ``experiments/`` or in the working directory; a path also works.
 """
 
 import argparse
@@ -32,14 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = OneLineParser("python -m relulab", description=str(relulab.__doc__).split("\n")[0])
     parser.add_argument("--version", action="version", version=f"relulab {relulab.__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", parser_class=OneLineParser)
-    commands.add_parser("list", help="show which experiments there are, and what they ask")
-    commands.add_parser("tour", help="put the notebook of the tour, tour.ipynb, into this folder")
+    commands.add_parser("list", help="list the experiments and their questions")
+    commands.add_parser("tour", help="copy the notebook tour.ipynb into this folder")
     for command, text in (
-        ("run", "train what the results folder of an experiment lacks, and report"),
-        ("figures", "redraw the figures of an experiment from its files, without training"),
+        ("run", "train what an experiment's results folder lacks, and report"),
+        ("figures", "redraw an experiment's figures from its files, without training"),
     ):
         one = commands.add_parser(command, help=text, description=text, add_help=False)
-        one.add_argument("name", nargs="?", help="of the experiment; its options follow")
+        one.add_argument("name", nargs="?", help="the experiment; its options follow")
     options, rest = parser.parse_known_args(arguments)
     if options.command in (None, "list", "tour"):
         if rest:
@@ -80,7 +80,7 @@ def put_tour() -> int:
 
 
 def _without_a_name(parser: argparse.ArgumentParser, rest: list[str]) -> int:
-    """Show the help of a command, if it is asked for; else ask for the name."""
+    """Show a command's help if it is asked for; otherwise ask for the name."""
     if not {"-h", "--help"} & set(rest):
         parser.error("name: expected the name of an experiment, got none")
     with own_output():
@@ -90,7 +90,7 @@ def _without_a_name(parser: argparse.ArgumentParser, rest: list[str]) -> int:
 
 
 def scripts() -> dict[str, Path]:
-    """Return the scripts that define an experiment, by their names."""
+    """Return the scripts that define an experiment, by name."""
     found: dict[str, Path] = {}
     for folder in (Path(), Path("experiments"), Path(__file__).parents[2] / "experiments"):
         for file in sorted(folder.glob("*.py")):
@@ -100,16 +100,16 @@ def scripts() -> dict[str, Path]:
 
 
 def listed(found: dict[str, Path]) -> str:
-    """Return the names of scripts with the questions that they ask."""
+    """Return the names of scripts and the questions they ask."""
     if not found:
-        return "no experiments in this folder, nor in experiments/ below it"
+        return "no experiments in this folder or in its subfolder experiments/"
     width = max(map(len, found))
     lines = [f"{name.ljust(width)}  {question(file)}" for name, file in found.items()]
-    return "\n".join([*lines, "", "python -m relulab run NAME --help lists the options of one"])
+    return "\n".join([*lines, "", "python -m relulab run NAME --help lists the options"])
 
 
 def question(file: Path) -> str | None:
-    """Return the question of the experiment that a script defines; None if it defines none."""
+    """Return the question of the experiment that a script defines, or None if it defines none."""
     try:
         tree = ast.parse(file.read_bytes()) if file.is_file() else ast.parse("")
     except (OSError, SyntaxError, ValueError):
@@ -124,7 +124,7 @@ def question(file: Path) -> str | None:
 
 
 def load(name: str) -> Experiment:
-    """Return the experiment of a script, which is given by its name or path."""
+    """Return the experiment of a script, given by name or path."""
     found = scripts()
     file = found.get(name, Path(name))
     spec = spec_from_file_location(file.stem, file) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""From runs to tables: rates, survival, other labels, tables as text. It sees tables only."""
+"""From runs to tables: rates, survival, relabeling, tables as text. It uses tables only."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Runs counted by groups, part by part: what the tables of ``statistics`` are made of.
+"""Count runs by groups, part by part, for the tables of ``statistics``.
 
 Runs are a DataFrame or an iterable of DataFrames (the parts of a results folder), which are counted
-one after the other, so memory does not grow with the runs but with the values that occur.
+one by one, so memory grows with the number of different values, not of runs.
 """
 
 from abc import ABC, abstractmethod
@@ -34,30 +34,30 @@ EXPECTED = "expected a DataFrame, several of them, or Results"
 
 Runs = pd.DataFrame | Iterable[pd.DataFrame]
 
-# Counts are added up when so many parts came, or most rows, and more than a few, are of these.
+# Counts are added up after this many parts, or when these have most of the rows, and more than few.
 MOST_PARTS = 8
 FEW_ROWS = 1024
 
-# So many stored parts are read and put together at once: more of them take more memory.
+# This many stored parts are read and merged at once; more would take more memory.
 PARTS_AT_ONCE = 2
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """Runs in files, part by part: what reads the next ones, and makes pandas' of Arrow's."""
+    """Runs in files, part by part: functions that read the next parts, as Arrow tables."""
 
     readers: Iterator[Callable[[], pa.Table]]
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
-        """Return rows of a part, in all or some of its columns, in pandas' form."""
+        """Return rows of a part, in all or some of its columns, as a DataFrame."""
 
 
 class Shared(ABC, Iterable[pd.DataFrame]):
-    """Tables of runs for several who count: rows that repeat are put together for all of them."""
+    """Tables of runs for several consumers, with repeated rows merged once for all of them."""
 
     @abstractmethod
     def counted(self) -> Iterator[Counted]:
-        """Yield tables that stand for the same runs, in which rows that repeat may stand once."""
+        """Yield tables that represent the same runs, in which repeated rows may be merged."""
 
 
 def count_groups(
@@ -67,17 +67,17 @@ def count_groups(
     derived: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
     source: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """Count the runs of each group at each combination of values that occurs, also missing ones.
+    """Count the runs of each group with each combination of values, including missing ones.
 
-    All is counted in one pass, one frame after the other. ``derived`` adds columns to a frame.
-    Rows that repeat in ``by`` and in the measures are put together before, or, where columns are
-    derived, in ``source``, from which these and the measures come.
+    Everything is counted in one pass, frame by frame. ``derived`` adds columns to a frame.
+    Before, rows that are equal in ``by`` and in the measures are merged; if columns are derived,
+    rows that are equal in ``by`` and in ``source``, from which ``derived`` makes the measures.
 
     Returns
     -------
     groups : DataFrame
-        The columns ``by``, one row for each group, numbered from 0. Without ``by`` all runs are one
-        group, also where there is no run.
+        The columns ``by``, one row for each group, numbered from 0. Without ``by``, all runs are
+        one group, even if there are none.
     counted : list of DataFrame
         For each list of columns in ``measures``: the number of the group, those columns, count.
     """
@@ -112,14 +112,14 @@ def count_groups(
 
 
 class _Tally:
-    """How many runs have each combination of the values of some columns."""
+    """The number of runs with each combination of values of some columns."""
 
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
         self._parts: list[_Part] = []
 
     def add(self, frame: pd.DataFrame, counts: IntArray | None) -> None:
-        """Count the runs of a frame, too."""
+        """Add the runs of a frame."""
         self._keep(frame, counts)
         first, *others = (part.counts.size for part in self._parts)
         if len(others) == MOST_PARTS or sum(others) > max(first, FEW_ROWS):
@@ -132,7 +132,7 @@ class _Tally:
         if not self._parts:
             raise InputError("runs: expected at least one table, got none")
         table, counts = self._together()
-        # Beside columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
+        # By columns: pandas 2 mixes up an index of a nullable column with more than 127 values.
         by = [table[name] for name in table]
         total: pd.Series = pd.Series(counts).groupby(by, observed=True, dropna=False).sum()
         return total
@@ -151,14 +151,14 @@ class _Tally:
 
 
 class _Part(NamedTuple):
-    """Rows that differ, and how many runs have the values of each."""
+    """Distinct rows, and how many runs have the values of each."""
 
     columns: list[Any]
     counts: IntArray
 
 
 def beside(groups: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table, whose index tells the number of the group, beside the columns ``by``."""
+    """Return the columns ``by`` and the table, whose index is the number of the group."""
     columns = [groups.loc[table.index], table]
     return pd.concat([part.reset_index(drop=True) for part in columns], axis="columns")
 
@@ -171,10 +171,10 @@ def n_runs(groups: pd.DataFrame, tally: pd.DataFrame) -> pd.Series:
 def put_together(
     runs: Runs, needed: Callable[[list[str]], list[str]]
 ) -> Iterator[tuple[Callable[[], pd.DataFrame] | None, list[Counted]]]:
-    """Yield what makes each table of runs, and tables that stand for some of the runs so far.
+    """Yield a function that makes each table of runs, and tables for some of the runs so far.
 
-    These have the columns that are ``needed``, of those that there are, if rows repeat in them.
-    The last ones stand for the rest, and come with no table.
+    If rows repeat in the ``needed`` columns, these tables have only those, with such rows merged.
+    The last tables represent the remaining runs, and come without a function.
     """
     together = Together()
 
@@ -202,13 +202,13 @@ def _itself(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _opened(runs: Any) -> Any:
-    """Return what yields the tables of runs, such as the frames of ``Results``."""
+    """Return an iterator over the tables of runs, such as the frames of ``Results``."""
     is_one = isinstance(runs, pd.DataFrame | np.ndarray) or not isinstance(runs, Iterable)
     return runs if is_one else iter(runs)
 
 
 def _at_once(make: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yield what is made of each item, in order; several are made at once, in threads."""
+    """Yield ``make(item)`` for each item, in order; several are made at once, in threads."""
     with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
         made: deque[Future[Any]] = deque()
         for item in items:
@@ -220,7 +220,7 @@ def _at_once(make: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
 
 
 def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:
-    """Yield the tables of runs one after the other."""
+    """Yield the tables of runs one by one."""
     if not isinstance(runs, Iterable) or isinstance(runs, np.ndarray):
         raise InputError(f"runs: {EXPECTED}, got {shown(runs)}")
     for frame in [runs] if isinstance(runs, pd.DataFrame) else runs:
@@ -231,7 +231,7 @@ def frames_of(runs: Runs) -> Iterator[pd.DataFrame]:
 
 
 def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Return the columns to group by; refuse those that the table itself holds."""
+    """Return the columns to group by; refuse those that the result itself has."""
     names = [by] if isinstance(by, str) else by
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise InputError(f"by: expected names of columns, got {shown(by)}")
@@ -245,7 +245,7 @@ def column_names(by: str | Sequence[str], taken: Sequence[str]) -> list[str]:
 
 
 def require(frame: pd.DataFrame, names: Sequence[str], where: str = "") -> None:
-    """Refuse a table of runs without the columns that a measure is made of."""
+    """Refuse a table of runs without the columns that a measure needs."""
     if missing := [name for name in names if name not in frame]:
         raise InputError(
             f"runs: expected the columns {', '.join(map(shortened, names))}{where};"

@@ -1,7 +1,7 @@
-"""The distinct rows of a table, found by Arrow among whole numbers that stand for its values.
+"""Find the distinct rows of a table with Arrow, through whole numbers that encode its values.
 
-pandas' groupby looks up every value of every column and makes much of each row. A table of runs has
-few different rows, so nearly all of that is spared where those that repeat are found first.
+pandas' groupby looks up every value of every column, which is slow. A table of runs has few
+distinct rows, so finding these first saves nearly all of that work.
 """
 
 from collections.abc import Sequence
@@ -15,37 +15,37 @@ import pyarrow as pa
 
 IntArray = npt.NDArray[np.int64]
 
-# Of pandas, or of Arrow: what is stored is in Arrow's form, and few rows of it are pandas' soon.
+# Of pandas or Arrow: stored runs are Arrow tables, and only few of their rows are converted.
 Table: TypeAlias = pd.DataFrame | pa.Table
 
-# A table, and how many rows each of its rows stands for: one, if that is not told.
+# A table, and how many rows each of its rows represents; None means one each.
 Counted = tuple[Table, IntArray | None]
 
-# Whether most rows repeat is tried with so many.
+# The number of rows for testing whether most repeat.
 TRIAL = 1 << 14
 
-# So many rows are held: of more, more repeat, and pandas takes as long for any few of them.
+# The number of rows to hold: among more, more repeat, and pandas has the same cost for few rows.
 MOST_ROWS = 1 << 18
 
 
 def distinct(
     table: pd.DataFrame, columns: Sequence[str], counts: IntArray | None = None
 ) -> tuple[IntArray, IntArray]:
-    """Return where each row of some columns occurs first, in order, and how many times it does.
+    """Return where each distinct row of some columns occurs first, in order, and how often.
 
-    Rows that pandas takes for one may be told apart (those of 0.0 and -0.0), so what is found is
-    still to be grouped. With ``counts`` a row stands for so many.
+    Rows that pandas takes as equal may be found distinct (with 0.0 and -0.0), so the result must
+    still be grouped. With ``counts``, each row represents that many.
     """
     keys = [key for name in columns if (key := _key(table[name])) is not None]
     _, rows, sums = _grouped(keys, counts, row=np.arange(len(table)))
-    order = np.argsort(rows, kind="stable")  # quick, as they nearly are in order
+    order = np.argsort(rows, kind="stable")  # fast, because they are nearly in order
     return rows[order], sums[order]
 
 
 class Together:
-    """Tables one after the other, in which rows that repeat are put together, if many do.
+    """A sequence of tables in which repeated rows are merged, if many repeat.
 
-    So what is made of them is made of fewer rows, and of fewer tables.
+    Later work then has fewer rows and fewer tables.
     """
 
     def __init__(self) -> None:
@@ -55,19 +55,19 @@ class Together:
     def fewer(
         self, table: Table, columns: Sequence[str], counts: IntArray | None = None
     ) -> Counted | None:
-        """Return the rows that differ, if many repeat. Several threads may do so at once."""
+        """Return the distinct rows, if many repeat. Several threads may call this at once."""
         try:
             if self._pays is None and len(table):
                 trial = table[:TRIAL]
                 self._pays = 2 * len(_different(trial, columns)[0]) < len(trial)
             return _different(table, columns, counts) if self._pays else None
-        except TypeError:  # of what has no hash, in a column that nobody may ask for
+        except TypeError:  # unhashable values, in a column that may never be used
             return None
 
     def add(self, table: Counted, fewer: Counted | None) -> list[Counted]:
-        """Take a table, and return tables that stand for some of what was taken, in order.
+        """Take a table, and return tables that represent some of those taken, in order.
 
-        Where ``fewer`` rows stand for it, these are taken instead.
+        If ``fewer`` rows represent it, they are taken instead.
         """
         if fewer is None:
             return [*self.rest(), table]
@@ -81,7 +81,7 @@ class Together:
         return before
 
     def rest(self) -> list[Counted]:
-        """Return tables that stand for all that was taken and not returned yet."""
+        """Return tables that represent everything taken and not yet returned."""
         held, self._held = self._held, []
         if len(held) < 2:
             return held
@@ -93,7 +93,7 @@ class Together:
 
 
 def names_in(table: Table) -> list[str]:
-    """Return the names of the columns of a table, of pandas or of Arrow."""
+    """Return the names of the columns of a table of pandas or Arrow."""
     return table.columns.tolist() if isinstance(table, pd.DataFrame) else table.column_names
 
 
@@ -116,34 +116,35 @@ def _joined(tables: Sequence[Table]) -> Table:
 
 
 def _alike(a: Table, b: Table) -> bool:
-    """Return whether tables may go together: they have the same columns, in the same types.
+    """Return whether tables can be merged: they have the same columns, with the same types.
 
-    Without the sweep it is told from the table whether an excess loss is missing in all of it.
+    Tables with an excess loss but no sweep stay apart: one must see whether it is missing in all
+    rows of a table.
     """
     one, other = (dict(t.dtypes) if isinstance(t, pd.DataFrame) else t.schema for t in (a, b))
     return one == other and ("sweep" in names_in(a) or "excess_loss" not in names_in(a))
 
 
 def _grouped(keys: Sequence[Any], counts: IntArray | None, **least: IntArray) -> tuple[Any, ...]:
-    """Return the keys that differ, the least of other columns, and how many rows have those."""
+    """Return the distinct keys, the minima of other columns, and how many rows have them."""
     arrays = {str(k): key for k, key in enumerate(keys)}
     names = list(arrays)
     wanted: list[Any] = [(name, "min") for name in least]
     wanted.append(([], "count_all") if counts is None else ("count", "sum"))
     arrays |= least if counts is None else {**least, "count": counts}
-    # In one thread, which costs less, and tables are made beside each other.
+    # In one thread, which costs less: several tables are made at the same time.
     found = pa.table(arrays).group_by(names, use_threads=False).aggregate(wanted)
     others = [found[name].to_numpy() for name in found.column_names if name not in names]
     return [_whole(found[name]) for name in names], *others
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array, without a copy where it is one."""
+    """Return a column as one array, without a copy if it is one already."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _is_one_word(column: pa.Array) -> bool:
-    """Return whether all rows of a stored column are the same, as the name of their sweep is."""
+    """Return whether all rows of a stored column are the same, like the name of their sweep."""
     return (
         pa.types.is_dictionary(column.type)
         and len(column.dictionary) == 1
@@ -152,7 +153,7 @@ def _is_one_word(column: pa.Array) -> bool:
 
 
 def _bits(column: pa.Array) -> pa.Array:
-    """Return what differs wherever a stored column does, in whole numbers but for words."""
+    """Return an array that differs wherever a stored column does, as whole numbers if possible."""
     if pa.types.is_dictionary(column.type):
         return column.indices
     if pa.types.is_floating(column.type):
@@ -161,14 +162,14 @@ def _bits(column: pa.Array) -> pa.Array:
 
 
 def _with_bits(column: pa.Array, bits: pa.Array) -> pa.Array:
-    """Return the values of a stored column of which these are the bits."""
+    """Return the values of a stored column from their bits."""
     if pa.types.is_dictionary(column.type):
         return pa.DictionaryArray.from_arrays(bits, column.dictionary)
     return bits.view(column.type)
 
 
 def _key(column: pd.Series) -> Any:
-    """Return numbers that differ wherever a column does; nothing if all of it is the same."""
+    """Return numbers that differ wherever a column does, or None if it is constant."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy()
@@ -183,7 +184,7 @@ def _key(column: pd.Series) -> Any:
 
 
 def _is_constant(column: pd.Series) -> bool:
-    """Return whether all rows are seen to be the same, as the name of their sweep is."""
+    """Return whether all rows are clearly the same, like the name of their sweep."""
     if column.empty:
         return False
     if isinstance(column.dtype, pd.StringDtype):

@@ -1,4 +1,4 @@
-"""Several tables from one reading of the runs: each is made in a thread, as the parts come."""
+"""Make several tables while reading the runs once, each in a thread, as the parts come."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,26 +20,26 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
     """Return several tables of the same runs, which are read once, part by part.
 
     The tables are made at the same time, in threads, while the next part is read. For the functions
-    of ``statistics``, rows that repeat in all columns are counted before, once for all of them.
+    of ``statistics``, rows that are equal in all columns are merged first, once for all tables.
 
     Parameters
     ----------
     runs : DataFrame, or iterable of DataFrame
-        Such as the parts of a results folder, in the columns that the tables together need.
+        For example the parts of a results folder, with all columns that the tables need.
     *tables : callable
-        Each takes an iterator of DataFrames, as the functions of ``statistics`` do, and returns its
-        table, or whatever it makes of them. It must leave the values in them as they are, because
-        the others see them, too.
+        Each takes an iterator of DataFrames, like the functions of ``statistics``, and returns a
+        table or anything else. It must not change the values in them, because the others see them,
+        too.
 
     Returns
     -------
     list
-        What each of them returned, in their order.
+        The result of each, in their order.
 
     Raises
     ------
     InputError
-        If the runs are no tables. What one of ``tables`` raises is raised.
+        If the runs are not tables. An exception from one of ``tables`` is raised as it is.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
                     break
             else:
                 end = None
-        finally:  # whatever happened, or the threads would wait for ever
+        finally:  # whatever happened, otherwise the threads would wait forever
             for feed in feeds:
                 feed.queue.put(end)
     errors = [error for future in made if (error := future.exception())]
@@ -84,16 +84,16 @@ def in_one_pass(runs: Runs, *tables: Callable[[Iterator[pd.DataFrame]], Any]) ->
     return [future.result() for future in made]
 
 
-# What makes a frame, once for all, and what is to be counted now of all frames so far.
+# A function that makes a frame, once for all tables, and tables to be counted now.
 _Item = tuple[Callable[[], pd.DataFrame] | None, list[Counted]]
 
 
 class _StoppedError(Exception):
-    """There are no more frames, though there are more runs: something failed elsewhere."""
+    """The frames end before the runs do, because something failed elsewhere."""
 
 
 class _Feed(Shared):
-    """The frames for one table, of which one may wait."""
+    """The frames for one table, with room for one waiting frame."""
 
     def __init__(self) -> None:
         self.queue: Queue[_Item | _StoppedError | None] = Queue(1)
@@ -122,13 +122,13 @@ class _Feed(Shared):
         raise item or StopIteration
 
     def drain(self) -> None:
-        """Take what is left, or whoever puts it there would wait for ever."""
+        """Take the remaining frames; otherwise the thread that supplies them would wait forever."""
         with suppress(_StoppedError):
             deque(self, maxlen=0)
 
 
 def _made(table: Callable[[Iterator[pd.DataFrame]], Any], feed: _Feed) -> Any:
-    """Return a table, whether it took all frames or not."""
+    """Return a table, whether or not it took all frames."""
     try:
         return table(feed)
     except BaseException:

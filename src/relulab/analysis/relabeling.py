@@ -1,4 +1,4 @@
-"""Outcomes under another tolerance, from stored runs, without training them again."""
+"""Find the outcomes of stored runs for another tolerance, without training them again."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, overload
@@ -29,7 +29,7 @@ from relulab.validation import (
     whole_number,
 )
 
-# What ends a run within the tolerance.
+# The outcomes that end a run within the tolerance.
 ENDED = ("converged", "unstable")
 
 
@@ -65,41 +65,41 @@ def relabel(
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """Return the runs with the outcomes that another gradient tolerance gives their last states.
 
-    With a smaller tolerance that is possible, everything is as training with it gives. With a
-    larger one, an unfinished or oscillating run becomes converged (and its period missing) if the
-    gradient_norm of its last state is within it *and* gradient descent rests at that state, as in
-    training. That needs the data on which the runs were trained; without them, such a run is
-    refused. What is judged is the last state, and nothing else is stored. So, with a larger one:
+    With a smaller tolerance, if it is possible, everything is as if trained with it. With a larger
+    one, an unfinished or oscillating run becomes converged (and its period missing) if the
+    gradient_norm of its last state is within the tolerance *and* gradient descent rests at that
+    state, as in training. This needs the training data; without them, such a run is refused. Only
+    the last state is stored and judged. So, with a larger tolerance:
 
     - steps_taken stays the step of the last state. Training with that tolerance would have stopped
-      there or before.
+      there or earlier.
     - A run that diverged, or whose last state is beyond the tolerance, keeps its outcome, though
-      training with that tolerance might have stopped it on the way, on a plateau.
-    - death_step and unit tell of the training as it was run, to its last state.
+      training with that tolerance might have stopped it earlier, on a plateau.
+    - death_step and unit describe the training as it was run, to its last state.
     - No run becomes unstable, though training would call it so if it stood still there.
 
     Runs with a negative slope, weight decay or clipping are judged like others. With momentum or
-    Adam an unfinished run is refused, because its velocity is not stored.
+    Adam, an unfinished run is refused, because its velocity is not stored.
 
     Parameters
     ----------
     runs : DataFrame, or iterable of DataFrame
-        It stays as it is. Of several tables, such as the parts of a results folder, those with the
-        other labels are returned one by one.
+        The runs, which are not changed. Several tables, such as the parts of a results folder, are
+        relabeled and returned one by one.
     gradient_tolerance : float
         At least the largest gradient_norm of the converged and the unstable runs.
     data : TrainingSet, optional
-        What all the runs were trained on.
+        The data on which all the runs were trained.
     freeze : collection of str
         The parameters that did not train, as in training.
     batch_size : int, optional
-        As in training. With batches the gradient alone decides, and no data are needed.
+        As in training. With batches, only the gradient decides, and no data are needed.
 
     Raises
     ------
     InputError
-        Also if such runs are beyond the tolerance: they would have trained on, and where to is not
-        stored. The message tells the smallest tolerance that is possible.
+        Also if such runs are beyond the tolerance: they would have continued, with a result that
+        is not stored. The message gives the smallest possible tolerance.
 
     Examples
     --------
@@ -142,17 +142,16 @@ def _relabelled(
     if beyond.any():
         raise InputError(
             f"gradient_tolerance: expected at least {float(norm[beyond].max())}, got {tolerance},"
-            f" with which {counted(beyond.sum(), 'run')} would have trained on, and"
-            " where to is not stored; train them again with that tolerance"
+            f" with which {counted(beyond.sum(), 'run')} would have continued, with a result"
+            " that is not stored; train them again with that tolerance"
         )
     converged = within & np.isin(outcome, ("unfinished", "oscillating"))
     _refuse_velocities(runs[converged])
     if converged.any() and not by_batches:
         if data is None:
             raise InputError(
-                "data: expected the TrainingSet of the runs, got None; whether gradient descent"
-                f" rests where {counted(converged.sum(), 'run')} would now be converged depends on"
-                " it"
+                "data: expected the TrainingSet of the runs, got None; it decides whether gradient"
+                f" descent rests where {counted(converged.sum(), 'run')} would now be converged"
             )
         converged[converged] = _rests(runs[converged], data, freeze)
     labels = pd.Categorical(np.where(converged, "converged", outcome), dtype=OUTCOMES)
@@ -163,17 +162,17 @@ def _relabelled(
 
 
 def _refuse_velocities(runs: pd.DataFrame) -> None:
-    """Refuse runs of which more would be needed than is stored."""
+    """Refuse runs with velocities, which are not stored."""
     for name in ("momentum", "beta1"):
         if name in runs and (runs[name].fillna(0) != 0).any():
             raise InputError(
                 f"runs: expected unfinished ones without velocity, got {name}, with which a run"
-                " within the tolerance may yet move; train them again with that tolerance"
+                " within the tolerance may still move; train them again with that tolerance"
             )
 
 
 def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> npt.NDArray[np.bool_]:
-    """Return at which last states of the runs gradient descent rests."""
+    """Return whether gradient descent rests at the last state of each run."""
     names = [*PARAMETERS, "loss"]
     if any(name not in runs for name in names) or not any(name in runs for name in RATES):
         raise InputError(f"runs: expected the columns {', '.join(names)} and those of the rates")
@@ -193,7 +192,7 @@ def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> np
 
 
 def _setting(runs: pd.DataFrame, *names: str) -> Float64Array:
-    """Return a setting of the runs by the first of its names that there is; 0 where it is none."""
+    """Return a setting of the runs, from the first of these columns with a value; 0 if none has."""
     values = pd.Series(np.nan, runs.index)
     for name in names:
         values = values.fillna(runs.get(name, values))
@@ -202,7 +201,7 @@ def _setting(runs: pd.DataFrame, *names: str) -> Float64Array:
 
 
 def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
-    """Return the rates of a layer: its own or, where it has none, the learning rate."""
+    """Return the rates of a layer: its own or, if it has none, the learning rate."""
     missing = pd.Series(np.nan, runs.index)
     rates = runs.get(layer, missing).fillna(runs.get(RATES[0], missing)).astype(np.float64)
     if rates.isna().any():
@@ -213,15 +212,15 @@ def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
 def _refuse_other_data(
     networks: Networks, data: TrainingSet, loss: Float64Array, slope: Float64Array
 ) -> None:
-    """Refuse data on which the first network has not the loss that is stored."""
+    """Refuse data on which the first network does not have the stored loss."""
     first = Networks.from_stack(networks.stack()[:, :1])
     prediction = first.predict(data.x, slope[:1])
     [there] = np.mean(0.5 * (prediction - data.target) ** 2, axis=1)
-    # In float32 a small loss is that of rounded parameters.
+    # In float32, rounding of the parameters matters to a small loss.
     room = 1e-3 * loss[0] + 1e-4 * np.mean(0.5 * data.target**2)
     if not abs(there - loss[0]) <= room:
         raise InputError(
-            "data: expected what the runs were trained on, got others, on which a network of loss"
+            "data: expected the training data of the runs, got others, on which a network of loss"
             f" {loss[0]:g} has {there:g}"
         )
 

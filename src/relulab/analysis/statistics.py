@@ -1,8 +1,8 @@
-"""Tables from runs: rates with intervals, steps to converge, survival. They see tables only.
+"""Tables from runs: rates with intervals, steps to converge, survival.
 
 Every function takes the runs as a DataFrame or as an iterable of DataFrames (the parts of a
-results folder), which are counted one after the other, so memory does not grow with the runs.
-``in_one_pass`` makes several tables of one reading of the parts.
+results folder), which are counted one by one, so memory does not grow with the runs.
+``in_one_pass`` makes several tables while reading the parts once.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# The columns of the tables beside those that a user groups by.
+# The columns of the tables, apart from those that a user groups by.
 RATE_COLUMNS = ("count", "n_runs", "fraction", "low", "high")
 SURVIVAL_COLUMNS = ("step", "n_at_risk", "n_died", "n_censored", "survival", "low", "high")
 CUMULATIVE_COLUMNS = ("n_runs", "fraction")
@@ -63,15 +63,15 @@ SUMMARY_COLUMNS = (
     "steps_q10", "steps_q50", "steps_q90", "death_step_q50",
 )  # fmt: skip
 
-# What a run on several samples found, the best first.
+# What a run on several samples can find, the best first.
 OPTIMA = pd.CategoricalDtype(
     ["global", "local", "oscillating", "moving", "died", "born_dead", "diverged"]
 )
 
-# What tells how a run and its unit ended, and when.
+# The columns that show how a run and its unit ended, and when.
 ENDS = ("death_step", "outcome", "steps_taken")
 
-# What ends the watch over a unit.
+# How the observation of a unit ends.
 WATCHED = pd.CategoricalDtype(["n_died", "n_censored", "never"])
 
 
@@ -80,8 +80,8 @@ def wilson_interval(
 ) -> tuple[Float64Array, Float64Array]:
     """Return the Wilson score interval (low, high) of a fraction count / n.
 
-    Unlike the usual normal interval it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
-    DasGupta 2001). NaN where n is 0.
+    Unlike the usual normal interval, it is sensible at 0 and at n (Wilson 1927; Brown, Cai &
+    DasGupta 2001). It is NaN where n is 0.
     """
     confidence = finite_number("confidence", confidence)
     if not 0 < confidence < 1:
@@ -104,13 +104,13 @@ def wilson_interval(
 def outcome_rates(
     runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Return how many runs ended in each outcome x unit, for each value of the columns ``by``.
+    """Return how many runs have each outcome and unit, for each value of the columns ``by``.
 
     Returns
     -------
     DataFrame
         The columns ``by``, then outcome, unit, count, n_runs, fraction and its Wilson interval low,
-        high. Every combination of outcome and unit has a row, also where count is 0.
+        high. Every combination of outcome and unit has a row, even if count is 0.
     """
     by = column_names(by, taken=("outcome", "unit", *RATE_COLUMNS))
     groups, (fates,) = count_groups(runs, by, ["outcome", "unit"])
@@ -127,8 +127,8 @@ def rates(
     Returns
     -------
     DataFrame
-        As ``outcome_rates``, with that column instead of outcome and unit. In every group there is
-        a row for each category, for False and True, or else for each value that occurs in any.
+        As ``outcome_rates``, with that column instead of outcome and unit. Every group has a row
+        for each category, for False and True, or for each value that occurs in any group.
     """
     if not isinstance(column, str):
         raise InputError(f"column: expected the name of a column, got {shown(column)}")
@@ -145,7 +145,7 @@ def rates(
 def optimum_rates(
     runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """Return how many runs ended at each of OPTIMA, for each value of the columns ``by``.
+    """Return how many runs found each of OPTIMA, for each value of the columns ``by``.
 
     Returns
     -------
@@ -162,11 +162,10 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
     """Return what each run on several samples found: one of OPTIMA.
 
     ``global`` is a final loss within ``tolerance`` of the smallest that any network has, whatever
-    the outcome; else the run ``died`` or was ``born_dead``, or the outcome was ``diverged``, or it
-    stopped at a ``local`` optimum or a saddle (converged or unstable), or was ``oscillating``, or
-    still ``moving``. The
-    tolerance is in the units of the loss: where targets are small, take a smaller one. In a table
-    with runs on one sample, too, what these found is missing, as their excess_loss is.
+    the outcome. Otherwise the unit ``died`` or was ``born_dead``, or the run ``diverged``, stopped
+    at a ``local`` optimum or a saddle (converged or unstable), was ``oscillating``, or was still
+    ``moving``. The tolerance is in the units of the loss: use a smaller one if targets are small.
+    For runs on one sample in the same table, the result is missing, as their excess_loss is.
     """
     tolerance = finite_number("tolerance", tolerance, at_least=0)
     checked_table("runs", runs)
@@ -192,7 +191,7 @@ def optimum(runs: pd.DataFrame, tolerance: float = 1e-6) -> pd.Categorical:
 def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return which runs of a table are on one sample: they have no excess loss.
 
-    That of a run that diverged may be NaN on several samples, too; but one sweep's runs are all on
+    A run that diverged on several samples may have a NaN there, too, but all runs of a sweep are on
     the same samples.
     """
     lacking = runs["excess_loss"].isna() & ~_holds(runs["outcome"] == "diverged")
@@ -203,17 +202,17 @@ def _on_one_sample(runs: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
-    """Return which fraction of the runs is at most at a value, for each value of ``by``.
+    """Return the fraction of runs with at most each value, for each value of the columns ``by``.
 
-    For numbers as good as random, such as losses: every value is rounded up to one of 256 steps
-    between a power of 2 and the next, so the table does not grow with the runs, and the fractions
-    are exact at the values that it lists.
+    It is meant for continuous numbers, such as losses: every value is rounded up to one of 256
+    steps between a power of 2 and the next, so the table does not grow with the runs, and the
+    fractions are exact at the values that it lists.
 
     Returns
     -------
     DataFrame
-        The columns ``by``, that of the values (ascending), n_runs and fraction. Runs whose value is
-        missing or infinite count as larger than all, and have no row.
+        The columns ``by``, the values (ascending), n_runs and fraction. Runs whose value is missing
+        or infinite count as larger than all others, and have no row.
     """
     if not isinstance(value, str):
         raise InputError(f"value: expected the name of a column, got {shown(value)}")
@@ -238,7 +237,7 @@ def steps_to_converge(
     -------
     DataFrame
         The columns ``by``, n_converged, and q10, q50, ...: the smallest number of steps by which
-        at least that fraction of the converged runs had converged; missing where none had.
+        at least that fraction of the converged runs had converged; missing if none had.
     """
     if not isinstance(quantiles, Sequence):
         raise InputError(f"quantiles: expected several numbers, got {shown(quantiles)}")
@@ -257,10 +256,10 @@ def steps_to_converge(
 def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95) -> pd.DataFrame:
     """Return the fraction of units that are not dead after k updates, for each value of ``by``.
 
-    The estimate of Kaplan & Meier (1958). A unit dies at its death_step, 0 if it was born dead. A
-    run that is unfinished with its unit alive is censored at its steps_taken: it was seen alive
-    there, and nobody looked further. Alive units of runs that converged, diverged or oscillate are
-    never censored: they stay as they are for ever.
+    This is the estimate of Kaplan & Meier (1958). A unit dies at its death_step, 0 if it was born
+    dead. An unfinished run with its unit alive is censored at its steps_taken: the unit was alive
+    there, and its later fate is unknown. Alive units of runs that converged, diverged or oscillate
+    are never censored: they stay as they are forever.
 
     Returns
     -------
@@ -272,9 +271,9 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
     Notes
     -----
     low, high is the Wilson interval of a fraction of n = survival * (1 - survival) / variance runs,
-    with Greenwood's variance (Rothman 1978). Before the first censoring n is the number of runs, so
-    that this is the interval of all other fractions here; and unlike the usual ones it also exists
-    where survival is 1 or 0. There n is its limit as the deaths at that step go to none or to all.
+    with Greenwood's variance (Rothman 1978). Before the first censoring, n is the number of runs,
+    so this is the interval of all other fractions here. Unlike the usual ones it also exists where
+    survival is 1 or 0: there n is its limit as the deaths at that step go to none or to all.
     """
     by = column_names(by, taken=("fate", *SURVIVAL_COLUMNS))
     groups, (fates,) = count_groups(runs, by, ["step", "fate"], derived=_with_fate, source=ENDS)
@@ -294,7 +293,7 @@ def survival(runs: Runs, by: str | Sequence[str] = (), confidence: float = 0.95)
 
 
 def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -> pd.DataFrame:
-    """Return one row that tells what became of the runs, for each value of the columns ``by``.
+    """Return one row that summarizes the runs, for each value of the columns ``by``.
 
     Returns
     -------
@@ -302,9 +301,9 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
         The columns ``by``; n_runs; the fractions of all runs that converged, diverged, are
         oscillating, unfinished or unstable; the fractions alive, born_dead, died; global_optimum,
         the fraction of the runs on several samples that ended within ``tolerance`` of the global
-        optimum (see ``optimum``; the column is there if excess_loss is); steps_q10, steps_q50,
-        steps_q90, the steps in which the converged runs did (see ``steps_to_converge``); and
-        death_step_q50, the median of those that died.
+        optimum (see ``optimum``; only if there is an excess_loss); steps_q10, steps_q50, steps_q90,
+        the steps that the converged runs took (see ``steps_to_converge``); and death_step_q50, the
+        median death step of the units that died.
     """
     measures = (
         ["outcome"],
@@ -345,22 +344,22 @@ def _rounded_up(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     require(frame, [value])
     numbers_in("runs", frame, value)
     values = _as_floats(frame[value])
-    # A NaN of ours, because a signaling one would warn.
+    # Our own NaN, because a signaling one would warn.
     digits, exponent = np.frexp(np.where(np.isfinite(values), values, np.nan))
     with np.errstate(over="ignore"):
         rounded = np.ldexp(np.ceil(digits * 512) / 512, exponent)
-    # Above the last step there is no power of 2, but the largest number.
+    # Above the last step there is no power of 2, so the largest number takes its place.
     return frame.assign(**{value: np.minimum(rounded, np.finfo(float).max)})
 
 
 def _as_floats(column: pd.Series) -> Float64Array:
     """Return a column of numbers in float64, NaN where a value is missing."""
-    with np.errstate(over="ignore"):  # of what is longer than float64
+    with np.errstate(over="ignore"):  # for types longer than float64
         return column.to_numpy(float, na_value=np.nan)
 
 
 def _holds(condition: "pd.Series[bool]") -> npt.NDArray[np.bool_]:
-    """Return where a condition holds; it does not where a value is missing."""
+    """Return where a condition holds; missing values count as False."""
     if condition.dtype == bool:  # none is missing
         return condition.to_numpy()
     return condition.fillna(False).to_numpy(bool)
@@ -379,7 +378,7 @@ def _first_that_holds(
 
 
 def _with_fate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with what ended the watch over their unit, and at which step; or nothing."""
+    """Return the runs with how, and at which step, the observation of their unit ended."""
     require(frame, ENDS)
     death_step = frame["death_step"].astype("Int64")
     alive = death_step.isna()
@@ -396,7 +395,7 @@ def _with_optimum(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
 
 
 def _with_optimum_if_told(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """Return the runs with what they found, missing where they are on one sample."""
+    """Return the runs with what they found, which is missing for runs on one sample."""
     if "excess_loss" in frame:
         return _with_optimum(frame, tolerance)
     return frame.assign(optimum=pd.Categorical.from_codes([-1] * len(frame), dtype=OPTIMA))
@@ -422,7 +421,7 @@ def _rates(
 def _fractions(
     groups: pd.DataFrame, tally: pd.DataFrame, label: str, dtype: pd.CategoricalDtype
 ) -> pd.DataFrame:
-    """Return the fraction of every label in each group, a column for each."""
+    """Return the fraction of every label in each group, in a column for each label."""
     fractions = _rates(groups, tally, {label: dtype})["fraction"].to_numpy()
     words = list(dtype.categories)
     return pd.DataFrame(fractions.reshape(len(groups), len(words)), groups.index, words)
@@ -431,7 +430,7 @@ def _fractions(
 def _quantiles(
     groups: pd.DataFrame, tally: pd.DataFrame, column: str, quantiles: Sequence[float]
 ) -> pd.DataFrame:
-    """Return the smallest values that at least those fractions of each group do not exceed."""
+    """Return the quantiles of each group: the smallest values that enough runs do not exceed."""
     ordered = tally.sort_values(["group", column])
     counts = ordered.groupby("group")["count"]
     reached = counts.cumsum() / counts.transform("sum")
@@ -443,7 +442,7 @@ def _quantiles(
 
 
 def _effective_size(curve: pd.DataFrame) -> Float64Array:
-    """Return of how many runs, none of them censored, survival would be as uncertain."""
+    """Return the number of runs for which survival, uncensored, would be as uncertain."""
     at_risk, died, survival = (curve[name] for name in ("n_at_risk", "n_died", "survival"))
     before = survival.groupby(curve["group"]).shift(fill_value=1.0)
     hazard = died / at_risk

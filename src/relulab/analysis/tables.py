@@ -1,7 +1,7 @@
-"""Tables as a person reads them: neat text for a terminal, Markdown for a page, CSV for a program.
+"""Tables for people and programs: aligned text for a terminal, Markdown for a page, CSV.
 
-In text and Markdown fractions are percentages, counts have separators, other numbers four digits,
-and what is missing is an empty cell. CSV keeps every digit. The index of a table is not shown.
+In text and Markdown, fractions are percentages, counts have separators, other numbers have four
+digits, and missing values are empty cells. CSV keeps every digit. The index is not shown.
 """
 
 import os
@@ -31,39 +31,39 @@ def __dir__() -> list[str]:
 
 FORMATS = ("csv", "md")
 
-# The columns that are shown in percent, in whatever table; those of counts begin with n_.
+# The columns shown in percent, in any table; the names of counts begin with n_.
 FRACTIONS = {"fraction", "low", "high", "survival", "global_optimum"}
 FRACTIONS.update(OUTCOMES.categories, UNITS.categories)
 
 
 def text(table: pd.DataFrame) -> str:
-    """Return the table in columns of fixed width, numbers to the right."""
+    """Return the table in columns of fixed width, with numbers aligned to the right."""
     lines = _tabulated(table, _in_words(table), "plain").splitlines()
     return "\n".join(line.rstrip() for line in lines)
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return the table in the Markdown of GitHub."""
+    """Return the table in GitHub's Markdown."""
     escapes = str.maketrans({"\\": "\\\\", "|": "\\|"})
     columns = [[cell.translate(escapes) for cell in column] for column in _in_words(table)]
     return _tabulated(table, columns, "pipe")
 
 
 def _tabulated(table: pd.DataFrame, columns: list[list[str]], how: str) -> str:
-    """Return columns in words, each after its name, in a format of tabulate's."""
+    """Return columns of texts, each after its name, in one of tabulate's formats."""
     sides = ["right" if number else "left" for number in _numbers(table)]
     lines: str = tabulate(
         list(zip(*(cells for _, *cells in columns), strict=True)),
         headers=[name for name, *_ in columns],
         tablefmt=how,
-        colalign=sides if len(table) else None,  # tabulate 0.9 fails on those of no rows
+        colalign=sides if len(table) else None,  # tabulate 0.9 fails if there are no rows
         disable_numparse=True,
     )
     return lines
 
 
 def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:
-    """Write the table to a file: CSV where its name ends in ``.csv``, Markdown in ``.md``."""
+    """Write the table to a file: CSV if its name ends in ``.csv``, Markdown if in ``.md``."""
     instance_of("table", table, pd.DataFrame)
     named = isinstance(file, (str, PathLike)) and "\0" not in str(file)
     path = Path(os.path.expanduser(file)) if named else Path()
@@ -76,7 +76,7 @@ def write(table: pd.DataFrame, file: str | PathLike[str]) -> None:
 
 
 def _in_words(table: pd.DataFrame) -> list[list[str]]:
-    """Return each column as its name and its cells."""
+    """Return each column as texts: its name and its cells."""
     instance_of("table", table, pd.DataFrame)
     return [
         [_line(name), *(_cell(value, name) for value in cells)] for name, cells in table.items()
@@ -89,7 +89,7 @@ def _numbers(table: pd.DataFrame) -> list[bool]:
 
 
 def _cell(value: Any, name: object) -> str:
-    """Return a value of the column ``name`` in words."""
+    """Return a value of the column ``name`` as text."""
     if is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, (float, np.floating)):
@@ -100,5 +100,5 @@ def _cell(value: Any, name: object) -> str:
 
 
 def _line(value: object) -> str:
-    """Return a value in words that fit on one line, without what a terminal would obey."""
+    """Return a value as one line of text, without control characters for the terminal."""
     return one_line(" ".join(str(value).split()))

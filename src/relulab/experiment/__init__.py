@@ -1,4 +1,4 @@
-"""The command line of every experiment: a question, its sweeps, a report, the options."""
+"""Experiments and their command line: a question, its sweeps, a report, the options."""
 
 from relulab.experiment.command import main
 from relulab.experiment.definition import Experiment, Report

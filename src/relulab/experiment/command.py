@@ -1,4 +1,4 @@
-"""The command line of an experiment: trains what its folder lacks, and reports from the files."""
+"""The command line of an experiment: train what its folder lacks, and report from the files."""
 
 import argparse
 import sys
@@ -26,7 +26,7 @@ from relulab.validation import InputError, counted, named_as_options, one_line, 
 
 @contextmanager
 def own_environment() -> Iterator[None]:
-    """Let a script print what it can and draw files; afterwards all is as the user had it."""
+    """Let a script print what it can and draw files; afterwards restore the user's settings."""
     with own_output(), drawing_files():
         yield
 
@@ -34,8 +34,8 @@ def own_environment() -> Iterator[None]:
 def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
     """Run an experiment from the command line and return the exit status.
 
-    0: all is done. 1: a shard failed. 2: a mistake of the user's, or a folder that takes no more,
-    told in one line. 130: interrupted; what is finished is kept.
+    0: everything is done. 1: a shard failed. 2: a user error or a folder that cannot be written
+    to, reported in one line. 130: interrupted; finished parts are kept.
     """
     return run(experiment, option_parser(experiment), arguments)
 
@@ -44,10 +44,10 @@ def main(experiment: Experiment, arguments: list[str] | None = None) -> int:
 def run(
     experiment: Experiment, parser: argparse.ArgumentParser, arguments: list[str] | None
 ) -> int:
-    """Do what the arguments say to a parser of ``option_parser``; see ``main``."""
+    """Run an experiment with arguments for a parser of ``option_parser``; see ``main``."""
     options = parser.parse_args(arguments)
     csv = getattr(options, "csv", None)
-    if csv and str(csv).startswith("/dev/"):  # a pipe, whose number tells nothing
+    if csv and str(csv).startswith("/dev/"):  # a pipe, whose number means nothing
         csv = Path("pipe")
     folder = experiment.folder(quick=options.quick, data=csv.stem if csv else None)
     results = Results(options.results or folder)
@@ -64,17 +64,17 @@ def run(
 
 
 def _kept(results: Results) -> str:
-    """Return what an interrupt leaves, in words."""
+    """Return in words what is left after an interrupt."""
     try:
         begun = results.layout.manifest() is not None
         missing = results.n_missing()
     except (InputError, OSError):
         begun = False
     if not begun:
-        return f"nothing is made yet in {results.folder}"
+        return f"{results.folder} has no results yet"
     return (
-        f"what is finished is kept in {results.folder} ({counted(missing, 'run is', 'runs are')}"
-        " missing); the same command goes on from there"
+        f"finished parts are kept in {results.folder} ({counted(missing, 'run is', 'runs are')}"
+        " missing); the same command continues from there"
     )
 
 
@@ -93,7 +93,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     written = write_report(report, results.folder, options.format, options.tables)
     for file in sorted(results.folder.glob("*_by_*.*")):
         if file.name.startswith(TABLES_BY) and file not in written:
-            print(f"{file.name}: of an earlier call with --by, and not made anew", file=sys.stderr)
+            print(f"{file.name}: from an earlier call with --by, not updated", file=sys.stderr)
     print(f"\n{experiment.question}")
     print(f"  in {one_line(str(results.folder))}")
     if experiment.sweeps:
@@ -103,14 +103,14 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
 
 
 def _reported(experiment: Experiment, options: argparse.Namespace, results: Results) -> Report:
-    """Yield all that is reported, and print what became of the runs after the answer."""
+    """Yield everything reported; after the answer, print what became of the runs."""
     if experiment.answer:
         yield from _entries("answer", experiment.answer(results, options))
     if experiment.sweeps:
         print_outcomes(results)
         if missing := results.n_missing():
             unfinished = counted(missing, "run is", "runs are")
-            print(f"{unfinished} not finished; all that is told here is of those that are")
+            print(f"{unfinished} not finished; this report covers only those that are")
     yield from _entries("report", experiment.report(results))
     yield from tables_by(results, options.by)
 
@@ -122,15 +122,15 @@ def _entries(name: str, told: Report) -> Report:
 
 
 def _say_what_is_wrong(results: Results) -> None:
-    """Say what others than we would read otherwise than we do, where nothing is trained."""
+    """Warn of files that other programs would read differently, when nothing is trained."""
     manifest = results.layout.manifest()
     for line in named(results.layout.strangers(manifest)):
         print(line, file=sys.stderr)
     if n := results.layout.n_unfitted(manifest):
         lack = counted(n, "part lacks", "parts lack")
         print(
-            f"{results.folder}: {lack} columns that others have, and pandas may miss them in all;"
-            " without --figures that is mended",
+            f"{results.folder}: {lack} columns that others have, so pandas may miss these columns"
+            " altogether; a call without --figures repairs this",
             file=sys.stderr,
         )
 
@@ -147,7 +147,7 @@ def _sweeps(experiment: Experiment, options: argparse.Namespace) -> dict[str, Sw
 def _say_what_it_costs(
     experiment: Experiment, options: argparse.Namespace, results: Results
 ) -> None:
-    """Print what the same command without --dry-run would train, and what that takes."""
+    """Print what the same command without --dry-run would train, and its cost."""
     sweeps = _sweeps(experiment, options)
     with named_as_options(n_jobs="jobs", engine="engine"):
         there = forecast(
@@ -179,7 +179,7 @@ def _say_what_it_costs(
         f" {duration(there.seconds)} with {workers} and the engine {there.engine}"
     )
     if experiment.records:
-        print(f"not told: the time of the records {', '.join(experiment.records)}")
+        print(f"not included: the time of the records {', '.join(experiment.records)}")
     print(f"nothing is written in {one_line(str(results.folder))}")
 
 
@@ -210,6 +210,6 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
 
 
 def _shown_path(path: Path) -> Path:
-    with suppress(OSError, ValueError):  # elsewhere; the working directory is gone
+    with suppress(OSError, ValueError):  # it is elsewhere, or the working directory is gone
         return path.relative_to(Path.cwd())
     return path

@@ -27,16 +27,16 @@ class Experiment:
     question : str
         What ``--help`` and the summary say.
     report : function of Results
-        Yields (name, Axes or table), which are stored in the formats that are asked for, (name,
-        Film), which is a GIF, and (name, text), which is also printed.
+        Yields (name, Axes or table), stored in the requested formats; (name, Film), stored as a
+        GIF; and (name, text), which is also printed.
     sweeps : dict of str to Sweep, or function of the parsed command line
-        The function returns the dict; so sweeps can be on data that the user names.
+        The function returns the dict, so that the user can name the data of the sweeps.
     records : dict of str to function of the parsed command line
-        Each returns a DataFrame that is not made of runs: a trace, timings.
+        Each returns a DataFrame of something other than runs: a trace, timings.
     options : function of ArgumentParser, optional
-        Adds command-line options of this experiment alone.
+        Adds this experiment's own command-line options.
     answer : function of Results and the parsed command line, optional
-        Yields as ``report`` does what is to be said first, before what became of the runs.
+        Yields, like ``report``, what comes first, before what became of the runs.
     """
 
     file: str
@@ -57,11 +57,11 @@ class Experiment:
         return Path(self.file).stem
 
     def folder(self, *, quick: bool, data: str | None = None) -> Path:
-        """Return the default results folder, which is in a folder ``results``.
+        """Return the default results folder, inside a folder ``results``.
 
-        That is the project's for the project's own experiments, and beside the script for all
-        others. ``data`` is the name of data that the user brings: their results never go to where
-        those of the default data are.
+        The project's own experiments use the project's ``results``; all others use one next to
+        the script. ``data`` is the name of the user's data: their results are kept apart from
+        those of the default data.
         """
         home = Path(self.file).resolve().parent
         if home.name == "experiments" and (home.parent / "src" / "relulab").is_dir():

@@ -10,8 +10,8 @@ from threading import current_thread, main_thread
 def first_interrupt_only(*, for_good: bool) -> Iterator[None]:
     """Let the first Ctrl-C raise ``KeyboardInterrupt``, and ignore those that follow.
 
-    What the first one leads to is done in a moment, and must not end half-way. ``for_good``: also
-    after this, for a program that has nothing to do but to end.
+    Handling the first one takes a moment and must not stop half-way. With ``for_good``, later
+    ones are ignored after this, too, in a program that is about to end.
     """
 
     def first(*_: object) -> None:

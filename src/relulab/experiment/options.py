@@ -1,4 +1,4 @@
-"""The options of an experiment's command line, and what they make of its sweeps and data."""
+"""The options of an experiment's command line, and how they change its sweeps and data."""
 
 import argparse
 import os
@@ -21,18 +21,18 @@ from relulab.validation import InputError, named_as_options
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
 QUICK = 5
 
-# Options that change no run, so they may stand beside --figures. (--quick and --csv tell the folder
-# there.)
+# Options that change no run, so they are allowed with --figures. (There, --quick and --csv choose
+# the folder.)
 ABOUT_NO_RUN = {"figures", "format", "tables", "by", "quick", "csv", "results"}
 ABOUT_NO_RUN |= {"jobs", "engine", "scheduler", "bootstrap"}
 ABOUT_SWEEPS = {"draws", "seed", "max_steps", "by", "dry_run"}
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, like all others."""
+    """A parser whose error messages are one line, like all others."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with a complaint."""
+        """End the program with an error message."""
         self.exit(2, f"error: {message}; --help lists the options\n")
 
 
@@ -41,8 +41,8 @@ def option_parser(
 ) -> argparse.ArgumentParser:
     """Return the parser of an experiment's command line.
 
-    A command that always trains, or never does, has no option ``--figures``; one that never does
-    has none about training.
+    A command that always or never trains has no option ``--figures``; one that never trains has
+    no training options.
     """
     parser = OneLineParser(prog=program, description=experiment.question)
     shown = parser.add_argument_group("what is shown")
@@ -52,7 +52,7 @@ def option_parser(
     else:
         parser.set_defaults(figures=not trains)
     add("--format", nargs="+", choices=figures.FORMATS, default=["png"],
-        help="of the figures; several are fine: --format png pdf")  # fmt: skip
+        help="formats of the figures, one or more: --format png pdf")  # fmt: skip
     add("--tables", nargs="+", choices=tables.FORMATS, default=["csv"],
         help="formats of the tables; md is Markdown")  # fmt: skip
     add("--by", nargs="+", metavar="COLUMN", default=[],
@@ -69,16 +69,16 @@ def option_parser(
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--jobs", type=int, default=-1, help="number of workers; -1, the default: one per core")
+    add("--jobs", type=int, default=-1, help="number of workers; -1, the default, is one per core")
     add("--engine", default="auto", metavar=_choices(ENGINES),
-        help="what does the arithmetic; the bits are the same")  # fmt: skip
-    add("--draws", type=int, help="random draws; raising it keeps the runs that are finished")
+        help="which code does the arithmetic; results are bit-identical")  # fmt: skip
+    add("--draws", type=int, help="number of random draws; raising it keeps finished runs")
     add("--max-steps", type=int, help="the largest number of updates of a run")
     add("--seed", type=int, help="the seed of the random draws")
     add("--scheduler", metavar="ADDRESS", help="run on the Dask cluster of this scheduler")
-    add("--restart", action="store_true", help="delete this experiment's runs and start anew")
+    add("--restart", action="store_true", help="delete this experiment's runs and start over")
     add("--dry-run", action="store_true",
-        help="only say how many runs there are, and what disk and time they will take")  # fmt: skip
+        help="only print how many runs there are, and the disk and time they take")  # fmt: skip
 
 
 def _choices(words: Sequence[str]) -> str:
@@ -86,7 +86,7 @@ def _choices(words: Sequence[str]) -> str:
 
 
 def _columns(experiment: Experiment) -> str:
-    """Return what the help says of the columns of --by, where the sweeps are known."""
+    """Return the help text for the columns of --by, if the sweeps are known."""
     if callable(experiment.sweeps) or not experiment.sweeps:
         return ""
     return ": " + ", ".join(grouping_columns(experiment.sweeps))
@@ -95,7 +95,7 @@ def _columns(experiment: Experiment) -> str:
 def check_use(
     experiment: Experiment, options: argparse.Namespace, parser: argparse.ArgumentParser
 ) -> None:
-    """Refuse options that ask for other runs where none are made."""
+    """Refuse options that change runs when none are trained."""
     for name, value in vars(options).items():
         if value == parser.get_default(name):
             continue
@@ -104,12 +104,12 @@ def check_use(
         elif not experiment.sweeps and name in ABOUT_SWEEPS:
             why = f", because {experiment.name} has no sweep"
         elif name == "scheduler" and options.dry_run:
-            why = " with --dry-run, which tells the time on this machine"
+            why = " with --dry-run, which estimates the time on this machine"
         else:
             continue
         option = "--" + name.replace("_", "-")
         if options.figures and hasattr(options, "csv"):
-            why += "; the samples are in the folder, which --csv FILE alone or --results DIR names"
+            why += "; the folder has the samples: choose it by --csv FILE alone or --results DIR"
         raise InputError(f"{option}: expected none{why}")
 
 
@@ -121,15 +121,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add("--target", metavar="COLUMN", help="the column of targets")
     add("--missing", metavar=_choices(MISSING),
         help="what to do with rows without a value; refuse is the default")  # fmt: skip
-    add("--sep", metavar="CHARACTER", help="between fields, by default a comma; '\\t' is a tab")
+    add("--sep", metavar="CHARACTER", help="the field separator; a comma by default; '\\t': a tab")
     add("--decimal", metavar="MARK", help="the decimal mark: . (the default) or ,")
     add("--thousands", metavar="MARK",
-        help="between thousands: , . ' or a space; by default what is unambiguous")  # fmt: skip
-    add("--encoding", metavar="NAME", help="of the file, by default utf-8")
+        help="the thousands separator: , . ' or a space; default: any unambiguous one")  # fmt: skip
+    add("--encoding", metavar="NAME", help="the file's encoding, utf-8 by default")
 
 
 def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> TrainingSet:
-    """Return the standardized data set that the command line names, else the default."""
+    """Return the standardized data set that the command line names, or the default."""
     names = ("x", "target", "missing", "sep", "decimal", "thousands", "encoding")
     given = {name: text for name in names if (text := getattr(options, name)) is not None}
     if options.csv is None:
@@ -142,7 +142,7 @@ def data_of(options: argparse.Namespace, default: Callable[[], TrainingSet]) -> 
             f"--csv: expected --x COLUMN and --target COLUMN with it, got --x {options.x},"
             f" --target {options.target}"
         )
-    if given.get("sep") == r"\t":  # as one types it in most shells
+    if given.get("sep") == r"\t":  # as typed in most shells
         given["sep"] = "\t"
     with warnings.catch_warnings(record=True) as said, named_as_options(path="csv"):
         warnings.simplefilter("always", UserWarning)
@@ -181,7 +181,7 @@ def check_by(by: Sequence[str], sweeps: Mapping[str, Sweep]) -> None:
 
 
 def grouping_columns(sweeps: Mapping[str, Sweep]) -> list[str]:
-    """Return the columns that runs can be grouped by before they are trained."""
+    """Return the columns known before training, by which runs can be grouped."""
     known = ["sweep"]
     for sweep in sweeps.values():
         columns = map(str, sweep.parameters(0, 0))
@@ -190,7 +190,7 @@ def grouping_columns(sweeps: Mapping[str, Sweep]) -> list[str]:
 
 
 def _path(text: str) -> Path:
-    """Return a path of the command line, which not every shell has expanded."""
-    if not text:  # a variable of the shell that is not set
+    """Return a path from the command line, expanding ~ as not every shell does."""
+    if not text:  # an unset shell variable
         raise argparse.ArgumentTypeError("expected a path, got none")
     return Path(os.path.expanduser(text))

@@ -1,4 +1,4 @@
-"""What an experiment reports: figures and tables in files, the fates of its runs in print."""
+"""An experiment's report: figures and tables in files, the fates of its runs in print."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,13 +15,13 @@ from relulab.sweeps.names import checked_name, slug
 from relulab.sweeps.results import Results
 from relulab.validation import InputError, counted, named_as_options, shown
 
-# How the names of the tables of --by begin.
+# Prefixes of the names of the tables of --by.
 TABLES_BY = ("summary_by_", "survival_by_")
 
-# What is read for them, of what there is.
+# The columns read for them, as far as they exist.
 COLUMNS_BY = ("excess_loss", "steps_taken", "death_step", "outcome", "unit")
 
-# The summary counts so many sweeps one by one, more of them together.
+# The summary counts up to this many sweeps separately, and more of them together.
 MOST_PRINTED = 8
 
 
@@ -31,11 +31,10 @@ def write_report(
     formats: Sequence[str] = ("png",),
     table_formats: Sequence[str] = ("csv",),
 ) -> list[Path]:
-    """Write figures and tables in all formats asked for, films as GIF; return the files.
+    """Write figures and tables in all requested formats, and films as GIF; return the files.
 
-    Texts are written as they are, and printed.
-
-    A file's name is the figure's in a form that every file system takes (``names.slug``).
+    Texts are written as they are, and printed. File names come from the names of the entries, in
+    a form that every file system accepts (``names.slug``).
     """
     written: list[Path] = []
     with figures.style():  # the report draws while it is iterated over
@@ -48,7 +47,7 @@ def write_report(
             if twice := set(files) & set(written):
                 raise InputError(f"report: expected each name once, got {name!r} for {min(twice)}")
             for file in files:
-                if file.is_symlink():  # what it leads to is not ours
+                if file.is_symlink():  # its target is not ours
                     file.unlink()
                 elif file.exists() and not file.is_file():
                     raise InputError(f"{file}: expected a file, found something else; move it")
@@ -74,7 +73,7 @@ def _write(item: Axes | Film | pd.DataFrame | str, files: Sequence[Path]) -> Non
 def _kinds(
     item: Axes | Film | pd.DataFrame | str, formats: Sequence[str], table_formats: Sequence[str]
 ) -> Sequence[str]:
-    """Return the endings of the files of an item."""
+    """Return the file suffixes of an item."""
     if isinstance(item, Axes):
         return formats
     if isinstance(item, pd.DataFrame):
@@ -83,7 +82,7 @@ def _kinds(
 
 
 def _named_item(entry: object) -> tuple[str, Axes | Film | pd.DataFrame | str]:
-    """Return the name and what a report yields with it; refuse all else."""
+    """Return an entry of a report as a name and an item; refuse anything else."""
     if not isinstance(entry, tuple | list) or len(entry) != 2:
         raise InputError(
             f"report: expected a name with its figure, table or text, got {shown(entry)}"
@@ -98,7 +97,7 @@ def _named_item(entry: object) -> tuple[str, Axes | Film | pd.DataFrame | str]:
 
 
 def print_outcomes(results: Results) -> None:
-    """Print how many runs of each sweep met which fate."""
+    """Print how many runs of each sweep had which fate."""
     by = ["sweep"] if len(results.sweeps()) <= MOST_PRINTED else []
     rates = statistics.outcome_rates(results.frames(["outcome", "unit"]), by)
     print(tables.text(rates[rates["count"] > 0].drop(columns="n_runs")))
@@ -121,9 +120,9 @@ def tables_by(results: Results, by: Sequence[str]) -> Report:
 
 
 def _columns(results: Results, by: Sequence[str]) -> list[str] | None:
-    """Return which columns the tables need; None, which is all, if ``by`` has an unknown one.
+    """Return the columns that the tables need; None, for all, if ``by`` has an unknown one.
 
-    Who counts then names it, with all that there are.
+    The counting then reports the unknown one and lists all columns.
     """
     manifest = results.layout.manifest()
     there = manifest.columns if manifest else {}

@@ -1,4 +1,4 @@
-"""A map of fates to walk in: it trains while one looks."""
+"""An interactive map of fates, which trains while you look."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -14,34 +14,34 @@ __all__ = ["Explorer", "explore", "has_windows"]
 def explore(
     sweep: Sweep, x: str = "w0", y: str = "v0", *, n: int = 1000, show: bool = True
 ) -> Explorer:
-    """Open a window with a map of what becomes of runs, which trains while one looks.
+    """Open a window with a map of the fates of runs, which trains while you look.
 
-    Sliders move what is on no axis; the toolbar zooms and pans; a click traces a run; the toolbar
-    says the fate under the pointer. The window lists its keys. Where there is one sample, closed
-    forms are laid over. Dragging shows coarse maps; what stands still is trained in full.
+    Sliders set everything that is not on an axis. The toolbar zooms and pans, and shows the fate
+    under the pointer. A click traces a run. The window lists its keys. With one sample, closed
+    forms are drawn over the map. While you drag, maps are coarse; then the map is trained in full.
 
     Parameters
     ----------
     sweep : Sweep
-        What is trained. The map begins with its axes x and y as wide as they are there; a number
-        gets a usual range. What else is an axis or drawn at random begins at its middle.
+        What to train. If x or y is an axis of the sweep, the map begins with its range; a number
+        gets a usual range. Everything else that is an axis or random begins at its middle.
     x, y : str
-        What is across and up: the columns of initial values (w0, b0, v0, c0) or the names of
+        The horizontal and vertical axes: columns of initial values (w0, b0, v0, c0) or names of
         settings: learning_rate, hidden_learning_rate, momentum, ...
     n : int
-        The map in full is of n x n runs.
+        The full map has n x n runs.
     show : bool
         Whether to show the window at once, with ``matplotlib.pyplot.show``.
 
     Returns
     -------
     Explorer
-        With ``sweep``, ``runs`` and ``code()`` of the map, and its ``figure``.
+        It has the map's ``sweep``, ``runs``, ``code()`` and ``figure``.
 
     Raises
     ------
     InputError
-        In one line that names the argument; or if Matplotlib has no window to show it in.
+        In one line that names the argument; also if Matplotlib cannot show windows here.
 
     Examples
     --------
@@ -57,9 +57,9 @@ def explore(
     instance_of("show", show, bool)
     if show and not has_windows():
         raise InputError(
-            f"show: expected a backend of Matplotlib that has windows, got {mpl.get_backend()};"
-            " in Jupyter,"
-            ' %matplotlib widget (of ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
+            f"show: expected a Matplotlib backend with windows, got {mpl.get_backend()};"
+            " in Jupyter, use"
+            ' %matplotlib widget (ipympl); anywhere, matplotlib.use("WebAgg"), in the browser'
         )
     explorer = Explorer(sweep, x, y, n)
     if show:
@@ -68,7 +68,7 @@ def explore(
 
 
 def has_windows() -> bool:
-    """Return whether Matplotlib can show windows here, or what it has in their place."""
+    """Return whether Matplotlib can show windows here, or pages or widgets instead."""
     backend = mpl.get_backend().lower()
     others = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)  # type: ignore[no-untyped-call]
     return backend not in others and "inline" not in backend

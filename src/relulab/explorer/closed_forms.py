@@ -1,4 +1,4 @@
-"""The closed forms that hold on a view."""
+"""The closed forms that apply to a view."""
 
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -16,21 +16,21 @@ FLOW, ONE_STEP, EDGE = "dies as η → 0", "dies in the first step", "nothing re
 
 
 class ClosedForm(NamedTuple):
-    """A region of the plane: its words, and a function of ``numbers_of`` that tells the inside."""
+    """A region of the plane: its label, and a function of ``numbers_of`` that finds its inside."""
 
     words: str
     inside: Callable[[dict[str, Any]], Any]
 
 
 def closed_forms(view: View) -> list[ClosedForm]:
-    """Return what is known of a view without training."""
+    """Return the closed forms that are known for a view without training."""
     sweep = view.sweep
     trained = set(PARAMETERS) - set(sweep.freeze)
     settings = {name for name in (*view.numbers, view.x, view.y) if name in BOUNDS}
     plain = isinstance(sweep.optimizer, SGD) and not sweep.optimizer.nesterov
     full_batch = sweep.batch_size is None
     one_sample = full_batch and "x" in view.numbers and {"w", "b"} <= trained
-    # Momentum begins with no velocity, and a slope matters once the unit is inactive.
+    # Velocities begin at 0, and a slope matters only once the unit is inactive.
     harmless = {"momentum", "negative_slope"}
     found = []
     if one_sample and settings == {"learning_rate"} and "v" in trained:
@@ -62,5 +62,5 @@ def _one_step(values: dict[str, Any]) -> Any:
 
 
 def _beyond_the_edge(values: dict[str, Any]) -> Any:
-    # No network is less sharp than 1, the entry of the Hessian for c.
+    # No network has a sharpness below 1, the entry of the Hessian for c.
     return stability_limit(values["learning_rate"], values.get("momentum", 0.0)) < 1

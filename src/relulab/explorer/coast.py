@@ -1,14 +1,14 @@
-"""Where fates meet on a map."""
+"""Find the boundary between fates on a map."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def near_the_coast(fates: npt.NDArray[np.int64], n: int) -> list[tuple[int, int]]:
-    """Return up to n cells beside which the fate is another, spread along the coast.
+    """Return up to n cells next to another fate, spread along the boundary.
 
-    They come in pairs of neighbors of two fates, so that what is small at the start and large in
-    the end can be seen.
+    They come in pairs of neighbors with two fates, to show how a small difference at the start
+    becomes large in the end.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sliders for the numbers that no axis has."""
+"""Sliders for the numbers that are not on an axis."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from matplotlib.widgets import Slider
 from relulab.explorer.view import Range
 from relulab.figures.palette import FATE_COLORS
 
-DIGITS = 4  # of a slider's value; so a printed one is short
+DIGITS = 4  # digits of a slider's value, so that it prints short
 LABELS = {
     **{name: f"${name}_0$" for name in "wbvc"},
     "learning_rate": "η",
@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]  # left, bottom, width, height, in fract
 
 
 class NumberSlider(Slider):
-    """A slider that says its number, and leaves drawing to the window."""
+    """A slider that shows its number, and leaves drawing to the window."""
 
     drawon = False
 
@@ -51,7 +51,7 @@ class NumberSlider(Slider):
         self.on_changed(self._moved)
 
     def show(self, number: float) -> None:
-        """Say a number, which may be beyond the ends, and tell nobody."""
+        """Show a number, which may be beyond the ends, without calling ``changed``."""
         position = number
         if self._log:
             position = math.log10(number) if number > 0 else -math.inf
@@ -62,7 +62,7 @@ class NumberSlider(Slider):
         self._write(number)
 
     def _moved(self, position: float) -> None:
-        # Back where it was put, it is the very number.
+        # Back at its old position, it has exactly the old number.
         number = self._shown[1] if position == self._shown[0] else self._number_at(position)
         self._write(number)
         self._told(self._name, number)
@@ -84,7 +84,7 @@ def sliders(
     ranges: Mapping[str, Range],
     changed: Callable[[str, float], None],
 ) -> dict[str, NumberSlider]:
-    """Add a slider for each value, in two columns, which says what it is moved to."""
+    """Add a slider for each value, in two columns; it calls ``changed`` when it is moved."""
     left, bottom, width, height = box
     n_rows = max(-(-len(values) // 2), 1)
     row_height = min(height / n_rows, 0.05)

@@ -1,4 +1,4 @@
-"""What a view shows, trained: first coarsely, then in full."""
+"""Train the runs of a view: first coarsely, then in full."""
 
 import math
 import time
@@ -19,16 +19,16 @@ from relulab.training.settings import BOUNDS
 from relulab.training.trainer import trace
 from relulab.validation import Float64Array
 
-# A coarse map is so fine that it takes this long, in seconds, within these numbers of cells a side.
+# A coarse map has as many cells as can be trained in this many seconds, within these limits a side.
 MOMENT = 0.04
 COARSEST, FINEST = 24, 300
 PIECE = 0.1  # seconds of training after which a map may be dropped for a newer wish
-FEW_STEPS, MANY_STEPS = 150, 2_000  # that are traced, while one drags and after
+FEW_STEPS, MANY_STEPS = 150, 2_000  # steps to trace, during and after dragging
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A view to train, in how many cells a side, with the starts that are to be traced."""
+    """A view to train, its cells a side, and the starts to trace."""
 
     view: View
     n: int
@@ -43,13 +43,13 @@ class Frame:
     ----------
     wish : Wish
     sweep : Sweep
-        Of this map.
+        The sweep of this map.
     runs : DataFrame
         Its results.
     chosen_runs, chosen_trace : DataFrame
-        The results of the chosen starts and, step by step, how they went.
+        The results of the chosen starts, and their traces, step by step.
     whole : bool
-        Whether the map is as fine as was wished.
+        Whether the map has its full resolution.
     """
 
     wish: Wish
@@ -61,12 +61,12 @@ class Frame:
 
     @property
     def x(self) -> Float64Array:
-        """The values of the columns of cells."""
+        """The x values of the columns of cells."""
         return self._axis(self.wish.view.x)
 
     @property
     def y(self) -> Float64Array:
-        """The values of the rows of cells."""
+        """The y values of the rows of cells."""
         return self._axis(self.wish.view.y)
 
     @cached_property
@@ -91,11 +91,11 @@ class Frame:
 
 
 class Trainer:
-    """Trains what is wished, and learns how long it takes."""
+    """Trains what is wished for, and measures how long it takes."""
 
     def __init__(self) -> None:
-        self.progress = 0.0  # of the map in full
-        self._seconds = 1e-5  # for a run; a guess, until one is known
+        self.progress = 0.0  # of the full map
+        self._seconds = 1e-5  # per run; a guess, until it is measured
 
     def __call__(self, wish: Wish) -> Iterator[Frame | None]:
         """Yield maps, each finer than the last."""
@@ -114,7 +114,7 @@ class Trainer:
             yield Frame(wish, sweep, runs, chosen, history, whole)
 
     def _levels(self, n: int) -> list[int]:
-        """Return how many cells a side maps have, each in some five times as long as the last."""
+        """Return the cells a side of each map, which takes about five times as long as the last."""
         coarse = math.isqrt(int(MOMENT / self._seconds))
         levels = [min(max(coarse, COARSEST), FINEST, n)]
         while levels[-1] < n:
@@ -135,7 +135,7 @@ class Trainer:
 def traced(
     view: View, chosen: tuple[tuple[float, float], ...], most_steps: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the results of chosen starts and their histories, of so many steps at most."""
+    """Return the results of chosen starts, and their traces of at most ``most_steps`` steps."""
     if not chosen:
         return pd.DataFrame(), pd.DataFrame()
     sweep = view.at(1)

@@ -1,4 +1,4 @@
-"""A thread that works on the latest of what it is asked for."""
+"""A thread that works only on the latest request."""
 
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
@@ -9,13 +9,13 @@ Result = TypeVar("Result")
 
 
 class Latest(Generic[Wish, Result]):
-    """A thread that drops what it is at for a newer wish.
+    """A thread that drops its work for a newer wish.
 
     Parameters
     ----------
     work : function of a wish
-        Yields results, each better than the last, and None in between, as often as it may be
-        dropped. It is not dropped before its first result, so that something is seen while wishes
+        Yields results, each better than the last, and None in between wherever it may be dropped.
+        It is not dropped before its first result, so that something is shown even while wishes
         follow one another quickly.
     """
 
@@ -31,13 +31,13 @@ class Latest(Generic[Wish, Result]):
         self._thread.start()
 
     def ask(self, wish: Wish) -> None:
-        """Ask for something instead of all that was asked for before."""
+        """Ask for something that replaces all earlier requests."""
         with self._changed:
             self._wish = wish
             self._changed.notify_all()
 
     def take(self) -> Result | None:
-        """Return the best result that has not been taken yet; raise what the work raised."""
+        """Return the best result not yet taken; raise the work's exception, if there is one."""
         with self._changed:
             result, self._result = self._result, None
             error, self._error = self._error, None
@@ -47,12 +47,12 @@ class Latest(Generic[Wish, Result]):
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to come."""
+        """Whether more results may come."""
         with self._changed:
             return self._busy
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until there is a result to take, or nothing more to come."""
+        """Wait until there is a result to take, or no more results can come."""
         with self._changed:
             self._changed.wait_for(lambda: self._news or not self._busy, seconds)
 
@@ -82,7 +82,7 @@ class Latest(Generic[Wish, Result]):
             assert wish is not None
             try:
                 self._fulfil(wish)
-            except Exception as error:  # told by who takes the result
+            except Exception as error:  # raised again by ``take``
                 with self._changed:
                     self._result, self._error = None, error
 

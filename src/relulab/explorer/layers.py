@@ -1,4 +1,4 @@
-"""What a map can show of its runs: their fates, or a number of each."""
+"""The layers of a map: the fates of its runs, or a number of each run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Layer:
     Attributes
     ----------
     words : str
-        What the colors say.
+        The meaning of the colors.
     number : function of a Frame, optional
-        Returns the number of each run; it is gray where it is not above 0.
+        Returns the number of each run; runs whose number is not above 0 are gray.
     without : str
-        What the gray runs are.
+        The meaning of gray.
     """
 
     words: str
@@ -41,7 +41,7 @@ class Layer:
     without: str = ""
 
     def paint(self, image: AxesImage, frame: Frame, *, keep_scale: bool = False) -> None:
-        """Show a map on an image; the scale of colors may stay as it is."""
+        """Show a map on an image; with ``keep_scale``, keep the color scale."""
         if self.number is None:
             image.set_data(PALETTE[frame.fates])
             return
@@ -54,7 +54,7 @@ class Layer:
             image.set_norm(LogNorm(low, max(high, low * 1.001)))
 
     def entries(self, frame: Frame) -> list[Artist]:
-        """Return what a legend says of the colors."""
+        """Return the legend entries of the colors."""
         if self.number is not None:
             return patches({self.without: NOTHING})
         present = {CODED_FATES[code] for code in np.unique(frame.fates)}
@@ -63,7 +63,7 @@ class Layer:
 
 
 def _steps_to_converge(frame: Frame) -> Float64Array:
-    """Return the steps of what learned; a dead unit's network learns c alone."""
+    """Return the steps of networks that learned; with a dead unit, only c learns."""
     learned = (frame.runs["outcome"] == "converged") & (frame.runs["unit"] == "alive")
     return np.where(learned, frame.runs["steps_taken"], np.nan)
 
@@ -77,6 +77,6 @@ LAYERS = {
     "steps to converge": Layer(
         "steps to converge", _steps_to_converge, "dead, or did not converge"
     ),
-    "loss": Layer("loss in the end", lambda frame: frame.runs["loss"], "0, or not finite"),
+    "loss": Layer("final loss", lambda frame: frame.runs["loss"], "0, or not finite"),
     "death step": Layer("step in which the unit died", _death_step, "alive, or born dead"),
 }

@@ -1,4 +1,4 @@
-"""How the chosen runs went: their paths over the map, their losses, their fits."""
+"""The chosen runs: their paths over the map, their losses, their fits."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ from relulab.model.outcome import CODED_FATES, fate_codes
 from relulab.validation import Float64Array
 
 OUTLINE = [withStroke(linewidth=2.4, foreground="black")]
-FAR = 1e4  # times the loss at the start, above which losses leave the panel
-LARGEST = 1e100  # that is drawn; Matplotlib cannot reckon with limits much larger
-LETTERS, LINES = 70, 2  # of the words above
+FAR = 1e4  # times the loss at the start; the panel ends there
+LARGEST = 1e100  # number drawn; Matplotlib cannot compute with much larger limits
+LETTERS, LINES = 70, 2  # in the text above
 
 
 class Panels:
-    """The loss and the fit of the chosen runs beside a map, and their paths over it."""
+    """The loss and the fit of the chosen runs next to a map, and their paths over it."""
 
     def __init__(self, figure: Figure, over: Axes, box: Box) -> None:
         left, bottom, width, height = box
@@ -41,7 +41,7 @@ class Panels:
         self._forget()
 
     def moving(self) -> list[Artist]:
-        """Return what changes with every map, beside the paths."""
+        """Return the artists that change with every map, except the paths."""
         beside = [line for kind in self._lines if kind != "path" for line in self._lines[kind]]
         return [*beside, self._words]
 
@@ -112,7 +112,7 @@ class Panels:
         ]
         self._fit.set(xlabel="x (circle: the hinge; dashed: at the start)")
         self._fit.set_xlim(x[0], x[-1])
-        # What diverged leaves the panel, so that the rest can be seen.
+        # Diverged runs may leave the panel, so that the rest can be seen.
         stayed = [*(frame.chosen_runs["outcome"] != "diverged"), *[True] * one]
         near = [c["prediction"] for c, near in zip(curves, stayed, strict=True) if near]
         seen = np.concatenate([data.target, *near])
@@ -121,7 +121,7 @@ class Panels:
         self._fit.set_ylim(seen.min() - margin, seen.max() + margin)
 
     def _move(self, frame: Frame) -> None:
-        """Move the lines that are there, within the limits that are there."""
+        """Move the existing lines, within the existing limits."""
         end = _networks(frame.chosen_runs, "")
         groups = [history for _, history in frame.chosen_trace.groupby("run")]
         for kind in ("loss", "fit", "hinge"):
@@ -136,7 +136,7 @@ class Panels:
         for kind, networks in (("fit", end), ("start", start)):
             for line, prediction in zip(
                 self._lines[kind], _predictions(frame, networks, x), strict=False
-            ):  # of the starts that of a single run alone is drawn
+            ):  # the start is drawn only for a single run
                 line.set_data(x, prediction)
         for line, at in zip(self._lines["hinge"], _hinges(end), strict=True):
             line.set_data(*([number] for number in at))
@@ -161,7 +161,7 @@ class Panels:
         self._words = self._loss.text(*self._place_of_words, "", **place)
 
     def _say(self, frame: Frame) -> None:
-        """Say the fate of a single run above the panels."""
+        """Write the fate of a single run above the panels."""
         view, runs = frame.wish.view, frame.chosen_runs
         words = f"{len(runs)} runs where fates meet"
         if len(runs) == 1:
@@ -174,19 +174,19 @@ class Panels:
             ax.set_visible(shown)
 
     def _x(self, frame: Frame) -> Float64Array:
-        """Return where predictions are drawn: about the samples, and the hinge of a single one."""
+        """Return the x values of predictions: around the samples, wider for a single sample."""
         x = frame.sweep.data.x
         margin = 0.1 * np.ptp(x) or 3.0
         return np.linspace(x.min() - margin, x.max() + margin, 400)
 
 
 def path_columns(view: View) -> tuple[str, str] | None:
-    """Return the columns of a trace that move over a map, if training moves along its axes."""
+    """Return the columns of a path over the map, or None if training does not move its axes."""
     return (view.x, view.y) if {view.x, view.y} <= set(PARAMETERS) else None
 
 
 def _colors(frame: Frame) -> list[str]:
-    """Return the colors of the chosen runs' fates."""
+    """Return the colors of the fates of the chosen runs."""
     return [FATE_COLORS[CODED_FATES[code]] for code in fate_codes(frame.chosen_runs)]
 
 

@@ -1,4 +1,4 @@
-"""A map on its axes: the picture, the closed forms over it, what the colors mean."""
+"""A map on its axes: the image, the closed forms over it, and the legend."""
 
 from typing import Any
 
@@ -20,16 +20,16 @@ from relulab.figures.theory_marks import DASHES, LINEWIDTH, draw_region
 
 LEGEND = (0.05, 0.335)  # its upper left corner, in fractions of the figure
 N_COLUMNS = 4
-OLD = 0.3  # how much is left of the colors of a map that is no longer what is wished
-COARSE, FINE = 120, 500  # cells a side in which closed forms are computed
-BELOW = 1e3  # times its upper end, where an axis begins that becomes logarithmic
+OLD = 0.3  # opacity of a map that is out of date
+COARSE, FINE = 120, 500  # cells a side for closed forms
+BELOW = 1e3  # ratio of the ends of an axis that becomes logarithmic
 LETTERS = 80  # in a line of the title
 
 BLANK = np.full((1, 1, 4), 255, np.uint8)
 
 
 class Picture:
-    """The map of a frame, on axes that may move."""
+    """The map of a frame, on axes whose limits may move."""
 
     def __init__(self, figure: Figure, place: Box, bar: Box) -> None:
         self._figure = figure
@@ -37,17 +37,17 @@ class Picture:
         self._bar_place = bar
         self._bar: Axes | None = None
         self._title = self.axes.text(0, 1.02, "", transform=self.axes.transAxes)
-        # An image is as fast with all axes, if it is placed in fractions of them.
+        # Placed in fractions of the axes, an image is equally fast on all scales.
         self._image = self.axes.imshow(
             BLANK, extent=(0, 1, 0, 1), origin="lower", transform=self.axes.transAxes,
             interpolation="nearest", aspect="auto", zorder=0,
         )  # fmt: skip
         self._frame: Frame | None = None
-        self._marks: dict[str, tuple[Any, Any, list[Artist]]] = {}  # where, what is inside, lines
+        self._marks: dict[str, tuple[Any, Any, list[Artist]]] = {}  # extent, inside, lines
         self.layer = LAYERS["fate"]
 
     def lay_out(self, view: View) -> None:
-        """Show the axes of a view, as yet without its map."""
+        """Show the axes of a view, without its map."""
         x, y = view.x_range, view.y_range
         self.axes.set(
             xscale="log" if x.log else "linear", xlim=(x.low, x.high),
@@ -79,7 +79,7 @@ class Picture:
                 set_limits((high / BELOW, high) if high > 0 else (1 / BELOW, 1))
 
     def show(self, frame: Frame, *, coarse: bool) -> None:
-        """Show a map; a coarse one keeps the scale of colors, and its closed forms are coarse."""
+        """Show a map; a coarse one keeps the color scale and has coarse closed forms."""
         self._frame = frame
         self._image.set_alpha(None)
         self.layer.paint(self._image, frame, keep_scale=coarse)
@@ -87,7 +87,7 @@ class Picture:
         self._mark(frame.wish.view, COARSE if coarse else FINE)
 
     def place(self) -> None:
-        """Put the map where it belongs, also while the limits of the axes move."""
+        """Put the map in its place, even while the limits of the axes move."""
         if self._frame is None:
             return
         spans: list[float] = []
@@ -101,7 +101,7 @@ class Picture:
         self._image.set_extent(tuple(spans))  # type: ignore[arg-type]
 
     def nearest(self, x: float, y: float) -> tuple[int, int]:
-        """Return row and column of the cell at a point of the axes."""
+        """Return the row and column of the cell nearest to a point."""
         assert self._frame is not None
         found = []
         axes = (self._frame.y, y, self.axes.yaxis), (self._frame.x, x, self.axes.xaxis)
@@ -111,14 +111,14 @@ class Picture:
         return found[0], found[1]
 
     def pale(self) -> bool:
-        """Show that the map is no longer what is wished; return whether it did not yet."""
+        """Mark the map as out of date; return whether it was not yet marked."""
         changes = self._frame is not None and self._image.get_alpha() is None
         if changes:
             self._image.set_alpha(OLD)
         return changes
 
     def blank(self, words: str) -> None:
-        """Show no map, and why."""
+        """Show no map, and why not."""
         self._frame = None
         self._image.set_data(BLANK)
         for _, _, artists in self._marks.values():
@@ -127,16 +127,16 @@ class Picture:
         self.set_title(words)
 
     def set_title(self, words: str) -> None:
-        """Say something above the map."""
+        """Write a text above the map."""
         self._title.set_text(wrapped(words, LETTERS, 2))
 
     def moving(self) -> list[Artist]:
-        """Return what changes with every map."""
+        """Return the artists that change with every map."""
         axes = self.axes
         return [*axes.images, *axes.collections, *axes.lines, *axes.texts]
 
     def explain(self) -> bool:
-        """Say what the colors and the dashes mean; return whether that is new."""
+        """Explain the colors and dashes in a legend; return whether it is new."""
         if self._frame is None:
             return False
         entries = self.layer.entries(self._frame)
@@ -157,7 +157,7 @@ class Picture:
                 handles=entries, loc="upper left", bbox_to_anchor=LEGEND, ncols=N_COLUMNS,
                 fontsize=8, columnspacing=1.2, handlelength=1.6,
             )  # fmt: skip
-        # Anew each time: the toolbar's home would give old limits to a bar that has others now.
+        # A new bar each time: the toolbar's home would give an old bar its old limits.
         if self._bar is not None:
             self._bar.remove()
             self._bar = None
@@ -167,7 +167,7 @@ class Picture:
         return True
 
     def _mark(self, view: View, cells: int) -> None:
-        """Lay the closed forms over the map, those anew that are other than before."""
+        """Draw the closed forms over the map; redraw only those that have changed."""
         forms = closed_forms(view)
         x, y = view.axis(view.x, cells), view.axis(view.y, cells)
         numbers = numbers_of(view, x, y)

@@ -1,4 +1,4 @@
-"""Fast drawing: what moves is drawn over a picture of what does not."""
+"""Draw fast: moving artists are drawn over a stored picture of the rest."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 
 
 class Stage:
-    """Draws a figure of which some parts move.
+    """Draws a figure with some moving parts.
 
     Parameters
     ----------
     figure : Figure
     moving : function
-        Returns the artists that move, which are those of other axes from time to time.
+        Returns the artists that move, which may change.
     framed : Axes
-        Whose frame is drawn over what moves.
+        The axes whose frame is drawn over the moving artists.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Stage:
             self._canvas.draw_idle()
 
     def refresh(self) -> None:
-        """Draw what moves, at once."""
+        """Draw the moving artists at once."""
         if self._still is None or not self._canvas.supports_blit or self._is_closed():
             self.redraw()
             return
@@ -46,18 +46,18 @@ class Stage:
         self._canvas.blit(self._figure.bbox)
 
     def _is_closed(self) -> bool:
-        """Return whether the figure has another canvas, as when its window was closed."""
+        """Return whether the figure has another canvas, as after its window was closed."""
         return bool(self._figure.canvas != self._canvas)
 
     def _set_moving(self) -> list[Artist]:
-        """Return what moves, in the order in which it is drawn; figures are drawn without it."""
+        """Return the moving artists in drawing order, and exclude them from normal drawing."""
         artists = sorted(self._moving(), key=lambda artist: artist.get_zorder())
         for artist in artists:
             artist.set_animated(bool(self._canvas.supports_blit))
         return artists
 
     def _drawn(self, event: Any) -> None:
-        # A file is drawn on a canvas of its own, with what moves.
+        # A file is drawn on its own canvas, with the moving artists.
         if self._canvas.supports_blit and not event.canvas.is_saving():
             self._still = self._canvas.copy_from_bbox(self._figure.bbox)
             self._draw(self._set_moving())

@@ -1,4 +1,4 @@
-"""What a map shows: two axes and a number for all else; as a sweep, and as its Python."""
+"""The view of a map: two axes and a number for everything else, as a sweep and as Python code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -17,11 +17,11 @@ from relulab.training.settings import BOUNDS, RATES
 from relulab.validation import Float64Array, InputError, instance_of, one_of, shown
 
 MOST_PRINTED = 100  # samples
-SAMPLE = ("x", "target")  # of a single one, which sliders can move
+SAMPLE = ("x", "target")  # sliders can move a single sample
 
 
 class Range(NamedTuple):
-    """From where to where an axis or a slider goes, and whether in equal ratios."""
+    """The ends of an axis or a slider, and whether it is logarithmic."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Range(NamedTuple):
 
 
 def column_of(name: str) -> str:
-    """Return the column of a results table that has an axis: ``w0`` for w."""
+    """Return the column of a results table for an axis: ``w0`` for w."""
     return f"{name}0" if name in PARAMETERS else name
 
 
@@ -40,13 +40,13 @@ class View:
     Attributes
     ----------
     sweep : Sweep
-        Of one run: what the map is of, but for the following.
+        A sweep of one run: everything but the following.
     x, y : str
         The axes, by their names in a ``Sweep``: w, learning_rate, momentum.
     x_range, y_range : Range
     numbers : dict of str to float
-        What sliders move: initial values and settings, ``max_steps``, and x and target of a single
-        sample.
+        The values of the sliders: initial values and settings, ``max_steps``, and x and target of a
+        single sample.
     """
 
     sweep: Sweep
@@ -57,12 +57,12 @@ class View:
     numbers: Mapping[str, float]
 
     def axis(self, name: str, n: int) -> Float64Array:
-        """Return n values of an axis, of those which it can have."""
+        """Return n values of an axis, within its possible ones."""
         low, high, log = self._ends(name)
         return spaced(low, high, n, log=log, dtype=self.sweep.dtype)
 
     def at(self, n: int) -> Sweep:
-        """Return the sweep of this view, of n x n runs or as many as there are floats."""
+        """Return the sweep of this view: n x n runs, or fewer if there are fewer floats."""
         values: dict[str, Any] = dict(self.numbers)
         changes: dict[str, Any] = {"max_steps": round(values.pop("max_steps"))}
         if SAMPLE[0] in values:
@@ -71,7 +71,7 @@ class View:
         return with_values(replace(self.sweep, **changes), values | axes)
 
     def code(self, n: int) -> str:
-        """Return the Python that makes ``at(n)``."""
+        """Return the Python code that makes ``at(n)``."""
         sweep = self.at(n)
         axes = {name: self._axis_code(name, n) for name in (self.x, self.y)}
         defaults = {f.name: f.default for f in fields(Sweep)}
@@ -87,7 +87,7 @@ class View:
         return head + "\n".join(lines) + "\n)"
 
     def _ends(self, name: str) -> Range:
-        """Return the range of an axis within what a setting may be."""
+        """Return the range of an axis, limited to the valid values of a setting."""
         low, high, log = self.x_range if name == self.x else self.y_range
         if name in BOUNDS:
             fits = BOUNDS[name][1]
@@ -99,7 +99,7 @@ class View:
             low = low if first >= least else float(least)
             high = high if last <= most else float(most)
         if low > high:
-            raise InputError("view: expected a part of the plane in which runs can be, got none")
+            raise InputError("view: expected a part of the plane with valid settings, got none")
         return Range(low, high, log)
 
     def _axis_code(self, name: str, n: int) -> str:
@@ -108,15 +108,15 @@ class View:
         number = self.sweep.dtype
         if number != "float64":
             return f'np.unique({code}.astype("{number}")).astype(float)'
-        # Where there are fewer floats than n, some come twice.
+        # If there are fewer floats than n, some occur twice.
         return code if self.axis(name, n).size == n else f"np.unique({code})"
 
 
 def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
-    """Return the view of a whole sweep, and the ranges of what can be an axis or has a slider.
+    """Return the view of a whole sweep, and the ranges of all possible axes and sliders.
 
-    The axes need not be axes of the sweep. What else is an axis there, or drawn at random, begins
-    at its middle.
+    x and y need not be axes of the sweep. Its other axes, and values drawn at random, begin at
+    their middle.
     """
     instance_of("sweep", sweep, Sweep)
     x, y = axis_names(sweep, x, y)
@@ -132,14 +132,14 @@ def view_of(sweep: Sweep, x: str, y: str) -> tuple[View, dict[str, Range]]:
     if sweep.data.n_samples == 1:
         values |= {"x": float(sweep.data.x[0]), "target": float(sweep.data.target[0])}
         ranges |= {name: _around(values[name], -5, 5) for name in SAMPLE}
-    # What is on an axis must not keep what it is in the sweep, which may be drawn.
+    # Replace the sweep's values on the axes, too, because they may be drawn at random.
     on_axes = {name: _middle(known.get(name, ranges[name].low)) for name in (x, y)}
     one = with_values(sweep, {n: v for n, v in values.items() if n in known} | on_axes)
     return View(one, x, y, ranges[x], ranges[y], values), ranges
 
 
 def axis_names(sweep: Sweep, x: str, y: str) -> tuple[str, str]:
-    """Return the names of two axes in a ``Sweep``; refuse what a map cannot have."""
+    """Return the names of two axes in a ``Sweep``; refuse those that a map cannot have."""
     possible = choices(sweep)
     names = {column_of(name): name for name in possible} | {name: name for name in possible}
     x, y = (
@@ -152,10 +152,10 @@ def axis_names(sweep: Sweep, x: str, y: str) -> tuple[str, str]:
 
 
 def exchanged(view: View, x: str, y: str, ranges: Mapping[str, Range]) -> View:
-    """Return a view with other axes, each as wide as it was if it was one before.
+    """Return a view with other axes; one that was an axis before keeps its range.
 
-    What was an axis gets a slider at its middle, or as near as the slider goes: one can pan to
-    where no run can be.
+    A former axis gets a slider at its middle or, since one can pan beyond the valid values, as
+    near as the slider goes.
     """
     x, y = axis_names(view.sweep, x, y)
     before = {view.x: view.x_range, view.y: view.y_range}
@@ -175,7 +175,7 @@ def _middle_of(limits: Range) -> float:
 
 
 def _range(name: str, value: Any) -> Range:
-    """Return where an axis or a slider goes: where the sweep does, or as is usual."""
+    """Return the range of an axis or a slider: that in the sweep, or a usual one."""
     if isinstance(value, np.ndarray) and value.size > 1:
         return Range(float(value.min()), float(value.max()), is_geometric(value))
     if isinstance(value, Distribution):
@@ -200,7 +200,7 @@ def _around(value: float | None, low: float, high: float) -> Range:
 
 
 def _middle(value: Any) -> float:
-    """Return the number that stands for an axis or a distribution."""
+    """Return the middle number of an axis or a distribution."""
     if isinstance(value, np.ndarray):
         return float(value[value.size // 2])
     if isinstance(value, Distribution):
@@ -209,7 +209,7 @@ def _middle(value: Any) -> float:
 
 
 def _tidy(number: float, value: Distribution) -> float:
-    """Return a number to the decimals that matter beside the spread of a distribution."""
+    """Return a number rounded to the decimals that matter for the spread of a distribution."""
     spread = float(np.std(_sample(value)))
     decimals = 1 - int(np.floor(np.log10(2 * spread))) if spread > 0 else 15
     return round(float(number), decimals) + 0.0
@@ -220,7 +220,7 @@ def _sample(value: Distribution) -> Float64Array:
 
 
 def _in_order(names: Mapping[str, Any]) -> list[str]:
-    """Return the arguments of a sweep as one writes them: where it starts, then how it trains."""
+    """Return the arguments of a sweep in their usual order: starts first, then training."""
     others = [n for n in names if n not in ("data", "draws", "seed", *PARAMETERS)]
     return [*PARAMETERS, *others]
 
@@ -233,7 +233,7 @@ def _is(value: Any, default: Any) -> bool:
 
 
 def _code(value: Any, axes: Mapping[str, str]) -> str:
-    """Return the Python of an argument."""
+    """Return the Python code of an argument."""
     if isinstance(value, TrainingSet):
         if value.n_samples > MOST_PRINTED:
             return "data"

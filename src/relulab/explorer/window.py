@@ -1,4 +1,4 @@
-"""The explorer's window: a map that trains while one drags, zooms and clicks."""
+"""The explorer's window: a map that trains while you drag, zoom and click."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -50,9 +50,9 @@ PANELS: Box = (0.67, 0.36, 0.31, 0.60)
 BUTTONS: Box = (0.60, 0.03, 0.14, 0.20)
 HELP = (0.76, 0.23)
 
-TICK = 10  # milliseconds between two looks at what the thread has done
+TICK = 10  # milliseconds between two checks of the thread's results
 PATIENCE = 0.25  # seconds after which an old map is shown as such
-N_BESIDE = 10  # runs beside the coast
+N_BESIDE = 10  # runs next to the boundary
 MOST_CELLS = 4_000  # a side
 
 KEYS = {
@@ -65,23 +65,23 @@ KEYS = {
     "d": "save the runs: Parquet",
 }
 
-# As long as a window is open: Matplotlib holds what it calls back weakly.
+# Holds explorers while their windows are open: Matplotlib's callbacks are weak references.
 OPEN: "WeakKeyDictionary[Figure, Explorer]" = WeakKeyDictionary()
 
 
 class Explorer:
-    """A map of fates that one can walk in, made by ``explore``.
+    """An interactive map of fates, made by ``explore``.
 
     Attributes
     ----------
     figure : Figure
-        Matplotlib's.
+        The Matplotlib figure.
     axes : Axes
-        Those of the map.
+        The axes of the map.
     sliders : dict of str to Slider
-        By what they move.
+        The sliders, by the names of their values.
     frame : Frame, optional
-        The map that is shown, if there is one as yet.
+        The current map, if there is one yet.
     """
 
     def __init__(self, sweep: Sweep, x: str, y: str, n: int) -> None:
@@ -92,10 +92,10 @@ class Explorer:
         self._changed = True
         self._asked: Wish | None = None
         self._asked_at = 0.0
-        self._waiting: list[Callable[[], object]] = []  # what is done when the map is whole
-        self._refused: InputError | None = None  # what training says of what is asked
+        self._waiting: list[Callable[[], object]] = []  # actions for when the map is whole
+        self._refused: InputError | None = None  # training's error for the current wish
         self.sliders: dict[str, NumberSlider] = {}
-        self._sliding: tuple[str, ...] = ()  # those that were moved
+        self._sliding: tuple[str, ...] = ()  # sliders that were moved
         self._trainer = Trainer()
         self._latest: Latest[Wish, Frame] = Latest(self._trainer)
         with style(), mpl.rc_context(LOOKS):
@@ -128,7 +128,7 @@ class Explorer:
         canvas.mpl_connect("close_event", self._closed)
 
     def _lay_out(self) -> None:
-        """Make the axes of the map and the sliders for all else."""
+        """Make the axes of the map, and sliders for everything else."""
         for slider in self.sliders.values():
             slider.disconnect_events()
             slider.ax.remove()
@@ -139,9 +139,9 @@ class Explorer:
             self.axes.callbacks.connect(limits, self._moved)
         self.sliders = sliders(self.figure, SLIDERS, view.numbers, self._ranges, self._slid)
         if (toolbar := self.figure.canvas.toolbar) is not None:
-            toolbar.update()  # home is here now
+            toolbar.update()  # home is this view now
 
-    # What it shows.
+    # State
 
     @property
     def axes(self) -> Axes:
@@ -159,11 +159,11 @@ class Explorer:
         return self.wait().runs
 
     def code(self) -> str:
-        """Return the Python that makes ``sweep``."""
+        """Return the Python code that makes ``sweep``."""
         return self._view.code(self._n)
 
     def wait(self) -> Frame:
-        """Train the map in full, show it, and return it; raise what training refuses."""
+        """Train the map in full, show it, and return it; raise the error if training refuses it."""
         while True:
             self.tick()
             if not self._changed and not self._latest.busy:
@@ -175,10 +175,10 @@ class Explorer:
                 return self.frame
             self._latest.wait()
 
-    # What one can do.
+    # Actions
 
     def set_numbers(self, **values: float) -> None:
-        """Move sliders: ``learning_rate=0.2, c=1``; also to numbers beyond their ends."""
+        """Move sliders, such as ``learning_rate=0.2, c=1``, even to numbers beyond their ends."""
         for name in values:
             one_of("set_numbers", name, [*self.sliders])
         for name, value in {n: finite_number(n, v) for n, v in values.items()}.items():
@@ -189,14 +189,14 @@ class Explorer:
         """Put other parameters or settings on the axes."""
         self._view = exchanged(self._view, x or self._view.x, y or self._view.y, self._ranges)
         self._chosen = ()
-        self.frame, self._asked = None, None  # also the same axes are asked for anew
+        self.frame, self._asked = None, None  # ask again even if the axes are the same
         with style(), mpl.rc_context(LOOKS):
             self._lay_out()
         self._change()
         self._stage.redraw()
 
     def trace(self, starts: Sequence[tuple[float, float]]) -> None:
-        """Show how the runs went that start at points (x, y) of the map."""
+        """Show the traces of the runs that start at points (x, y) of the map."""
         points = number_array("starts", starts)
         if points.size and (points.ndim != 2 or points.shape[1] != 2 or np.isnan(points).any()):
             raise InputError(f"starts: expected points (x, y), got {shown(starts)}")
@@ -204,7 +204,7 @@ class Explorer:
         self._change()
 
     def trace_beside_the_coast(self) -> None:
-        """Show how ten runs went that start where fates meet."""
+        """Show the traces of ten runs that start at the boundary between fates."""
         frame = self.wait()
         cells = near_the_coast(frame.fates, N_BESIDE)
         self.trace([(frame.x[column], frame.y[row]) for row, column in cells])
@@ -227,7 +227,7 @@ class Explorer:
         self._say(f"saved {file}: {len(runs):,} runs")
         return file
 
-    # What happens in the window.
+    # Events in the window
 
     def _slid(self, name: str, value: float) -> None:
         if self._view.numbers[name] != value:
@@ -235,7 +235,7 @@ class Explorer:
             self._change()
             if name not in self._sliding:
                 self._sliding = (*self._sliding, name)
-                self._stage.redraw()  # once without it: it moves from now on
+                self._stage.redraw()  # once without this slider, which moves from now on
 
     def _moved(self, _axes: Any) -> None:
         """Follow the limits of the map, which the toolbar and keys move."""
@@ -276,10 +276,10 @@ class Explorer:
             key_press_handler(event, self.figure.canvas, toolbar)
             self._moved(self.axes)  # Matplotlib's keys make axes logarithmic
             if toolbar is not None and before != [r.log for r in self._picture.ranges()]:
-                toolbar.update()  # there is no way back to limits of another scale
+                toolbar.update()  # the old limits are of another scale
 
     def _when_whole(self, act: Callable[[], object]) -> None:
-        """Do what needs the map in full, as soon as it is there; the window goes on."""
+        """Do something that needs the full map as soon as it exists, without blocking."""
         frame = self.frame
         if not self._changed and frame is not None and frame.whole and frame.wish == self._asked:
             act()
@@ -288,11 +288,11 @@ class Explorer:
 
     def _write_code(self) -> None:
         print(self.code())
-        self._picture.set_title("its Python is where Python prints; explorer.code() returns it")
+        self._picture.set_title("the Python code is printed; explorer.code() returns it")
         self._stage.refresh()
 
     def _say(self, words: str) -> None:
-        """Say something above the map, until the next one, and where Python prints."""
+        """Print a text, and show it above the map until the next map."""
         print(words)
         self._picture.set_title(words)
         self._stage.refresh()
@@ -319,31 +319,31 @@ class Explorer:
         OPEN.pop(self.figure, None)
 
     def _words_at(self, x: float, y: float) -> str:
-        """Return what the toolbar says of the run under the pointer."""
+        """Return the toolbar's text for the run under the pointer."""
         names = (self._view.x, self._view.y)
         if (run := self._run_at(x, y)) is not None:
             return f"{start_in_words(run, names)}: {fate_in_words(run)}"
         return start_in_words({column_of(names[0]): x, column_of(names[1]): y}, names)
 
     def _run_at(self, x: float, y: float) -> "pd.Series[Any] | None":
-        """Return the run of the cell at a point, if the map there is of what is wished."""
+        """Return the run of the cell at a point, if the map is up to date."""
         frame = self.frame
         if frame is None or frame.wish.view != self._view:
             return None
         return frame.run_at(*self._picture.nearest(x, y))
 
-    # What the thread does.
+    # Results of the thread
 
     def _change(self) -> None:
         self._changed = True
         self._timer.start()
 
     def tick(self) -> None:
-        """Show what is new, and ask for what is wished by now."""
+        """Show new results, and ask for the current wish."""
         frame = None
         try:
             frame = self._latest.take()
-        except InputError as error:  # of a value that a slider can have, and training cannot
+        except InputError as error:  # for a value that a slider can have, but training cannot
             self.frame, self._refused = None, error
             self._picture.blank(one_line(str(error)))
             self._stage.redraw()
@@ -381,7 +381,7 @@ class Explorer:
                 self._when_whole(act)
 
     def _is_old(self) -> bool:
-        """Return whether the map has been another than what is wished for too long."""
+        """Return whether the map has been out of date for too long."""
         if self.frame is None or self._asked is None:
             return False
         waited = time.monotonic() - self._asked_at > PATIENCE
@@ -394,7 +394,7 @@ class Explorer:
 
 
 def _new_files(*suffixes: str) -> list[Path]:
-    """Return files of one number that are not there yet."""
+    """Return new files, all with the same number."""
     for number in count(1):
         files = [Path(f"explorer-{number}.{suffix}") for suffix in suffixes]
         if not any(file.exists() for file in files):

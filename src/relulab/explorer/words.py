@@ -1,4 +1,4 @@
-"""The fate of a run in words."""
+"""Describe the fate of a run in words."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ UNITS = {"alive": "alive", "born_dead": "born dead", "died": "died in step {deat
 
 
 def fate_in_words(run: Any) -> str:
-    """Return how a run ended: ``died in step 3, converged after 27 steps, loss 1.2e-13``."""
+    """Return how a run ended, as ``died in step 3, converged after 27 steps, loss 1.2e-13``."""
     n = int(run["steps_taken"])
     end = ENDS[str(run["outcome"])].format(steps=counted(n, "step"), n=n, period=run["period"])
     unit = UNITS[str(run["unit"])].format(death=run["death_step"])
@@ -25,5 +25,5 @@ def fate_in_words(run: Any) -> str:
 
 
 def start_in_words(run: Any, names: Sequence[str]) -> str:
-    """Return where a run started: ``w0 = 1.25, v0 = -0.4``."""
+    """Return where a run started, as ``w0 = 1.25, v0 = -0.4``."""
     return ", ".join(f"{column_of(name)} = {run[column_of(name)]:.6g}" for name in names)

@@ -1,1 +1,1 @@
-"""Two columns of numbers from tables and CSV files, as people write them."""
+"""Read two columns of numbers from tables and from CSV files in common notations."""

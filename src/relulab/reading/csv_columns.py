@@ -1,4 +1,4 @@
-"""Two columns of a CSV file as numbers; what is no number, or two, is refused by its line."""
+"""Read two columns of a CSV file as numbers; refuse other or ambiguous texts, naming the line."""
 
 from os import PathLike
 
@@ -52,7 +52,7 @@ def _cells(
 ) -> tuple[list[int], list[str], list[str]]:
     """Return the lines on which rows begin, and the texts of two columns."""
     header, rest = csv_table(source, text, sep, (x, target))
-    named = {k: name for k, name in enumerate(header) if name}  # spreadsheets add some without
+    named = {k: name for k, name in enumerate(header) if name}  # spreadsheets add unnamed ones
     k_x, k_target = places_of(source, named, x, target)
     lines, x_cells, target_cells = [], [], []
     for line, fields in rest:
@@ -72,7 +72,7 @@ def _cells(
 def _of_texts(
     which: str, name: str, texts: list[str], rows: Rows, notation: Notation, sep: str
 ) -> Column:
-    """Return a column of a file; refuse all but finite numbers and, for x, dates and times."""
+    """Return a column of a file; refuse anything but finite numbers and, for x, dates and times."""
     there = [k for k, text in enumerate(texts) if text not in MISSING]
     if which == "x" and there and (first := instant(texts[there[0]])) is not None:
         return _of_instants(name, texts, there, rows, first[0])
@@ -113,10 +113,10 @@ def _assert_one_reading(
     notation: Notation,
     sep: str,
 ) -> None:
-    """Refuse numbers that are others, and all well written, if point and comma change places.
+    """Refuse numbers that would also all be valid, but different, with point and comma swapped.
 
-    In a column with 1,234.5 or 1,234,567 or 0.5 the comma stands between thousands; in one with
-    nothing but 1,234 and 987 it may as well be a decimal mark.
+    In a column with 1,234.5 or 1,234,567 or 0.5 the comma is a thousands separator; in one with
+    only 1,234 and 987 it may also be a decimal mark.
     """
     other = notation.other_mark
     grouped = next((k for k in there if other in texts[k]), None)
@@ -134,7 +134,7 @@ def _assert_one_reading(
 
 
 def _hint(which: str, text: str, notation: Notation, sep: str) -> str:
-    """Return by which options a text is a number, or how to write it as a date, if there is any."""
+    """Return the options with which a text is a number, or how to write it as a date, if any."""
     for decimal in (notation.decimal, notation.other_mark):
         for thousands in (notation.thousands, " "):
             if thousands == decimal:
@@ -155,7 +155,7 @@ def _hint(which: str, text: str, notation: Notation, sep: str) -> str:
 
 
 def _date_hint(text: str) -> str:
-    """Return how to write a date that is in another format than ISO 8601, if a text is one."""
+    """Return how to write a date in ISO 8601, if a text is a date in another format."""
     if instant(text) is not None or not any(c.isdigit() for c in text):
         return ""
     dates = iso_dates(text)

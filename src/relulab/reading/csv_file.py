@@ -1,4 +1,4 @@
-"""The rows of a CSV file, from its bytes, each with the line on which it begins."""
+"""Read the rows of a CSV file from its bytes, each with the line on which it begins."""
 
 import bz2
 import codecs
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from relulab.validation import InputError, argument, one_line, shown
 
-# What a file may look separated by, in the order in which it is asked.
+# The likely separators, in the order in which they are tried.
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas", " ": "spaces"}
 
-# A file that begins with one of these says its encoding; UTF-32 first, as it begins like UTF-16.
+# A file that begins with one of these has that encoding; UTF-32 first, as it begins like UTF-16.
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -31,7 +31,7 @@ LONGEST_FIELD = 2**31 - 1  # more than the csv module takes by default, which is
 
 
 def checked_sep(sep: object) -> str:
-    """Return a separator of fields; refuse what cannot be one."""
+    """Return a field separator; refuse anything that cannot be one."""
     name = argument("sep")
     if not isinstance(sep, str) or len(sep) != 1:
         raise InputError(f"{name}: expected one character, got {shown(sep)}")
@@ -46,7 +46,7 @@ def checked_encoding(encoding: object) -> str:
     """Return the name of an encoding that Python knows."""
     try:
         if isinstance(encoding, str):
-            "a".encode(encoding)  # refuses those that are not of texts, such as hex
+            "a".encode(encoding)  # refuses those that are not for texts, such as hex
             return encoding
     except (LookupError, ValueError):
         pass
@@ -57,7 +57,7 @@ def checked_encoding(encoding: object) -> str:
 
 
 def csv_text(path: str | PathLike[str], encoding: str) -> tuple[str, str]:
-    """Return what messages call a file, and its text; compressed files are unpacked.
+    """Return a file's name for messages, and its text; compressed files are unpacked.
 
     The file is read once from beginning to end, so it may be a pipe.
     """
@@ -65,7 +65,7 @@ def csv_text(path: str | PathLike[str], encoding: str) -> tuple[str, str]:
         raise InputError(f"{argument('path')}: expected the path of a CSV file, got {shown(path)}")
     try:
         file = Path(path)
-    except TypeError:  # whose path is in bytes
+    except TypeError:  # a path of bytes
         raise InputError(
             f"{argument('path')}: expected the path of a CSV file as text, got {shown(path)}"
         ) from None
@@ -87,7 +87,7 @@ def csv_text(path: str | PathLike[str], encoding: str) -> tuple[str, str]:
 
 @contextmanager
 def long_fields() -> Iterator[None]:
-    """Let the csv module take fields of any length, a setting of the whole process, for a while."""
+    """Let the csv module read fields of any length for a while, in the whole process."""
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
         yield
@@ -98,10 +98,9 @@ def long_fields() -> Iterator[None]:
 def csv_table(
     source: str, text: str, sep: str, names: Collection[str]
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """Return the header of a file and its rows below, each with the line on which it begins.
+    """Return the header of a file and its rows, each with the line on which it begins.
 
-    A file in which columns of some names are not there, and that looks separated by something
-    else, is refused.
+    A file that lacks some of the named columns and seems to have another separator is refused.
     """
     rows = _rows(source, text, sep)
     try:
@@ -139,15 +138,16 @@ def _rows(source: str, text: str, sep: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
-    """Return the names in the first row, if there is one."""
+    """Return the names in the first row, or none if there is no row."""
     _, fields = next(rows, (0, []))
     return [field.strip() for field in fields]
 
 
 def _refuse_other_sep(source: str, text: str, sep: str, names: Collection[str]) -> None:
-    """Refuse a file whose header has columns of these names if it is separated by something else.
+    """Refuse a file whose header has columns of these names with another separator.
 
-    The same goes for several columns where ``sep`` gives one or none at all.
+    The same goes for a header that has several columns with another one, and at most one with
+    ``sep``.
     """
     headers = {}
     for other in {sep: "", **SEPARATORS}:
@@ -157,7 +157,7 @@ def _refuse_other_sep(source: str, text: str, sep: str, names: Collection[str]) 
             continue
     alone = len(headers.pop(sep, ())) < 2
     likely = [other for other, header in headers.items() if set(names) <= set(header)]
-    if alone:  # a name may well be of two words
+    if alone:  # not by spaces, because a name may have two words
         likely += [other for other, header in headers.items() if len(header) > 1 and other != " "]
     if likely:
         here, there = SEPARATORS.get(sep, shown(sep)), SEPARATORS[likely[0]]
@@ -168,7 +168,7 @@ def _refuse_other_sep(source: str, text: str, sep: str, names: Collection[str]) 
 
 
 def _unpacked(source: str, data: bytes) -> bytes:
-    """Return what a compressed file holds, recognized by its first bytes; others as they are."""
+    """Return the content of a compressed file, recognized by its first bytes, or the bytes."""
     try:
         if data.startswith(b"\x1f\x8b"):
             return gzip.decompress(data)
@@ -179,12 +179,12 @@ def _unpacked(source: str, data: bytes) -> bytes:
         if not data.startswith(b"PK\x03\x04"):
             return data
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # macOS adds files of its own.
+            # macOS adds its own files.
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
             names = [name for name in names if not name.endswith("/")]
             if len(names) == 1:
                 return archive.read(names[0])
-    except Exception as error:  # each compression and each kind of damage has its own
+    except Exception as error:  # each compression and kind of damage has its own exceptions
         reason = shown(str(error).strip() or type(error).__name__)
         raise InputError(
             f"{source}: expected a CSV file, got a damaged archive: {reason}"
@@ -195,7 +195,7 @@ def _unpacked(source: str, data: bytes) -> bytes:
 
 
 def _decoded(source: str, data: bytes, encoding: str) -> str:
-    """Return the text of a file; the byte order mark knows its encoding better than the user."""
+    """Return the text of a file; a byte order mark takes precedence over the user's encoding."""
     for mark, its_encoding in BYTE_ORDER_MARKS.items():
         if data.startswith(mark):
             data, encoding = data[len(mark) :], its_encoding
@@ -204,14 +204,14 @@ def _decoded(source: str, data: bytes, encoding: str) -> str:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeError as error:
         at = error.start if isinstance(error, UnicodeDecodeError) else len(data)
-    if b"\0" in data and "\0".encode(encoding) == b"\0":  # what has both is not text at all
+    if b"\0" in data and "\0".encode(encoding) == b"\0":  # data with both are not text
         _refuse_zero(source, data.decode("latin-1"))
     before = data[:at].decode(encoding, "ignore")
     what = f"the byte 0x{data[at]:02x} in line {_line_at(before)}" if at < len(data) else "another"
     other = "utf-8" if codecs.lookup(encoding).name == "cp1252" else "cp1252"
     raise InputError(
         f"{source}: expected a CSV file in the encoding {encoding}, got {what};"
-        f" {argument('encoding', other)} or the like names another"
+        f" try {argument('encoding', other)} or the like"
     )
 
 
@@ -224,5 +224,5 @@ def _refuse_zero(source: str, text: str) -> None:
 
 
 def _line_at(text: str, end: int | None = None) -> int:
-    """Return the number of the line at a place of a text, else at its end."""
+    """Return the number of the line at a place in a text or, by default, at its end."""
     return len(re.findall(r"\r\n|\r|\n", text[:end])) + 1

@@ -1,4 +1,4 @@
-"""Two columns of a table as numbers; what is no number is refused by its row."""
+"""Read two columns of a table as numbers; refuse other values, naming the row."""
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pandas.api.types import is_datetime64_any_dtype, is_float_dtype, is_integer
 from relulab.reading.notation import DATES, DAY, NANOSECONDS, TIMES, ZONED_DATES, written
 from relulab.validation import Float64Array, InputError, argument, shown
 
-MOST_NAMES = 20  # of columns that a message lists
+MOST_NAMES = 20  # names of columns in a message
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Rows:
     Attributes
     ----------
     source : str
-        What messages call the table.
+        The name of the table in messages.
     word : {"row", "line"}
     numbers : sequence of int
         One for each row.
@@ -48,7 +48,7 @@ class Column:
     numbers : ndarray of float64, shape (n_rows,)
         NaN where a value is missing.
     counted : tuple of two str, optional
-        If the values are days: "dates" or "times", and from which one they count.
+        If the values are days: "dates" or "times", and the one from which they count.
     """
 
     name: Hashable
@@ -57,14 +57,14 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What figures call the column."""
+        """The name of the column in figures."""
         return (
             str(self.name) if self.counted is None else f"{self.name} (days from {self.counted[1]})"
         )
 
 
 def name_and_first(label: str) -> tuple[str, str] | None:
-    """Return the name and the first instant of a label of days, as ``Column.label`` has it."""
+    """Return the name and the first instant in a ``Column.label`` of days."""
     match = re.fullmatch(r"(.*) \(days from ([^()]*)\)", label, re.DOTALL)
     return None if match is None else (match[1], match[2])
 
@@ -87,7 +87,7 @@ def frame_columns(
 def places_of(
     source: str, names: Mapping[int, Hashable], x: Hashable, target: Hashable
 ) -> tuple[int, int]:
-    """Return at which places of a table two columns are; refuse names that are not there once."""
+    """Return the positions of two columns; refuse names that do not occur exactly once."""
     places: dict[Hashable, list[int]] = {}
     for k, name in names.items():
         places.setdefault(name, []).append(k)
@@ -115,7 +115,7 @@ def places_of(
 
 
 def _of_cells(which: str, name: Hashable, column: "pd.Series[Any]", rows: Rows) -> Column:
-    """Return a column of a table; refuse all but finite numbers and, for x, dates."""
+    """Return a column of a table; refuse anything but finite numbers and, for x, dates."""
     if which == "x" and is_datetime64_any_dtype(column.dtype):
         index = pd.DatetimeIndex(column)
         kind = DATES if index.tz is None else ZONED_DATES
@@ -140,7 +140,7 @@ def _of_cells(which: str, name: Hashable, column: "pd.Series[Any]", rows: Rows) 
 
 
 def _whole(stamps: np.ndarray[Any, Any]) -> list[int | None]:
-    """Return instants in their unit as whole numbers, None where they are missing."""
+    """Return instants as whole numbers in their unit, None where they are missing."""
     return [
         None if missing else number
         for missing, number in zip(
@@ -150,7 +150,7 @@ def _whole(stamps: np.ndarray[Any, Any]) -> list[int | None]:
 
 
 def days(name: Hashable, kind: str, nanoseconds: list[int | None]) -> Column:
-    """Return instants as days from the earliest, each the float64 nearest to the quotient."""
+    """Return instants as days from the earliest, each rounded once to float64."""
     first = min((n for n in nanoseconds if n is not None), default=None)
     values = np.array(
         [np.nan if n is None or first is None else (n - first) / DAY for n in nanoseconds]
@@ -163,7 +163,7 @@ def days(name: Hashable, kind: str, nanoseconds: list[int | None]) -> Column:
 def refused(
     which: str, name: Hashable, expected: str, got: object, where: str, hint: str = ""
 ) -> InputError:
-    """Return the error that says what a column has where something else was expected."""
+    """Return the error for an unexpected value in a column."""
     return InputError(
         f"{argument(which)}: expected {expected} in column {shown(name)}, got {shown(got)}"
         f" in {where}{hint}"

@@ -1,4 +1,4 @@
-"""How numbers, dates and times are written: texts become numbers, to the last bit."""
+"""Notations of numbers, dates and times: convert texts to numbers, exact to the last bit."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import numpy as np
 
 from relulab.validation import InputError, argument, one_of, shown
 
-# What pandas.read_csv takes as missing.
+# The texts that pandas.read_csv takes as missing.
 MISSING = frozenset(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
      "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 )  # fmt: skip
 
-# Marks between thousands that nobody takes for anything else; a blank may also part two numbers.
+# Unambiguous thousands separators; an ordinary space may also separate two numbers.
 APOSTROPHES = "'\u2019"
 NARROW_SPACES = "\u00a0\u2007\u2009\u202f"
 THOUSANDS = (",", ".", "'", " ")
@@ -49,13 +49,13 @@ class Notation:
     decimal : {".", ","}
         The decimal mark.
     thousands : {",", ".", "'", " "}, optional
-        What stands between thousands; a blank is any space. If None, all but the ordinary space
-        are recognized.
+        The thousands separator; " " is any space. If None, all but the ordinary space are
+        recognized.
 
     Raises
     ------
     InputError
-        If one is something else, or if both are the same.
+        If one is anything else, or if both are the same.
     """
 
     decimal: str = "."
@@ -78,16 +78,16 @@ class Notation:
 
     @property
     def other_mark(self) -> str:
-        """The one of point and comma that is not the decimal mark."""
+        """The comma if the decimal mark is a point, and vice versa."""
         return "," if self.decimal == "." else "."
 
     def swapped(self) -> Self:
-        """Return the notation in which point and comma have changed places."""
+        """Return the notation with point and comma swapped."""
         return type(self)(self.other_mark)
 
     def number(self, text: str) -> float | None:
-        """Return the float64 nearest to the number that a text is, or None if it is no number."""
-        # Most are not grouped. Python reads 2024_01 as a number; nobody else does.
+        """Return the float64 nearest to the number in a text, or None if it is not a number."""
+        # Most have no separators. Only Python reads 2024_01 as a number.
         if "_" not in text and not (self.decimal == "," and "." in text):
             try:
                 return float(text.replace(self.decimal, "."))
@@ -107,7 +107,7 @@ class Notation:
 
     @cached_property
     def _grouped(self) -> re.Pattern[str]:
-        """Numbers with one mark before each three digits that precede the decimal mark."""
+        """Numbers with the same mark before each group of three digits of the whole part."""
         fraction = rf"(?:{re.escape(self.decimal)}[0-9]*)?"
         return re.compile(
             rf"[+-]?[1-9][0-9]{{0,2}}({self._marks.pattern})[0-9]{{3}}(?:\1[0-9]{{3}})*{fraction}"
@@ -117,8 +117,8 @@ class Notation:
 def instant(text: str) -> tuple[str, int] | None:
     """Return the kind of a date, with or without a time, or of a time, and its nanoseconds.
 
-    They count from 1970, in UTC if there is a time zone, or from midnight. None is returned for
-    what is not written as ISO 8601 has it, or does not exist.
+    They count from 1970, in UTC if there is a time zone, or from midnight. None is returned for a
+    text that is not in ISO 8601, or a date or time that does not exist.
     """
     match = _INSTANT.fullmatch(text)
     if match is None:
@@ -155,7 +155,7 @@ def _nanoseconds(hour: str, minute: str, second: str | None, fraction: str | Non
 
 
 def written(kind: str, nanoseconds: int) -> str:
-    """Return a date or time in the words of people: 2024-01-31, 2024-01-31 12:00:00 UTC."""
+    """Return a date or time as a text: 2024-01-31, 2024-01-31 12:00:00 UTC."""
     seconds, rest = divmod(nanoseconds, NANOSECONDS)
     day, clock = str(np.datetime64(seconds, "s")).split("T")
     if rest:
@@ -168,9 +168,9 @@ def written(kind: str, nanoseconds: int) -> str:
 
 
 def iso_dates(text: str) -> list[str] | None:
-    """Return which dates a text may mean that is a date in another format than ISO 8601 has.
+    """Return the dates that a text in a format other than ISO 8601 may mean.
 
-    None says that it does not look like a date at all.
+    Return None if it does not look like a date at all.
     """
     match = _DATE_OF_PEOPLE.match(text)
     if match is None:
@@ -185,14 +185,14 @@ def iso_dates(text: str) -> list[str] | None:
             found.append(date(int(year), int(month), int(day)).isoformat())
         except ValueError:
             continue
-    return [iso for iso in dict.fromkeys(found) if iso != text[:10]]  # else its time is at fault
+    return [iso for iso in dict.fromkeys(found) if iso != text[:10]]  # else its time is invalid
 
 
 def later(first: str, days: float) -> str | None:
-    """Return what is some days later than a date or time that ``written`` wrote.
+    """Return the text some days later than a date or time that ``written`` wrote.
 
-    To the day for a day, to the second for an instant; None if the text is neither, or if that is
-    beyond the years that are written with four digits.
+    It is exact to the day for a day, to the second for an instant; None if the text is neither, or
+    if the result is beyond the years with four digits.
     """
     zoned = first.removesuffix(" UTC")
     found = instant(zoned)

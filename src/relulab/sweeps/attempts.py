@@ -1,4 +1,4 @@
-"""What a task is to those who do it, wherever that is."""
+"""Tasks and their results, in whatever process or on whatever machine they are done."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Done = tuple[int, Any, Exception | None]
 
 @dataclass(frozen=True)
 class Lost:
-    """The result of a task that no worker could finish: killed for its memory, most often.
+    """The result of a task that no worker could finish, usually for lack of memory.
 
     Attributes
     ----------
     error : str
-        What the pool said, as a traceback.
+        The pool's error, as a traceback.
     """
 
     error: str
@@ -25,15 +25,15 @@ class Lost:
 
 @dataclass(frozen=True)
 class Unseen:
-    """The result of a task whose worker does not see the results folder, so that it did nothing.
+    """The result of a task that was not done, as its worker does not see the results folder.
 
-    On a Dask cluster the task goes to another worker, and none to this one again; else it is a
-    result like others.
+    On a Dask cluster the task goes to another worker, and this one gets no more; elsewhere it is a
+    result like any other.
 
     Attributes
     ----------
     folder : str
-        What the worker does not see.
+        The folder that the worker does not see.
     worker, host : str
         The address of the worker and the name of its host, which ``by_dask`` fills in.
     """
@@ -44,7 +44,7 @@ class Unseen:
 
 
 def attempt(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
-    """Do a task; its exception is a result like others."""
+    """Do a task; its exception is a result like any other."""
     try:
         return i, function(*task), None
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Axes of sweeps: which run is where on them; other values, thinner ones, a smaller box."""
+"""Axes of sweeps: the position of each run; axes replaced, thinned, or zoomed."""
 
 import math
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def grid_positions(
 def with_values(sweep: "Sweep", values: Mapping[str, Any]) -> "Sweep":
     """Return the sweep with other initial values or settings: numbers, axes or distributions.
 
-    Nothing is drawn any more if these replace all distributions.
+    Nothing is drawn if these replace all distributions.
     """
     for name in values:
         one_of("values", name, choices(sweep))
@@ -87,7 +87,8 @@ def rows_at(sweep: "Sweep", points: Mapping[str, Any]) -> tuple["Sweep", dict[st
     given = {name: finite_array(name, points[name]) for name in points}
     if others := [name for name in (*sweep.axes, *sweep.drawn) if name not in given]:
         raise InputError(
-            f"points: expected values of {others[0]}, too, for which the sweep has no single number"
+            f"points: expected values of {others[0]}, too, which is not a single number in the"
+            " sweep"
         )
     n = max(values.size for values in given.values())
     for name, values in given.items():
@@ -104,15 +105,15 @@ def rows_at(sweep: "Sweep", points: Mapping[str, Any]) -> tuple["Sweep", dict[st
 
 
 def choices(sweep: "Sweep") -> list[str]:
-    """Return what an axis can be of: initial values, and the settings that this sweep can have."""
+    """Return the possible axes: initial values, and the settings that this sweep can have."""
     possible = {*sweep.rate_names, "negative_slope", *setting_names(sweep.optimizer)}
     return [*PARAMETERS, *(name for name in BOUNDS if name in possible)]
 
 
 def spaced(low: float, high: float, n: int, *, log: bool, dtype: str = "float64") -> Float64Array:
-    """Return n values from one to another, evenly spaced or in equal ratios.
+    """Return n values from low to high, evenly spaced or in equal ratios.
 
-    Where there are fewer floating-point numbers between them in the dtype of the arithmetic, these.
+    If there are fewer floating-point numbers of the dtype between them, return those.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # sweeps refuse what is not finite
         values = np.geomspace(low, high, n) if log else np.linspace(low, high, n)
@@ -120,7 +121,7 @@ def spaced(low: float, high: float, n: int, *, log: bool, dtype: str = "float64"
 
 
 def is_geometric(axis: Float64Array | None) -> bool:
-    """Return whether an axis is of equal ratios, such as ``np.geomspace`` makes."""
+    """Return whether an axis has equal ratios, such as those of ``np.geomspace``."""
     if axis is None or axis.size < 3 or axis.min() <= 0:
         return False
     steps, ratios = np.diff(axis), np.diff(np.log(axis))

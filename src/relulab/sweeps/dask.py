@@ -1,4 +1,4 @@
-"""Tasks on the workers of a Dask cluster, of which any part may fall silent at any time."""
+"""Tasks on the workers of a Dask cluster, any part of which may fall silent at any time."""
 
 import asyncio
 import platform
@@ -21,22 +21,22 @@ from tqdm import tqdm
 from relulab.sweeps.attempts import Done, Lost, Tasks, Unseen, attempt
 from relulab.validation import InputError, counted
 
-# Seconds between two looks at the workers of the cluster.
+# Seconds between two checks of the cluster's workers.
 LOOK = 5
 
-# Seconds without a result, or without an answer or a word of a worker, after which we say what is
-# wrong; seconds after which we say that nothing is; the longest pause between two such lines.
+# Seconds without a result, an answer or a heartbeat after which we report what is wrong; seconds
+# after which we report that nothing is; the longest pause between two such lines.
 SOON = 10
 PATIENCE = 60
 LONGEST_PAUSE = 3600
 
-# A line names so many workers.
+# A line names at most this many workers.
 MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What has become of a task; ``error`` is Dask's, as those of the task are results."""
+    """The end of a task; ``error`` is Dask's, because errors of the task are results."""
 
     i: int
     future: Any
@@ -46,7 +46,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Look:
-    """What the scheduler says of its workers, or nothing if it could not be asked."""
+    """The scheduler's list of its workers, or None if it could not be asked."""
 
     workers: dict[str, Any] | None
 
@@ -54,22 +54,22 @@ class _Look:
 def by_dask(client: Any, function: Callable[..., Any], tasks: Tasks) -> Generator[Done, None, None]:
     """Yield the results of the workers of a Dask cluster.
 
-    Not through joblib, whose Dask backend waits for ever for a task that Dask has given up: one
-    that has killed several workers, or that a worker cannot even load.
+    This does not use joblib, whose Dask backend waits forever for a task that Dask has given up:
+    one that has killed several workers, or that a worker cannot even load.
 
-    Nothing here waits for an answer of the cluster, which may never come: tasks are sent, and what
-    comes back is put into one queue by the client's own thread. If nothing comes for a while, a
-    line on stderr says what we wait for, then again with growing pauses. Only the scheduler decides
-    that a worker is lost, because honest tasks may take hours.
+    Nothing here waits for an answer from the cluster, which may never come: tasks are sent, and
+    the client's own thread puts the results into one queue. If nothing comes for a while, a line
+    on stderr says what we are waiting for, then again with growing pauses. Only the scheduler
+    decides that a worker is lost, because honest tasks may take hours.
 
-    A worker that answers ``Unseen`` gets no further task; what it had goes to the others.
+    A worker that answers ``Unseen`` gets no further task; its tasks go to the others.
     """
     sent = _Sent(client, function, tasks)
     to_come = iter(tasks)
     try:
         while True:
             sent.look_again()
-            # A few ahead for each core, of all who have joined by now.
+            # A few ahead for each core, of all workers that have joined by now.
             for i in islice(to_come, max(sent.ahead() - len(sent), 0)):
                 sent.send(i)
             if not len(sent):
@@ -79,15 +79,15 @@ def by_dask(client: Any, function: Callable[..., Any], tasks: Tasks) -> Generato
                 sent.silence.end()
     except (CancelledError, OSError):
         raise ConnectionError(
-            "the scheduler of the cluster is gone; what is finished is kept, and the same command"
-            " goes on from there when it is back"
+            "the scheduler of the cluster is gone; finished parts are kept, and the same command"
+            " continues from there when it is back"
         ) from None
     finally:
         sent.forget()
 
 
 class _Sent:
-    """The tasks that are with the cluster, and what is known of its workers."""
+    """The tasks sent to the cluster, and what is known about its workers."""
 
     def __init__(self, client: Any, function: Callable[..., Any], tasks: Tasks) -> None:
         self.client, self.function, self.tasks = client, function, tasks
@@ -95,13 +95,13 @@ class _Sent:
         self.silence = _Silence()
         self._loop = client.loop.asyncio_loop
         self._events: SimpleQueue[_Result | _Look] = SimpleQueue()
-        # By its number: Dask's future of a task, who fetches its result, the workers it may go to.
+        # By task number: Dask's future, the coroutine that fetches its result, allowed workers.
         self._running: dict[int, tuple[Any, Any, list[str] | None]] = {}
         self._again: list[int] = []  # tasks of workers that do not see the folder
         self._workers: dict[str, Any] = {}
         self._blind: dict[str, Unseen] = {}
         self._heard: dict[str, tuple[Any, float]] = {}  # the last sign of life, and when it came
-        self._asked: float | None = None  # since when the scheduler owes us an answer
+        self._asked: float | None = None  # when we asked the scheduler, until it answers
         self._looked = -inf
         self._blind_since = -inf
 
@@ -109,11 +109,11 @@ class _Sent:
         return len(self._running) + len(self._again)
 
     def ahead(self) -> int:
-        """Return how many tasks are to be with the cluster at a time."""
+        """Return how many tasks the cluster is to have at a time."""
         return 2 * sum(self._workers[address]["nthreads"] for address in self._able()) or 1
 
     def send(self, i: int) -> None:
-        """Send a task to any worker, or to one of those that see the folder if some do not."""
+        """Send a task to any worker or, if some do not see the folder, to one that does."""
         if self.client.status in ("closing", "closed"):
             raise ConnectionError
         workers = (self._able() or None) if self._blind else None
@@ -123,7 +123,7 @@ class _Sent:
         self._running[i] = future, self._run(_fetched(i, future, self._events)), workers
 
     def look_again(self) -> None:
-        """Ask the scheduler for its workers if it owes us no answer and it is time to."""
+        """Ask the scheduler for its workers, if it is time to and no answer is pending."""
         if self._asked is None and monotonic() >= self._looked + LOOK:
             self._asked = monotonic()
             self._run(_looked(self.client, self._events))
@@ -131,7 +131,7 @@ class _Sent:
     def next_done(self) -> Done | None:
         """Return a result, or None if there is none after half a second.
 
-        An interrupt just before a wait does not end the wait, so none is for ever.
+        An interrupt just before a wait does not end the wait, so waits are short.
         """
         try:
             event = self._events.get(timeout=min(0.5, LOOK))
@@ -142,7 +142,7 @@ class _Sent:
             self._take_look(event.workers)
             return None
         if event.i not in self._running or self._running[event.i][0] is not event.future:
-            return None  # sent once more meanwhile
+            return None  # sent again meanwhile
         del self._running[event.i]
         done = event.done or _failed(event.i, event.error)
         if isinstance(done[1], Unseen):
@@ -152,7 +152,7 @@ class _Sent:
         return done
 
     def forget(self) -> None:
-        """Let the cluster drop what it still has of us, without waiting until it has."""
+        """Let the cluster drop our remaining tasks, without waiting for that."""
         with suppress(RuntimeError):  # the client's thread has ended
             for future, fetching, _ in self._running.values():
                 fetching.cancel()
@@ -201,7 +201,7 @@ class _Sent:
     def _send_again(self) -> None:
         again, self._again = self._again, []
         for i, (future, fetching, chosen) in list(self._running.items()):
-            # It would wait for ever for one of the workers that it may go to to come back.
+            # It would wait forever for one of its allowed workers to come back.
             if chosen is not None and not set(chosen) & set(self._workers):
                 fetching.cancel()
                 future.release()
@@ -210,7 +210,7 @@ class _Sent:
             self.send(i)
 
     def _tell(self) -> None:
-        """Say what we wait for, if it is time to."""
+        """Report what we are waiting for, if it is time to."""
         now = monotonic()
         able = self._able()
         unwell = [text for address in able if (text := self._unwell(address, now))]
@@ -244,21 +244,21 @@ class _Sent:
 
 
 class _Silence:
-    """Says what we wait for, again and again with growing pauses."""
+    """Reports what we are waiting for, repeatedly, with growing pauses."""
 
     def __init__(self) -> None:
         self.gone: set[str] = set()
         self._since = monotonic()
-        self._told: dict[str, tuple[float, float]] = {}  # of each reason: when, the next pause
+        self._told: dict[str, tuple[float, float]] = {}  # for each reason: when, the next pause
 
     def end(self) -> None:
-        """Note a result. Where all is well its tasks are long, which need not be said so often."""
+        """Note a result; keep the pause of "slow", because long tasks need no frequent lines."""
         self.gone = set()
         self._since = monotonic()
         self._told = {reason: told for reason, told in self._told.items() if reason == "slow"}
 
     def tell(self, reason: str, first_pause: float, text: str) -> None:
-        """Say something, if the last time for the same reason is long ago."""
+        """Print a line, if the last one for the same reason is long enough ago."""
         now = monotonic()
         when, pause = self._told.get(reason, (self._since, first_pause))
         if now >= max(when, self._since) + pause:
@@ -276,12 +276,12 @@ async def _fetched(i: int, future: Any, events: "SimpleQueue[_Result | _Look]") 
 async def _looked(client: Any, events: "SimpleQueue[_Result | _Look]") -> None:
     try:
         events.put(_Look((await client.scheduler.identity())["workers"]))
-    except Exception:  # it is gone, which the futures tell, or goes
+    except Exception:  # it is gone, as the futures show, or about to go
         events.put(_Look(None))
 
 
 def _on_worker(ours: str, i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
-    """Do a task on a worker of the version that sent it, whose bits it must have."""
+    """Do a task on a worker, which must have the sender's version, for the same bits."""
     if (theirs := version("relulab")) != ours:
         return i, None, other_version(ours, f"{theirs} on {platform.node()}")
     i, result, error = attempt(i, function, task)
@@ -292,7 +292,7 @@ def _on_worker(ours: str, i: int, function: Callable[..., Any], task: tuple[Any,
 
 
 def _failed(i: int, error: Exception | None) -> Done:
-    """Return what Dask's error makes of a task."""
+    """Return the end of a task that Dask reports as failed."""
     if error is None or isinstance(error, (CancelledError, OSError)):
         raise ConnectionError  # the scheduler is gone
     if isinstance(error, ModuleNotFoundError):
@@ -301,7 +301,7 @@ def _failed(i: int, error: Exception | None) -> Done:
 
 
 def other_version(ours: str, found: str) -> InputError:
-    """Return the error that a worker has another relulab than we, which may give other bits."""
+    """Return the error for a worker with another version of relulab, which may differ in bits."""
     return InputError(f"--scheduler: expected workers with relulab {ours}, found {found}")
 
 

@@ -1,4 +1,4 @@
-"""A client of a Dask cluster: found or refused, and its workers asked whether they can help."""
+"""Connect to a Dask cluster, and check that its workers can help."""
 
 import asyncio
 import logging
@@ -17,32 +17,32 @@ from relulab.sweeps.attempts import Unseen
 from relulab.sweeps.dask import other_version
 from relulab.validation import InputError, counted, shown
 
-# Seconds within which a scheduler answers a new client, and a worker the question what it sees.
+# Seconds in which a scheduler must answer a new client, and a worker our check of its folder.
 LIMIT = 10
 
-# Seconds that we give a scheduler to say goodbye.
+# Seconds to wait for a scheduler when disconnecting.
 GOODBYE = 3
 
 
 def check_workers(client: Any, folder: Path, function: Callable[..., bool], *args: Any) -> None:
-    """Refuse a cluster in which a worker that is there does not see a folder.
+    """Refuse a cluster with a worker that does not see a folder.
 
-    A worker that does not answer in time is not refused: it may be at work for others, and if it
-    does not see the folder it will say so with its first task (``Unseen``).
+    A worker that does not answer in time is not refused: it may be busy for others, and if it does
+    not see the folder, its first task will report that (``Unseen``).
 
     Parameters
     ----------
     client : distributed.Client
-        Where the workers are.
+        The client of the cluster.
     folder : Path
-        What the error names.
+        The folder named in the error.
     function, *args
-        Whether a worker sees the folder; called on each worker, in a thread of its own.
+        Returns whether a worker sees the folder; called on each worker, in a separate thread.
 
     Raises
     ------
     InputError
-        If a worker does not see it, or has another relulab than we.
+        If a worker does not see it, or has another version of relulab.
     """
     ours = version("relulab")
 
@@ -61,7 +61,7 @@ def check_workers(client: Any, folder: Path, function: Callable[..., bool], *arg
     try:
         answered = client.sync(answers, callback_timeout=2 * LIMIT)
     except (OSError, TimeoutError):
-        return  # the scheduler is silent or gone, which we say when we wait for results
+        return  # the scheduler is silent or gone, which is reported while waiting for results
     blind = []
     for address, found in answered:
         if isinstance(found, InputError):
@@ -94,22 +94,22 @@ def dask_client(address: str) -> Iterator[Any]:
     ------
     InputError
         If Dask is not installed, or no scheduler answers; while running, if a worker has another
-        relulab than we.
+        version of relulab.
     """
     try:
         import_module("distributed")
     except ModuleNotFoundError:
         raise InputError(
             "--scheduler: expected Dask where a scheduler is named, found none;"
-            ' pip install "relulab[dask]" brings it'
+            ' pip install "relulab[dask]" installs it'
         ) from None
-    # What it has to say of a lost scheduler is many lines, and we say it in one. Its parts, most of
-    # which have the level of the first of these, tell it, whichever is the first to notice.
+    # Dask reports a lost scheduler in many lines, and we do it in one. The first of its parts that
+    # notices reports it; most parts have the level of the first of these loggers.
     for part in ("distributed", "distributed.client"):
         logging.getLogger(part).setLevel(logging.CRITICAL)
     try:
         client = _within(2 * LIMIT, _connected, address)
-    except Exception as error:  # each kind of address has its own
+    except Exception as error:  # each kind of address has its own exceptions
         why = str(error) or f"no answer within {LIMIT} s"
         raise InputError(
             f"--scheduler: expected the address of a Dask scheduler, such as tcp://host:8786, got"
@@ -118,14 +118,14 @@ def dask_client(address: str) -> Iterator[Any]:
     try:
         yield client
     finally:
-        with suppress(Exception):  # it may be gone, or silent for ever
+        with suppress(Exception):  # it may be gone, or silent forever
             client.close(timeout=GOODBYE)
 
 
 def _connected(address: str) -> Any:
-    """Return a client, if what answers at an address is a scheduler."""
+    """Return a client, if a scheduler answers at the address."""
     distributed: Any = import_module("distributed")
-    if not address.strip():  # for which Dask would start a cluster of its own
+    if not address.strip():  # Dask would start its own cluster
         raise ValueError("nothing")
     distributed.comm.resolve_address(address)
     asyncio.run(_greeted(distributed, address))
@@ -133,7 +133,7 @@ def _connected(address: str) -> Any:
 
 
 async def _greeted(distributed: Any, address: str) -> None:
-    """Exchange a few words with a scheduler; Dask's client would wait for them for ever."""
+    """Exchange a greeting with a scheduler; Dask's client would wait for it forever."""
     secrets = distributed.Security().get_connection_args("client")
     try:
         async with asyncio.timeout(LIMIT):
@@ -143,20 +143,20 @@ async def _greeted(distributed: Any, address: str) -> None:
             finally:
                 server.abort()
     except TimeoutError:
-        raise TimeoutError(f"nothing there answers as a scheduler does within {LIMIT} s") from None
+        raise TimeoutError(f"no scheduler answered there within {LIMIT} s") from None
     except distributed.comm.CommClosedError:
-        raise ConnectionError("what answers there is no scheduler, or wants tls://") from None
+        raise ConnectionError("the server there is not a scheduler, or needs tls://") from None
     except (OSError, TypeError):  # nothing listens there; it lacks what tls:// needs
         raise
     except Exception:  # noise in place of a message
-        raise ConnectionError("what answers there is no scheduler") from None
+        raise ConnectionError("the server there is not a scheduler") from None
     if "workers" not in identity:
         kind = shown(identity.get("type"))
-        raise ConnectionError(f"what answers there is no scheduler, but a Dask {kind}")
+        raise ConnectionError(f"the server there is not a scheduler, but a Dask {kind}")
 
 
 def _within(seconds: float, function: Callable[..., Any], *args: Any) -> Any:
-    """Return what a function returns, or leave it to wait for ever and raise TimeoutError."""
+    """Return a function's result, or raise TimeoutError and leave the function running."""
     answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
 
     def work() -> None:
@@ -168,7 +168,7 @@ def _within(seconds: float, function: Callable[..., Any], *args: Any) -> Any:
     Thread(target=work, daemon=True).start()
     until = monotonic() + seconds
     while True:
-        # An interrupt just before a wait does not end the wait, so none is for long.
+        # An interrupt just before a wait does not end the wait, so waits are short.
         try:
             answer, error = answers.get(timeout=0.5)
         except Empty:

@@ -6,8 +6,8 @@ import numpy.typing as npt
 from relulab.model.initialization import Distribution
 from relulab.validation import Float64Array
 
-# Random values come from blocks of this many draws, each with a key of its own, so that a value
-# depends on the seed, the parameter and the draw alone. Changing it changes every drawn value.
+# Random values come from blocks of this many draws. Each block has its own key, so a value depends
+# only on the seed, the parameter and the draw. Changing this number changes every drawn value.
 DRAWS_PER_BLOCK = 4096
 
 

@@ -1,4 +1,4 @@
-"""Runs sweeps into a results folder: makes what it lacks, and keeps its manifest."""
+"""Run sweeps into a results folder: train what it lacks, and keep its manifest."""
 
 import shutil
 import sys
@@ -40,21 +40,21 @@ from relulab.validation import InputError, instance_of, one_line
 # Starting workers costs about as much as training this many runs.
 FEW_RUNS = 20_000
 
-# Seconds between two writings of the manifest.
+# Seconds between two writes of the manifest.
 MANIFEST_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How the work on a shard ended: in ``seconds`` if it is done, else for one of the reasons.
+    """How the work on a shard ended: ``seconds`` if it is done, otherwise one of the reasons.
 
     Attributes
     ----------
     seconds : float, optional
     error : str, optional
-        The traceback of what failed.
+        The traceback of the failure.
     no_room : str, optional
-        What the system said when there was no room for the file.
+        The system's message when there was no room for the file.
     """
 
     seconds: float | None = None
@@ -74,19 +74,20 @@ def run_sweeps(
     records: Mapping[str, Callable[[], pd.DataFrame]] | None = None,
     client: Any = None,
 ) -> int:
-    """Train what the folder lacks of the sweeps; return the number of shards that failed.
+    """Train the runs of the sweeps that the folder lacks; return the number of failed shards.
 
-    Finished shards are kept. A sweep with more draws than the folder's is extended, and a new sweep
-    is added; of one with fewer draws, all that is there is kept and used, and so is a sweep that is
-    not asked for. With ``restart``, what relulab wrote there is deleted first. A shard that fails
-    does not stop the others; its traceback is in the manifest. A finished shard whose file is
-    damaged or missing is named on stderr and computed again.
+    Finished shards are kept. A sweep with more draws than in the folder is extended, and a new
+    sweep is added. If a sweep has fewer draws than in the folder, all of the folder's are kept and
+    used, and so are sweeps that are not asked for. With ``restart``, everything that relulab wrote
+    there is deleted first. A failed shard does not stop the others; its traceback is in the
+    manifest. A finished shard whose file is damaged or missing is reported on stderr and computed
+    again.
 
     Parameters
     ----------
     sweeps : dict of str to Sweep
     results : Results
-        The folder is made if need be.
+        The folder is created if needed.
     n_jobs, engine, shard_size, progress, client
         As in ``Sweep.run``.
     restart : bool
@@ -96,17 +97,17 @@ def run_sweeps(
     Raises
     ------
     InputError
-        If the folder holds another specification, or another process is at work there; nothing is
-        touched then.
+        If the folder holds another specification, or another process is at work there; then
+        nothing is changed.
     StorageError
-        If there is no room for more, or if the folder is gone; what is finished is kept.
+        If there is no room for more, or if the folder is gone; finished parts are kept.
     """
     instance_of("results", results, Results)
     for name, flag in (("restart", restart), ("progress", progress)):
         instance_of(name, flag, bool)
     checked_n_jobs(n_jobs)
     checked_client(client)
-    if engine != "auto":  # which is looked at when there is something to train
+    if engine != "auto":  # "auto" is resolved when there is something to train
         resolved_engine(engine)
     sweeps = checked_sweeps(sweeps)
     records = {checked_name("record", name): make for name, make in (records or {}).items()}
@@ -118,7 +119,7 @@ def run_sweeps(
         for note in notes:
             print(note, file=sys.stderr)
         if restart:
-            writer.remove()  # last, when all that was asked has proved valid
+            writer.remove()  # last, when all arguments have proved valid
         remove_temporary_files(results.folder)
         for name, sweep in sweeps.items():
             writer.data(name, sweep.data)
@@ -134,12 +135,12 @@ def run_sweeps(
             workers = (n_jobs, 1) if n_missing > FEW_RUNS else (1, 0)
             _train(todo, whole, manifest, writer, *workers, engine, client, bar.update)
         writer.manifest(manifest)
-        remove_temporary_files(results.folder)  # of workers that died
+        remove_temporary_files(results.folder)  # left by workers that died
     return sum(part.shard.state == FAILED for part in todo)
 
 
 def _with_all_draws(sweeps: Mapping[str, Sweep], manifest: Manifest) -> dict[str, Sweep]:
-    """Return the sweeps with the draws of a folder: the last shard asked for may have more."""
+    """Return the sweeps with a folder's draws: the last shard asked for may have more."""
     draws = {name: entry.draws for name, entry in manifest.sweeps.items()}
     return {
         name: sweep if sweep.draws == draws[name] else replace(sweep, draws=draws[name])
@@ -150,11 +151,11 @@ def _with_all_draws(sweeps: Mapping[str, Sweep], manifest: Manifest) -> dict[str
 def _looked_through(
     manifest: Manifest, sweeps: Mapping[str, Sweep], writer: Writer
 ) -> tuple[list[Part], int]:
-    """Return the parts to train, and how many of the runs that are asked for are there.
+    """Return the parts to train, and how many of the requested runs exist.
 
-    Every part that is there is looked at, also those that are not asked for: all must be whole, in
-    the columns that all have. One that is damaged is trained again or, if its sweep is not at hand,
-    deleted, so that it counts as missing.
+    Every existing part is checked, requested or not: all must be undamaged and have the same
+    columns. A damaged part is trained again or, if its sweep is not at hand, deleted, so that it
+    counts as missing.
     """
     todo, n_done = [], 0
     for part in writer.layout.parts(manifest):
@@ -199,12 +200,12 @@ def _train(
 
     With a spare thread, all cores train while a part is written.
     """
-    if not todo:  # nor need anybody look whether Numba can be used
+    if not todo:  # then nobody need check whether Numba can be used
         return
     if client is not None:
         check_workers(client, writer.layout.folder, writer.ours.holds)
     engine, threads = engine_for_workers(engine, client)
-    # All sweeps grow together, so that what is finished tells of each.
+    # All sweeps grow together, so that the finished parts cover each of them.
     todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
     for name in {part.sweep for part in todo}:
         _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
@@ -217,20 +218,20 @@ def _train(
     done = map_unordered(
         _run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client, spare=spare
     )
-    with closing(done):  # before the lock is given back
+    with closing(done):  # before the lock is released
         try:
             for shard in _noted(done, [part.shard for part in todo], manifest, writer):
                 advance(len(shard))
         except BaseException as error:
             if isinstance(error, Exception) and not writer.ours.holds():
                 raise gone(writer.layout.folder) from None
-            with suppress(OSError):  # the first failure is the one to tell
+            with suppress(OSError):  # the first failure is the one to report
                 writer.manifest(manifest)
             raise
 
 
 def _announce(todo: list[Part], sweeps: Mapping[str, Sweep], folder: Path) -> None:
-    """Say how much is to come, and whether the disk has room for it."""
+    """Print how much is to be trained, and the disk it takes and has."""
     n_runs = sum(len(part.shard) for part in todo)
     needed = sum(len(part.shard) * sweeps[part.sweep].bytes_per_run for part in todo)
     free = shutil.disk_usage(folder).free
@@ -254,7 +255,7 @@ def _noted(
     manifest: Manifest,
     writer: Writer,
 ) -> Iterator[Shard]:
-    """Put into the manifest how the work on shards ended, as it comes, and yield them."""
+    """Record in the manifest how the work on each shard ended, and yield the shards."""
     folder = writer.layout.folder
     written = time.monotonic()
     for i, ended in done:
@@ -270,8 +271,8 @@ def _noted(
         yield shard
         if isinstance(ended, Ended) and ended.no_room:
             raise no_room(folder, ended.no_room)
-        # A part that the manifest calls pending is looked at when the sweep is resumed, so the
-        # manifest need not be written for each.
+        # Parts that the manifest calls pending are checked when the sweep is resumed, so it need
+        # not be written after each part.
         if time.monotonic() > written + MANIFEST_SECONDS:
             writer.manifest(manifest)
             written = time.monotonic()
@@ -287,8 +288,8 @@ def _run_shard(
 ) -> Ended | Unseen:
     """Train one shard, in its turn, and write its file; return how that ended.
 
-    A worker whose process was killed goes on for a while, so it looks whether another process has
-    taken over the folder.
+    A worker continues for a while after its parent process was killed, so it checks whether
+    another process has taken over the folder.
     """
     unseen = Unseen(str(slot.ours.folder))
     try:

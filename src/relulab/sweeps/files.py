@@ -1,4 +1,4 @@
-"""Files of a results folder: they appear whole or not at all, and what is half-written is ours."""
+"""Files of a results folder: they appear whole or not at all; half-written ones are ours."""
 
 import os
 import re
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-# A half-written file, in the folder itself: readers of runs/ take every file there, some of them
-# hidden ones, too.
+# A half-written file. It lies in the folder itself, because readers of runs/ take every file there,
+# some even hidden ones.
 _TEMPORARY = re.compile(r"\.relulab-[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
 def whole(folder: Path, file: Path) -> Iterator[BinaryIO]:
-    """Open a file of a results folder that appears whole or not at all, also if power fails.
+    """Open a file of a results folder that appears whole or not at all, even if power fails.
 
-    No folder is made, so that none comes back that was deleted meanwhile.
+    No folder is created, so that a folder deleted meanwhile does not come back.
     """
     temporary = folder / f".relulab-{uuid.uuid4().hex}.tmp"
     try:
@@ -46,12 +46,12 @@ def remove_temporary_files(folder: Path) -> None:
 
 
 def is_regular(file: Path) -> bool:
-    """Return whether a path is a file, and no link, folder or pipe; raise if nothing is there."""
+    """Return whether a path is a file, not a link, folder or pipe; raise if nothing is there."""
     return stat.S_ISREG(file.lstat().st_mode)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write a folder's list of files to disk, where the system can."""
+    """Write a folder's list of files to disk, if the system can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

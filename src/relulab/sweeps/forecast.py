@@ -1,9 +1,9 @@
-"""What sweeps will cost: runs, disk and time, from a probe of about a thousand runs of each.
+"""Forecast the cost of sweeps in runs, disk and time, from a probe of about 1000 runs of each.
 
-A shard costs a part that does not depend on its size (calls, and the slowest networks, which train
-when all others have ended) and a part for each run. The probe tells the two apart: runs from all
-over a sweep are trained and written as they are, and then ``COPIES`` times, by as many workers at
-the same time as the sweep will have.
+The cost of a shard has a part that does not depend on its size (calls, and the slowest networks,
+which train when all others have ended) and a part for each run. The probe separates the two: runs
+from all over a sweep are trained and written once, and then in ``COPIES`` copies, by as many
+workers at a time as the sweep will have.
 """
 
 import heapq
@@ -35,26 +35,26 @@ from relulab.training.engines import resolved_engine
 
 PROBED = 1000
 COPIES = 8
-# A short probe is repeated so often, or so long.
+# A short probe is repeated this many times, or for this long.
 REPEATS, ENOUGH_SECONDS = 5, 1.0
-# What takes longer is not trained in copies: its time is that of its steps.
+# A probe that takes longer is not trained in copies: its time is all in the steps.
 LONG = 15.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What is missing of one sweep, and what it takes.
+    """The missing runs of one sweep, and their cost.
 
     Attributes
     ----------
     n_runs, n_missing : int
-        Of the sweep, and of the parts that are to be trained.
+        The runs of the sweep, and of the parts to be trained.
     n_bytes : float
-        Of disk, about.
+        About how much disk they take.
     parts : list of float
         The seconds that one worker needs for each part.
     once : float
-        Seconds before the first part.
+        The seconds before the first part.
     """
 
     n_runs: int
@@ -66,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What sweeps will take.
+    """The cost of sweeps.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class Forecast:
         By the names of the sweeps.
     n_workers : int
     engine : str
-        What will do the arithmetic.
+        The engine that will do the arithmetic.
     notes : list of str
-        What the user should know, as ``run_sweeps`` will say it.
+        What the user should know, as ``run_sweeps`` will print it.
     """
 
     costs: dict[str, Cost]
@@ -93,7 +93,7 @@ class Forecast:
 
 
 def together(seconds: list[float], n_workers: int) -> float:
-    """Return how long tasks take that workers do one after the other, as each gets free."""
+    """Return how long tasks take in their order, each done by the first free worker."""
     ends = [0.0] * n_workers
     for needed in seconds:
         heapq.heapreplace(ends, ends[0] + needed)
@@ -109,7 +109,7 @@ def forecast(
     restart: bool = False,
     records: Collection[str] = (),
 ) -> Forecast:
-    """Return what ``run_sweeps`` with the same arguments will take; touch nothing.
+    """Return the cost of ``run_sweeps`` with the same arguments; change no file.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def forecast(
 
 
 def _is_there(part: Part) -> bool:
-    """Return whether a part's file is there and says that it is of this part."""
+    """Return whether a part's file exists and describes itself as this part."""
     try:
         part.open()
     except (FileNotFoundError, DamagedFileError):
@@ -161,7 +161,7 @@ def _is_there(part: Part) -> bool:
 def _costs(
     name: str, sweep: Sweep, manifest: Manifest, n_workers: int, engine: str, *, threads: bool
 ) -> tuple[float, float]:
-    """Return the seconds that one of ``n_workers`` takes for a part, and more for each run."""
+    """Return the seconds that one of ``n_workers`` takes for a part, and for each run."""
     run = _spread(len(sweep), PROBED)
     rows = sweep._rows(run)
     with TemporaryDirectory() as folder:
@@ -179,7 +179,7 @@ def _costs(
                 return float(mean(needed for _, needed in done))
 
         short = replace(sweep, max_steps=min(sweep.max_steps, 1))
-        vars(short)["best_loss"] = sweep.best_loss  # which may take long, and is the same
+        vars(short)["best_loss"] = sweep.best_loss  # the same, and may take long to compute
         seconds(short, 1)  # compiles, starts workers
         taken: list[tuple[float, float]] = []
         while len(taken) < REPEATS and sum(map(sum, taken)) < ENOUGH_SECONDS:
@@ -191,7 +191,7 @@ def _costs(
 
 
 def _spread(n: int, n_wanted: int) -> npt.NDArray[np.int64]:
-    """Return some of n runs, one at random from each of equal parts, or all if they are few."""
+    """Return some of n runs, one at random from each of equal parts, or all if n is small."""
     if n <= n_wanted:
         return np.arange(n)
     edges = np.arange(n_wanted + 1) * n // n_wanted
@@ -199,7 +199,7 @@ def _spread(n: int, n_wanted: int) -> npt.NDArray[np.int64]:
 
 
 def _probe(sweep: Sweep, rows: Mapping[str, Any], copies: int, slot: Slot, engine: str) -> float:
-    """Train some runs, each as often as there are copies, write them; return the seconds."""
+    """Train some runs, with this many copies of each, and write them; return the seconds."""
     copied = {name: np.tile(values, copies) for name, values in rows.items()}
     began = time.perf_counter()
     slot.write(pd.DataFrame(sweep._trained(copied, engine), copy=False))
@@ -207,7 +207,7 @@ def _probe(sweep: Sweep, rows: Mapping[str, Any], copies: int, slot: Slot, engin
 
 
 def _drawing(sweep: Sweep) -> float:
-    """Return the seconds that the start of a run takes, which a shard makes in their order."""
+    """Return the seconds for making the start of a run, which a shard does in order."""
     n = min(len(sweep), 20 * PROBED)
     began = time.perf_counter()
     sweep.parameters(0, n)

@@ -1,15 +1,16 @@
-"""What lies where in a results folder, and which parts there are.
+"""The files of a results folder, and which parts exist.
 
 ::
 
-    <folder>/manifest.json                     what was asked, by which versions, how far it is
+    <folder>/manifest.json                     what was asked for, versions, progress
     <folder>/data/<slug>.parquet               the samples of a sweep
     <folder>/runs/<slug>/part-00000.parquet    one row per run, with the column ``sweep``
-    <folder>/records/<slug>.parquet            traces, timings: whatever is not runs
+    <folder>/records/<slug>.parquet            traces, timings: anything but runs
 
-A slug is a sweep's or a record's name in a form that every file system takes (``names.slug``); the
-name itself is in the files. All parts have the same columns, so ``pandas.read_parquet("<folder>/
-runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as one table.
+A slug is the name of a sweep or a record in a form that every file system accepts
+(``names.slug``); the files contain the name itself. All parts have the same columns, so
+``pandas.read_parquet("<folder>/runs")``, polars, DuckDB and ``pyarrow.dataset`` read all runs as
+one table.
 """
 
 from contextlib import suppress
@@ -25,7 +26,7 @@ from relulab.sweeps.schema import arrow_schema
 
 
 class Part(NamedTuple):
-    """One stored shard: whose it is, and where its file lies, or is to lie."""
+    """One stored shard: its sweep, and where its file is or will be."""
 
     sweep: str
     entry: SweepEntry
@@ -34,7 +35,7 @@ class Part(NamedTuple):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the part's file says of itself, so that no other is taken for it."""
+        """The description in the part's file, so that no other file is taken for it."""
         return {
             "sweep": self.sweep,
             "specification": self.entry.identity,
@@ -54,7 +55,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a results folder, for those who make them and look after them.
+    """The files of a results folder, for the code that writes and checks them.
 
     Attributes
     ----------
@@ -102,11 +103,11 @@ class Layout:
         ]
 
     def finished(self, manifest: Manifest | None, sweep: str | None = None) -> list[Part]:
-        """Return those of the parts whose files are there."""
+        """Return the parts whose files exist."""
         return [part for part in self.parts(manifest, sweep) if part.file.exists()]
 
     def strangers(self, manifest: Manifest | None) -> list[Path]:
-        """Return what lies under runs/ and is no part that the manifest lists."""
+        """Return the paths under runs/ that are not parts in the manifest."""
         parts = {part.file for part in self.parts(manifest)}
         folders = {file.parent for file in parts}
         found = []
@@ -117,7 +118,7 @@ class Layout:
         return found
 
     def n_unfitted(self, manifest: Manifest | None) -> int:
-        """Return how many parts have other columns than all are to have, as when interrupted."""
+        """Return how many parts lack the common columns, as after an interrupt."""
         schema = arrow_schema(manifest.columns) if manifest else None
         n = 0
         for part in self.parts(manifest):
@@ -127,7 +128,7 @@ class Layout:
 
 
 def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
-    """Return what a file of samples says of itself: whose they are, and their units."""
+    """Return the description in a file of samples: their sweep, and their units."""
     return {
         "sweep": sweep,
         "samples": data.specification(),
@@ -137,7 +138,7 @@ def about_data(sweep: str, data: TrainingSet) -> dict[str, Any]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return what is in a folder, if it is one and is there."""
+    """Return the content of a folder; nothing if there is no such folder."""
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):

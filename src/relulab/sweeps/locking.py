@@ -18,21 +18,21 @@ from relulab.validation import InputError, one_line, shortened
 
 LOCK, NOTE = ".lock", ".owner.json"
 
-# What relulab writes into a results folder, beside tables and figures.
+# What relulab writes into a results folder, apart from tables and figures.
 OUR_FILES = (LOCK, NOTE, "manifest.json")
 OUR_FOLDERS = ("runs", "records", "data")
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """The right to write to a folder, for workers, who may outlive the process that has it.
+    """The right to write to a folder, for workers, which may outlive the process that has it.
 
     Attributes
     ----------
     note : Path
-        The file that tells who has it.
+        The file that names the owner.
     text : str
-        What the file holds as long as we have it.
+        The file's content as long as we are the owner.
     """
 
     note: Path
@@ -44,7 +44,7 @@ class Ownership:
         return self.note.parent
 
     def holds(self) -> bool:
-        """Return whether nobody else has taken over."""
+        """Return whether no other process has taken over."""
         try:
             return self.note.read_bytes() == self.text.encode()
         except OSError:
@@ -53,15 +53,15 @@ class Ownership:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Ownership]:
-    """Keep other processes from writing to a folder, which is made if need be.
+    """Keep other processes from writing to a folder, which is created if needed.
 
-    The operating system gives the lock back when a process ends in whatever way, so a lock is
-    never stale; what a dead process leaves is the note of who it was.
+    The operating system releases the lock when a process ends in any way, so a lock is never
+    stale. A dead process leaves only the note that names it.
 
     Raises
     ------
     InputError
-        If another process is at work there; it names that process and its host.
+        If another process is at work there; the message names that process and its host.
     """
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / NOTE
@@ -78,25 +78,25 @@ def locked(folder: Path) -> Iterator[Ownership]:
     try:
         if note.exists():
             print(
-                f"{folder}: {_named(note)} ended without finishing; going on from what it left",
+                f"{folder}: {_named(note)} ended without finishing; continuing from what it left",
                 file=sys.stderr,
             )
         write_whole(folder, note, ours.text.encode())
         yield ours
     finally:
-        if ours.holds():  # or the note is another's
+        if ours.holds():  # otherwise the note is another's
             note.unlink(missing_ok=True)
         lock.release()
 
 
 def _refuse_links(folder: Path) -> None:
-    """Refuse what would lead our writing elsewhere, or would be waited for for ever."""
+    """Refuse links, which would redirect our writes, and pipes, which would block forever."""
     places = [folder / name for name in (*OUR_FILES, *OUR_FOLDERS)]
     places += folder.glob("runs/*")
     for place in places:
         if place.is_symlink():
             raise InputError(
-                f"{place}: a link; relulab writes into the results folder alone: link the whole"
+                f"{place}: a link; relulab writes only into the results folder: link the whole"
                 " folder, or use --results with another one"
             )
     for k, place in enumerate(places):
@@ -114,10 +114,10 @@ def _owner() -> dict[str, Any]:
 
 
 def _named(note: Path) -> str:
-    """Return whom a note tells of, in words."""
+    """Return in words which process a note names."""
     try:
         owner = json.loads(note.read_text(encoding="utf-8"))
         said = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
         return shortened(one_line(said))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return "a process that left no name"  # killed in the moment of writing it, or just begun
+        return "a process that left no name"  # killed while writing it, or just started

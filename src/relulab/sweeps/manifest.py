@@ -1,8 +1,8 @@
-"""The manifest of a results folder: what was asked, in which shards it is made, how far they are.
+"""The manifest of a results folder: what was asked for, its shards, and their state.
 
-A manifest is believed only as a whole. It ends with a digest of itself, and what it says must fit
-together: names that are names, shards that follow on each other and cover the runs. It holds no
-path: where a file lies follows from a sweep's name (``names.slug``) and a shard's number.
+A manifest is accepted only as a whole. It ends with a digest of itself, and its content must be
+consistent: names must be valid, shards must be contiguous and cover the runs. It has no paths: the
+place of a file follows from a sweep's name (``names.slug``) and a shard's number.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from relulab.sweeps.names import checked_name
 from relulab.sweeps.schema import checked_columns, merged
 from relulab.validation import LARGEST_SHARD, MOST_SHARDS, InputError, shown
 
-# What the files of a folder mean; 3 since all parts of an experiment have the same columns.
+# The format of a folder; 3 since all parts of an experiment have the same columns.
 FORMAT = 3
 
 DONE, PENDING, FAILED = "done", "pending", "failed"
@@ -54,7 +54,7 @@ class Shard:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Return the shard that JSON values describe; ``ValueError`` if they describe none."""
+        """Return the shard that JSON values describe; raise ``ValueError`` if they do not."""
         shard = cls(**_exactly(values, {"start": int, "stop": int, "state": str}, "seconds error"))
         _require(shard.state in STATES and 0 <= shard.start < shard.stop, "a shard")
         _require(len(shard) <= LARGEST_SHARD, "a shard's size")
@@ -63,18 +63,18 @@ class Shard:
         return shard
 
     def to_json(self) -> dict[str, Any]:
-        """Return the shard as JSON values, without what it lacks."""
+        """Return the shard as JSON values, without those that are None."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass
 class SweepEntry:
-    """What a folder holds, or is to hold, of one sweep.
+    """The part of a manifest about one sweep.
 
     Attributes
     ----------
     specification : dict
-        ``Sweep.specification()``: all that decides the bits, but for the number of draws.
+        ``Sweep.specification()``: everything that decides the runs, except the number of draws.
     draws : int or None
     n_runs : int
     columns : dict of str to str
@@ -91,7 +91,7 @@ class SweepEntry:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Return the entry that JSON values describe; ``ValueError`` if they describe none."""
+        """Return the entry that JSON values describe; raise ``ValueError`` if they do not."""
         kinds = {
             "specification": dict,
             "draws": int | None,
@@ -117,21 +117,21 @@ class SweepEntry:
 
     @cached_property
     def identity(self) -> str:
-        """A digest of the specification, by which a part is known to be of this sweep."""
+        """A digest of the specification, which identifies the parts of this sweep."""
         return _digest(self.specification)
 
 
 @dataclass
 class Manifest:
-    """What was asked, by which versions, and how far it is.
+    """What was asked for, with which versions, and its state.
 
     Attributes
     ----------
     sweeps : dict of str to SweepEntry
     versions : dict of str to str
-        Of Python and the packages that made the runs.
+        The versions of Python and the packages that made the runs.
     commit : str or None
-        Of relulab, if it runs from a clone.
+        The commit of relulab, if it runs from a clone.
     """
 
     sweeps: dict[str, SweepEntry]
@@ -140,7 +140,7 @@ class Manifest:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """The columns that every part has, with their types: those of all sweeps together."""
+        """The columns of every part, with their types: those of all sweeps together."""
         return merged([entry.columns for entry in self.sweeps.values()])
 
     @property
@@ -160,7 +160,7 @@ class Manifest:
 
     @classmethod
     def from_text(cls, text: str | bytes) -> Self:
-        """Return the manifest that a text describes; ``ValueError`` if it is damaged."""
+        """Return the manifest that a text describes; raise ``ValueError`` if it is damaged."""
         try:
             return cls._from_json(json.loads(text))
         except RecursionError:
@@ -194,7 +194,7 @@ def read_manifest(file: Path) -> Manifest | None:
     Raises
     ------
     InputError
-        If the file is damaged, of another format, or no file at all.
+        If the file is damaged, has another format, or is not a file.
     """
     try:
         return Manifest.from_text(_content(file))
@@ -208,7 +208,7 @@ def read_manifest(file: Path) -> Manifest | None:
 
 
 def _content(file: Path) -> bytes:
-    """Return what is in a file; ``ValueError`` if it is none, or too large for a manifest."""
+    """Return a file's content; raise ``ValueError`` if it is not a file or too large."""
     status = file.lstat()
     _require(stat.S_ISREG(status.st_mode), "a file")  # a pipe would be waited for
     _require(status.st_size <= LARGEST_MANIFEST, "a size")
@@ -216,7 +216,7 @@ def _content(file: Path) -> bytes:
 
 
 def is_foreign_manifest(file: Path) -> bool:
-    """Return whether a file of that name is another program's: JSON, but never a manifest."""
+    """Return whether a file is another program's: JSON, but not a manifest of any version."""
     try:
         content = json.loads(_content(file))
     except (OSError, ValueError, RecursionError):
@@ -249,7 +249,7 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _exactly(values: Any, kinds: Mapping[str, Any], optional: str = "") -> dict[str, Any]:
-    """Return JSON values that have just these keys, of these types, perhaps the optional ones."""
+    """Return JSON values that have exactly these keys and types, and maybe the optional keys."""
     _require(isinstance(values, dict), f"an object with {', '.join(kinds)}")
     names = set(values)
     _require(set(kinds) <= names <= {*kinds, *optional.split()}, ", ".join(kinds))

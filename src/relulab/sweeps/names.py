@@ -1,14 +1,14 @@
-"""Names that users give to sweeps, records and figures, and the file names that stand for them."""
+"""The user's names of sweeps, records and figures, and the file names that stand for them."""
 
 import hashlib
 import re
 
 from relulab.validation import InputError, shown
 
-# Longer ones are a mistake: a text in the place of its name.
+# Longer ones are a mistake: a text in place of its name.
 LONGEST_NAME = 1_000
 
-# A slug is a name's readable part of at most this many characters, and a hash if need be.
+# A slug is a readable part of at most this many characters and, if needed, a hash.
 LONGEST_READABLE = 40
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -18,7 +18,7 @@ _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
 
 def checked_name(argument: str, name: object) -> str:
-    """Return a name; refuse what is no text, is empty, or has characters that print nothing.
+    """Return a name; refuse one that is not a text, is empty, or has unprintable characters.
 
     Raises
     ------
@@ -32,15 +32,14 @@ def checked_name(argument: str, name: object) -> str:
             f"{argument}: expected a name of 1 to {LONGEST_NAME:,} printable characters,"
             f" got {shown(name)}"
         )
-    return str.__str__(name)  # a plain one, also of an enumeration of texts
+    return str.__str__(name)  # a plain str, even of an enumeration of texts
 
 
 def slug(name: str) -> str:
     """Return the file name, without a suffix, that stands for a name on every file system.
 
-    Short names of small letters, digits, ``_`` and ``-`` stand for themselves. All others get a
-    hash, so that two names never share a file, also where a file system takes capital letters for
-    small ones.
+    Short names of lowercase letters, digits, ``_`` and ``-`` stand for themselves. All others get
+    a hash, so that two names never share a file, even on a file system that ignores case.
 
     Examples
     --------

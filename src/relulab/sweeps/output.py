@@ -1,4 +1,4 @@
-"""Output that outlives its reader and its encoding: what cannot be printed never stops the work."""
+"""Output that never stops the work, even if it has no reader or cannot be encoded."""
 
 import errno
 import os
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-# What writing to a pipe says when nobody reads it any more, or to a stream that was closed.
+# The errors of writing to a pipe that is no longer read, or to a closed stream.
 GONE = (errno.EPIPE, errno.EBADF, errno.EINVAL, errno.EIO)
 
 
 class Output:
-    r"""A text stream that writes letters it cannot encode as ``\u03b7``, and gives up in silence.
+    r"""A text stream that writes letters it cannot encode as ``\u03b7``, and gives up silently.
 
-    A backslash form and not ``?``, so that a path inside a line of Python stays that path.
+    It writes this form and not ``?``, so that paths in a line of Python stay correct.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -22,7 +22,7 @@ class Output:
         self._silent = stream is None
 
     def write(self, text: str) -> int:
-        """Write the text, or drop it where nothing can be written."""
+        """Write the text, or drop it if nothing can be written."""
         if not self._silent:
             try:
                 self._write(text)
@@ -36,7 +36,7 @@ class Output:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the stream."""
         if not self._silent:
             try:
                 self._stream.flush()
@@ -44,7 +44,7 @@ class Output:
                 self._give_up(error)
 
     def isatty(self) -> bool:
-        """Return whether a person watches."""
+        """Return whether the stream is a terminal."""
         try:
             return not self._silent and bool(self._stream.isatty())
         except (AttributeError, ValueError):
@@ -63,18 +63,18 @@ class Output:
     def _give_up(self, error: Exception) -> None:
         self._silent = True
         if self._stream in (sys.__stdout__, sys.__stderr__):
-            # What the stream still holds would fail again when Python ends, with exit status 120.
+            # The stream's buffer would fail again when Python ends, with exit status 120.
             with suppress(OSError, ValueError):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, self._stream.fileno())
                 os.close(null)
         if isinstance(error, OSError) and error.errno not in GONE:
-            print(f"output: {error.strerror}; no more of it is printed", file=sys.stderr)
+            print(f"output: {error.strerror}; nothing more is printed", file=sys.stderr)
 
 
 @contextmanager
 def own_output() -> Iterator[None]:
-    """Make stdout and stderr such streams for a while, also where they are closed."""
+    """Make stdout and stderr such streams for a while, even if they are closed."""
     _keep_descriptors()
     before = sys.stdout, sys.stderr
     sys.stderr = Output(sys.stderr)
@@ -89,12 +89,12 @@ def own_output() -> Iterator[None]:
 
 
 def _keep_descriptors() -> None:
-    """Keep the numbers of closed standard streams from the next files that are opened.
+    """Keep files opened later from getting the numbers of closed standard streams.
 
-    Otherwise what libraries and child processes print would land in a results file.
+    Otherwise the output of libraries and child processes would land in a results file.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the smallest free number

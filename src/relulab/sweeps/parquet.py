@@ -1,12 +1,12 @@
-"""Parquet files that know themselves: whole or not at all, with digests of what they hold.
+"""Parquet files that describe themselves, with digests of their content.
 
-A file's footer has, under the key ``relulab``, a JSON text with what the file holds (``about``) and
-two digests: of everything before the footer, and of the footer, in which the place of that digest
-is filled with zeros. So a damaged file is known as such without anything beside it, whatever part
-of it the damage struck; and the footer is looked at before anybody believes a number in it.
+A file's footer has, under the key ``relulab``, a JSON text that describes the content (``about``)
+and has two digests: of everything before the footer, and of the footer itself, computed with zeros
+in the place of this digest. So a file alone shows whether it is damaged, wherever the damage is,
+and the footer is checked before any number in it is used.
 
-Pages have checksums too, which Parquet looks at whenever a page is read: reading a few columns of a
-file need not read all of it.
+Pages also have checksums, which Parquet checks whenever a page is read, so that a few columns of a
+file can be read without reading all of it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from relulab.sweeps.files import is_regular, whole
 # In the metadata of every Parquet file that relulab wrote.
 MARK = b"relulab"
 
-# So many values of a column show whether it repeats.
+# This many values of a column show whether it repeats.
 LOOKED_AT = 4096
 
 _DIGITS = 64
@@ -39,18 +39,18 @@ _MAGIC = b"PAR1"
 
 
 class DamagedFileError(Exception):
-    """A file is not the one that was written, or is none of relulab's."""
+    """A file has changed since it was written, or relulab did not write it."""
 
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A Parquet file of relulab's whose footer is whole.
+    """A Parquet file of relulab's with an undamaged footer.
 
     Attributes
     ----------
     file : Path
     about : dict
-        What it holds, as its writer said.
+        Its writer's description of the content.
     schema : pyarrow.Schema
     n_rows : int
     """
@@ -63,7 +63,7 @@ class StoredTable:
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Return what a file holds, from its footer alone.
+        """Return the description of a file, reading only its footer.
 
         Raises
         ------
@@ -94,13 +94,13 @@ class StoredTable:
     def read(
         self, columns: Sequence[str] | None = None, dictionary: Collection[str] = ()
     ) -> pa.Table:
-        """Return some columns, or all; only those in ``dictionary`` may have one.
+        """Return some columns, or all; only columns in ``dictionary`` may have a dictionary.
 
         Raises
         ------
         DamagedFileError
-            If a page that is read is not as it was written, or if the table would take much more
-            memory than disk.
+            If a page has changed since it was written, or if the table would take much more memory
+            than disk.
         """
         try:
             with self.file.open("rb") as source:
@@ -125,23 +125,23 @@ def write_table(
     Parameters
     ----------
     folder : Path
-        The results folder, which has the half-written file.
+        The results folder, in which the file lies while it is half-written.
     file : Path
-        Its folder is there.
+        A file in an existing folder.
     about : dict of JSON values
-        What the file holds; it comes back from ``StoredTable.open``.
+        The description of the content, which ``StoredTable.open`` returns.
     dictionary : collection of str
-        The columns that may have one; those get it whose values repeat. Of the rest, whole numbers
-        are stored as differences.
+        The columns that get a dictionary if their values repeat. Whole numbers among the rest are
+        stored as differences.
     """
     known = [name for name in table.column_names if name in dictionary]
     repeating = [name for name in known if _repeats(table[name])]
-    # Numbers of runs and draws, which take next to nothing as differences.
+    # Numbers of runs and draws, which take almost no space as differences.
     counting = [n for n in known if n not in repeating and pa.types.is_integer(table[n].type)]
     text = json.dumps({"body": _ZEROS.decode(), "footer": _ZEROS.decode(), "about": dict(about)})
-    # The rest are floats as good as random: a dictionary makes writing slower and files larger,
-    # compression took a third of the time of writing to save
-    # an eighth of the bytes, and their ranges help no reader.
+    # The rest are practically random floats: a dictionary makes writing slower and files larger,
+    # compression took a third of the writing time to save an eighth of the bytes, and their ranges
+    # help no reader.
     with whole(folder, file) as sink:
         with pq.ParquetWriter(
             sink,
@@ -158,7 +158,7 @@ def write_table(
 
 
 def _fill_in_digests(sink: Any) -> None:
-    """Put the digests of what was written into its footer."""
+    """Put the digests of the written file into its footer."""
     footer = _footer(sink)
     sink.truncate(sink.seek(-len(footer), os.SEEK_END))
     sink.seek(0)
@@ -171,16 +171,16 @@ def _fill_in_digests(sink: Any) -> None:
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
-    """Return whether values of a column repeat, among its first ones."""
+    """Return whether the first values of a column repeat."""
     some = column.slice(0, LOOKED_AT)
     return pa.types.is_dictionary(some.type) or 2 * len(some.unique()) <= len(some)
 
 
 def _has_range(column: pa.ChunkedArray) -> bool:
-    """Return whether the smallest and the largest value of a column can help a reader to skip it.
+    """Return whether a column's smallest and largest values help readers to skip it.
 
-    Those of words do not, though they are dear. A range says nothing of NaN, so that readers would
-    skip rows that have one.
+    Those of words do not, and they are costly. A range does not show NaN, so readers would skip
+    rows that have one.
     """
     if pa.types.is_floating(column.type):
         return not pc.any(pc.is_nan(column)).as_py()
@@ -199,7 +199,7 @@ def is_foreign(file: Path) -> bool:
 
 
 def _metadata(file: Path) -> dict[bytes, bytes] | None:
-    """Return what the footer of a Parquet file tells of it, or None if it is none."""
+    """Return the metadata in the footer of a Parquet file, or None if it is not one."""
     try:
         if not is_regular(file):
             return None
@@ -210,7 +210,7 @@ def _metadata(file: Path) -> dict[bytes, bytes] | None:
 
 
 def _footer(source: Any) -> bytes:
-    """Return the footer of an open file, with what follows it."""
+    """Return the footer of an open file, with the bytes that follow it."""
     size = source.seek(0, os.SEEK_END)
     source.seek(max(size - _END, 0))
     length = _footer_size(source.read(_END), size)
@@ -224,15 +224,15 @@ def _footer_size(end: bytes, size: int) -> int:
     """Return the number of bytes from the footer's first to the end of a file."""
     length = int.from_bytes(end[:4], "little") + _END
     if end[4:] != _MAGIC or not _END < length <= size:
-        raise DamagedFileError("no Parquet file")
+        raise DamagedFileError("not a Parquet file")
     return length
 
 
 def _found(place: re.Pattern[bytes], footer: bytes) -> re.Match[bytes]:
-    """Return where a digest stands in a footer."""
+    """Return where a digest is in a footer."""
     found = place.search(footer)
     if not found:
-        raise DamagedFileError("no file of relulab's, or of another version")
+        raise DamagedFileError("not a relulab file, or of another version")
     return found
 
 
@@ -243,7 +243,7 @@ def _with_zeros(place: re.Pattern[bytes], footer: bytes) -> bytes:
 
 def _checked_digest(place: re.Pattern[bytes], footer: bytes, of: bytes | memoryview) -> None:
     if _found(place, footer)[1] != _digest(of).encode():
-        raise DamagedFileError("its digest is another")
+        raise DamagedFileError("its digest does not match")
 
 
 def _digest(content: bytes | memoryview) -> str:
@@ -251,7 +251,7 @@ def _digest(content: bytes | memoryview) -> str:
 
 
 def _check_size(metadata: Any, size: int, dictionary: Collection[str]) -> None:
-    """Refuse a file that takes much more memory than disk, as none of relulab's does."""
+    """Refuse a file that takes much more memory than disk; relulab writes no such file."""
     groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
     chunks = [group.column(k) for group in groups for k in range(group.num_columns)]
     plain = all(

@@ -1,4 +1,4 @@
-"""What a results folder is to hold: the shards that are planned there, and those that are added."""
+"""Plan what a results folder is to hold: its existing shards, and those to be added."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from relulab.sweeps.sweep import Sweep, shards
 from relulab.sweeps.writing import goes
 from relulab.validation import InputError, instance_of, one_line, shortened, shown
 
-# So many strangers among the runs are named.
+# At most this many foreign files among the runs are named.
 MOST_NAMED = 5
 
 OTHERWISE = "use --restart, or --results with another folder"
@@ -26,26 +26,26 @@ def plan(
     restart: bool = False,
     records: Collection[str] = (),
 ) -> tuple[Manifest, list[str]]:
-    """Return the manifest of a folder that is to hold the sweeps; touch nothing.
+    """Return the manifest of a folder that is to hold the sweeps; change no file.
 
-    A folder may grow: by draws, and by sweeps. What it has already, it keeps.
+    A folder may grow by draws and by sweeps. It keeps everything that it has.
 
     Parameters
     ----------
     sweeps : dict of str to Sweep
     layout : Layout
     shard_size : int, optional
-        Of the shards that are added.
+        The size of added shards.
     restart : bool
-        The folder may hold anything, and all shards are planned anew.
+        The folder may hold anything, and all shards are planned again.
     records : collection of str
-        The names of the records that are to be stored beside the runs.
+        The names of the records to be stored next to the runs.
 
     Returns
     -------
     manifest : Manifest
     notes : list of str
-        What the user should know: what is there beside what was asked for.
+        What the user should know: what the folder has beyond what was asked for.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def plan(
         raise _refusal(layout, "relulab", *versions)
     notes = [
         f"{layout.folder}: has {entry.draws:,} draws of sweep {name!r}, of which"
-        f" {sweeps[name].draws:,} are asked for; all that are there are used"
+        f" {sweeps[name].draws:,} are asked for; all of them are used"
         for name, entry in entries.items()
         if entry.n_runs > len(sweeps[name])
     ]
@@ -84,14 +84,14 @@ def plan(
     ]
     if any("=" in part for part in layout.folder.parts):
         notes.append(
-            f"{layout.folder}: has an = in its path, of which DuckDB makes a column; read the runs"
-            " with hive_partitioning = false there"
+            f"{layout.folder}: has an = in its path, from which DuckDB makes a column; read the"
+            " runs there with hive_partitioning = false"
         )
     return manifest, notes + _strangers(layout, manifest, restart=restart)
 
 
 def checked_sweeps(sweeps: object) -> dict[str, Sweep]:
-    """Return sweeps by their names; refuse what is none, and names that are none."""
+    """Return sweeps by name; refuse anything that is not a sweep or not a name."""
     if not isinstance(sweeps, Mapping):
         raise InputError(f"sweeps: expected a dict of Sweep by name, got {shown(sweeps)}")
     checked = {checked_name("sweeps", name): sweep for name, sweep in sweeps.items()}
@@ -103,7 +103,7 @@ def checked_sweeps(sweeps: object) -> dict[str, Sweep]:
 def _entry(
     layout: Layout, name: str, sweep: Sweep, old: SweepEntry | None, shard_size: int | None
 ) -> SweepEntry:
-    """Return what the folder is to hold of a sweep, what it has included."""
+    """Return what the folder is to hold of a sweep, including what it already has."""
     try:
         asked = json.loads(json.dumps(sweep.specification(), allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -115,8 +115,8 @@ def _entry(
             if json.dumps(there) != json.dumps(wanted):  # to the bit: 0.0 is not -0.0
                 if key == "converged":
                     raise InputError(
-                        f"{layout.folder}: holds runs labelled before converged meant at rest, with"
-                        f" which new ones do not go (--figures draws them); {OTHERWISE}"
+                        f"{layout.folder}: holds runs labeled before converged meant at rest, which"
+                        f" cannot be mixed with new ones (--figures draws them); {OTHERWISE}"
                     )
                 raise _refusal(layout, key, str(there), str(wanted))
         if old.n_runs != sweep.n_points * (old.draws or 1) or bool(old.draws) != bool(sweep.draws):
@@ -140,26 +140,26 @@ def _refusal(layout: Layout, key: str, there: str, asked: str) -> InputError:
 
 
 def _strangers(layout: Layout, manifest: Manifest, *, restart: bool) -> list[str]:
-    """Return a line for what lies among the runs; refuse what others read as runs of ours."""
+    """Return lines for foreign files among the runs; refuse those that look like runs."""
     found = layout.strangers(manifest)
     if restart:
         found = [file for path in found for file in _files(path) if not goes(file)]
     if runs := _parquet(found):
         raise InputError(
-            f"{runs[0]}: not one of the parts of these results, but pandas would read it as one;"
+            f"{runs[0]}: not a part of these results, but pandas would read it as one;"
             " move it, or use --results with another folder"
         )
     return named(found)
 
 
 def _parquet(paths: list[Path]) -> list[Path]:
-    """Return the Parquet files at some paths and below them, by their names."""
+    """Return the Parquet files, by name, at some paths and below them."""
     files = [file for path in paths for file in _files(path)]
     return [file for file in files if file.suffix.lower() == ".parquet"]
 
 
 def _files(path: Path) -> list[Path]:
-    """Return what is at a path and, if that is a folder, below it, but for folders."""
+    """Return the files at a path or, if it is a folder, below it."""
     if path.is_dir() and not path.is_symlink():
         return [file for inner in sorted(path.iterdir()) for file in _files(inner)]
     return [path]
@@ -168,26 +168,26 @@ def _files(path: Path) -> list[Path]:
 def _refuse_files_of_others(
     layout: Layout, sweeps: Mapping[str, Sweep], records: Collection[str]
 ) -> None:
-    """Refuse to write over whole files that somebody else wrote."""
+    """Refuse to overwrite intact files that another program wrote."""
     files = [*map(layout.data_file, sweeps), *map(layout.record_file, records)]
     for file in files:
         if is_foreign(file):
             raise InputError(
-                f"{file}: expected no file, or one that relulab wrote, found another's; move it, or"
-                " use --results with another folder"
+                f"{file}: expected no file, or one that relulab wrote, found another program's;"
+                " move it, or use --results with another folder"
             )
     if is_foreign_manifest(layout.manifest_file):
         raise InputError(
-            f"{layout.manifest_file}: expected a manifest of relulab's, found another program's"
+            f"{layout.manifest_file}: expected a relulab manifest, found another program's"
             " file; use --results with another folder"
         )
 
 
 def named(strangers: list[Path]) -> list[str]:
-    """Return a line for each of some paths among the runs that are no parts, if they are few."""
+    """Return a line for each of the first few paths that are not parts, and one for the rest."""
     lines = [
-        f"{one_line(str(path))}: not one of the parts of these results; relulab leaves it out, but"
-        " pandas may read it or fail: move it"
+        f"{one_line(str(path))}: not a part of these results; relulab ignores it, but pandas may"
+        " read it or fail: move it"
         for path in strangers[:MOST_NAMED]
     ]
     if more := len(strangers) - len(lines):

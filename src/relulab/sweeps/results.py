@@ -1,4 +1,4 @@
-"""A results folder, to read: runs, records, and the samples that the runs were trained on."""
+"""Read a results folder: runs, records, and the samples that the runs were trained on."""
 
 import html
 import json
@@ -34,13 +34,13 @@ from relulab.validation import InputError, counted, shown
 
 
 class Frames(Iterator[pd.DataFrame]):
-    """Parts of a results folder, each of which is read when it is asked for.
+    """Parts of a results folder, each read only when it is needed.
 
     Attributes
     ----------
     readers : iterator of functions
-        Each reads a part that was not asked for yet, in Arrow's form, of which ``frame`` makes
-        pandas'. Who counts runs calls several of them at once.
+        Each reads one of the remaining parts as an Arrow table, which ``frame`` converts to
+        pandas. Code that counts runs calls several of them at once.
     """
 
     def __init__(self, readers: Iterable[Callable[[], pa.Table]]) -> None:
@@ -51,7 +51,7 @@ class Frames(Iterator[pd.DataFrame]):
 
     @staticmethod
     def frame(table: pa.Table) -> pd.DataFrame:
-        """Return rows of a part, in all or some of its columns, in pandas' form."""
+        """Return rows of a part, in all or some of its columns, as a DataFrame."""
         return to_frame(table)
 
 
@@ -64,7 +64,7 @@ class Results:
     Parameters
     ----------
     folder : str or Path
-        ``~`` is the user's home.
+        ``~`` is the user's home folder.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class Results:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or "\0" in str(folder):
             raise InputError(f"folder: expected the path of a folder, got {shown(folder)}")
-        # Absolute, for a script may go to another working directory.
+        # Absolute, because a script may change the working directory.
         self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
         self.layout = Layout(self.folder)
 
@@ -95,12 +95,12 @@ class Results:
     def _repr_html_(self) -> str:
         try:
             table = self._extent().to_html(index=False)
-        except (InputError, OSError):  # which the repr says
+        except (InputError, OSError):  # the repr shows it
             table = ""
         return html.escape(repr(self)) + table
 
     def _extent(self) -> pd.DataFrame:
-        """Return how many runs each sweep has, or is to have, and how many of them are missing."""
+        """Return how many runs each sweep is to have, and how many of them are missing."""
         parts = pd.DataFrame(
             [
                 (part.sweep, len(part.shard), len(part.shard) * (not part.file.exists()))
@@ -122,11 +122,11 @@ class Results:
         ]
 
     def sweeps(self) -> list[str]:
-        """Return the names of the sweeps of which there are runs."""
+        """Return the names of the sweeps that have finished runs."""
         return sorted({part.sweep for part in self.layout.finished(self.layout.manifest())})
 
     def n_missing(self) -> int:
-        """Return how many of the runs that the manifest lists are not there yet."""
+        """Return how many of the runs in the manifest are still missing."""
         return int(self._extent()["n_missing"].sum())
 
     def frames(
@@ -137,15 +137,15 @@ class Results:
         Parameters
         ----------
         columns : sequence of str, optional
-            Those that are wanted; ``sweep`` is always there. A column that a sweep lacks is
-            missing in its rows.
+            The columns to read; ``sweep`` is always included. Rows of a sweep without a column
+            have missing values there.
         sweep : str, optional
-            The one whose runs are wanted.
+            Read only this sweep's runs.
 
         Raises
         ------
         InputError
-            If there are no runs, no such column, or a part that is damaged.
+            If there are no runs, no such column, or a damaged part.
         """
         manifest, parts = self._finished(sweep)
         wanted = _checked_columns(columns, manifest)
@@ -154,9 +154,9 @@ class Results:
     def frames_together(
         self, sweeps: Sequence[str], columns: Sequence[str] | None = None
     ) -> Iterator[tuple[pd.DataFrame, ...]]:
-        """Yield the runs that are finished in all of some sweeps, the same runs of each at once.
+        """Yield the runs that are finished in all of these sweeps, the same runs of each together.
 
-        For sweeps of one experiment that differ in how they are trained, not in their runs.
+        Use it for sweeps of one experiment with the same starts and different training.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Results:
                 for parts, first in zip(sweeps, starts, strict=True)
             ]
             if not all(part.shard.start <= start and stop <= part.shard.stop for part in here):
-                continue  # some sweep has not got so far
+                continue  # some sweep has not finished these
             for k, part in enumerate(here):
                 if k not in held or held[k][0] is not part:
                     held[k] = part, to_frame(self._table(part, wanted, manifest))
@@ -218,13 +218,12 @@ class Results:
             return frame
 
     def data(self, sweep: str | None = None) -> TrainingSet:
-        """Return the samples that a sweep was trained on, with what leads back to their units.
+        """Return the samples that a sweep was trained on, with the scales of the user's units.
 
         Parameters
         ----------
         sweep : str, optional
-            Its name; without it, any sweep's, for experiments whose sweeps are all on one data
-            set.
+            Its name; not needed if all sweeps have the same data.
 
         Raises
         ------
@@ -257,7 +256,7 @@ class Results:
             return data
 
     def _manifest(self) -> Manifest:
-        """Return the manifest of a folder in which there are runs, or are to be."""
+        """Return the manifest; refuse a folder without sweeps."""
         manifest = self.layout.manifest()
         if manifest is None or not manifest.sweeps:
             raise self._nothing("results")
@@ -272,7 +271,7 @@ class Results:
         return sweep
 
     def _finished(self, sweep: str | None) -> tuple[Manifest, list[Part]]:
-        """Return the manifest and the parts that are there; refuse to find none."""
+        """Return the manifest and the finished parts; refuse if there are none."""
         manifest = self._manifest()
         if sweep is not None:
             self._known(sweep, manifest)
@@ -289,12 +288,12 @@ class Results:
             stored = part.open()
             there = {name: stored.schema.field(name).type for name in stored.schema.names}
             if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
-                raise DamagedFileError("its columns are of other types")
+                raise DamagedFileError("its columns have other types")
             table = stored.read(
                 [name for name in there if name in columns and name != SWEEP], COLUMNS
             )
             if wrong := unknown_words(table):
-                raise DamagedFileError(f"it has no known words in {wrong[0]}")
+                raise DamagedFileError(f"it has unknown words in {wrong[0]}")
         return with_known_words(in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep))
 
     def _nothing(self, what: str) -> InputError:
@@ -302,7 +301,7 @@ class Results:
 
     @contextmanager
     def _reading(self, file: Path, what: str, manifest: Manifest | None = None) -> Iterator[None]:
-        """Say in one line what is wrong with a file, or that what it is to hold is not there."""
+        """Report in one line a file that is damaged or missing."""
         try:
             yield
         except FileNotFoundError:
@@ -310,12 +309,12 @@ class Results:
         except (OSError, DamagedFileError, ValueError, KeyError, TypeError) as error:
             if manifest and self._manifest().to_text() != manifest.to_text():
                 raise InputError(
-                    f"{self.folder}: expected results that stay as they are while they are read,"
+                    f"{self.folder}: expected results that do not change while they are read,"
                     " got others meanwhile; read them again"
                 ) from None
             raise InputError(
                 f"{file}: expected the file that relulab wrote, got a damaged one ({error}); run"
-                " the experiment again, which mends it"
+                " the experiment again to repair it"
             ) from None
 
 
@@ -341,5 +340,5 @@ def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:
 
 
 def _text(values: Any) -> str:
-    """Return JSON values as a text that is the same for the same values."""
+    """Return a text that is the same for the same JSON values."""
     return json.dumps(values, sort_keys=True)

@@ -1,9 +1,9 @@
 """The columns of stored runs: every part of an experiment has the same ones, in the same types.
 
-An experiment's columns are those of all its sweeps together. What a sweep lacks is missing in its
-parts (a null, where a number that is none is a NaN), and a column is float64 if it is so in any
-sweep: every float32 is a float64. So whatever reads the files, and whichever it reads first, finds
-every column and every bit.
+An experiment's columns are those of all its sweeps together. A column that a sweep lacks is null
+in its parts (unlike NaN, which is a result), and a column is float64 if it is float64 in any sweep:
+every float32 is a float64. So any program that reads the files, in any order, finds every column
+and every bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,7 @@ from relulab.training.settings import BOUNDS
 
 SWEEP = "sweep"
 
-# All columns that runs may have, in the order in which they are stored, and the types that each may
-# have in a sweep.
+# All columns that runs may have, in the order in which they are stored, with their possible types.
 _INITIAL, _FLOAT = ("float64",), ("float32", "float64")
 COLUMNS = {
     SWEEP: ("string",),
@@ -38,8 +37,8 @@ COLUMNS = {
     "unit": ("unit",),
 }
 
-# The types of columns as a manifest names them: pandas' name, and Arrow's type.
-# With the indices that Parquet is read with.
+# The types of columns by their names in a manifest: pandas' name, and Arrow's type.
+# With the index type that Parquet readers return.
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 PANDAS: dict[str, Any] = {
     "string": str,
@@ -62,14 +61,14 @@ ARROW = {
 
 
 def checked_columns(columns: Mapping[str, str]) -> None:
-    """Refuse with ``ValueError`` what are not columns of runs with their types."""
+    """Raise ``ValueError`` unless these are columns of runs with their types."""
     known = [kind in COLUMNS.get(name, ()) for name, kind in columns.items()]
     if not (known and all(known)):
         raise ValueError("it lacks known columns")
 
 
 def merged(columns: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the columns, with their types, that hold those of several sweeps."""
+    """Return columns, with their types, that can hold the columns of several sweeps."""
     together = {SWEEP: "string"}
     for name in list(COLUMNS)[1:]:
         kinds = {one[name] for one in columns if name in one}
@@ -105,7 +104,7 @@ def to_table(runs: pd.DataFrame, sweep: str, schema: pa.Schema) -> pa.Table:
         elif field.name not in runs:
             arrays.append(pa.nulls(n, field.type))
         elif isinstance(runs[field.name].dtype, np.dtype):
-            # Not as pandas would: a NaN stays a NaN, and is no missing value.
+            # Unlike pandas: a NaN stays a NaN and does not become a missing value.
             values = runs[field.name].to_numpy()
             arrays.append(pa.array(values, from_pandas=False).cast(field.type))
         else:
@@ -125,9 +124,9 @@ WORDS = {
 
 
 def unknown_words(table: pa.Table) -> list[str]:
-    """Return the columns of a stored table whose words are others than a run's may be.
+    """Return the columns of a stored table with words that a run cannot have.
 
-    Parts of before have the first of the words that there are now.
+    Older parts have only the first of today's words.
     """
     return [
         name
@@ -141,10 +140,10 @@ def unknown_words(table: pa.Table) -> list[str]:
 
 
 def with_known_words(table: pa.Table) -> pa.Table:
-    """Return a stored table with all the words that there are now, so that parts go together."""
+    """Return a stored table with all of today's words, so that parts can be combined."""
     for place, name in enumerate(table.column_names):
         chunks = table[name].chunks
-        # To make the same codes again takes time.
+        # Making the same codes again takes time.
         if name in WORDS and not all(c.dictionary.equals(WORDS[name]) for c in chunks):
             now = [pa.DictionaryArray.from_arrays(c.indices, WORDS[name]) for c in chunks]
             table = table.set_column(place, name, pa.chunked_array(now, table[name].type))
@@ -156,7 +155,7 @@ def in_schema(
 ) -> pa.Table:
     """Return a stored table in the columns of another schema, which holds all of its columns.
 
-    With ``sweep``, that column has its name, as the one word of a dictionary, which takes no time.
+    With ``sweep``, fill its column with this name: as the one word of a dictionary, this is fast.
     """
     arrays = []
     for field in schema:

@@ -1,4 +1,4 @@
-"""A sweep: numbers, axes and distributions that stand for up to billions of runs, made lazily."""
+"""A sweep: numbers, axes and distributions for up to billions of runs, made on demand."""
 
 import math
 import os
@@ -50,14 +50,14 @@ from relulab.validation import (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sweep(TrainingOptions):
-    """The product of all axes, times ``draws``; and the options of ``train``.
+    """All combinations of the axes, times ``draws``, and the options of ``train``.
 
-    Each of w, b, v, c, the rates, ``negative_slope`` and the numbers of the optimizer is a number
+    Each of w, b, v, c, the rates, ``negative_slope`` and the optimizer's numbers is a number
     (fixed), an array (an axis of the grid) or a distribution (drawn at random; the same draws at
-    every point of the grid). Run numbers count through the axes in the order w, b, v, c,
+    every point of the grid). Runs are numbered through the axes in the order w, b, v, c,
     ``learning_rate``, ``hidden_learning_rate``, ``output_learning_rate``, ``negative_slope``,
     ``momentum``, ``weight_decay``, ``max_norm``, ``beta1``, ``beta2``, ``epsilon``, the last one
-    fastest, and ``draw`` is slowest, so raising ``draws`` appends runs and changes none.
+    fastest. ``draw`` is the slowest, so raising ``draws`` appends runs and changes none.
 
     Attributes
     ----------
@@ -65,14 +65,14 @@ class Sweep(TrainingOptions):
     w, b, v, c : float, array_like or distribution
         Initial values.
     draws : int, optional
-        How many values are drawn; needed if anything is drawn at random, and else left out.
+        How many values are drawn; required if anything is drawn at random, otherwise omitted.
     seed : int
-        Of the draws.
+        The seed of the draws.
     learning_rate, hidden_learning_rate, output_learning_rate
-        Like w; as in ``train``, which one or two are given.
+        Values like those of w; as in ``train``, give one or two of the three.
     negative_slope : float, array_like or distribution
     optimizer : SGD or Adam
-        With numbers like w: ``rl.SGD(momentum=np.linspace(0, 0.9, 10))``.
+        Its numbers can be given like w: ``rl.SGD(momentum=np.linspace(0, 0.9, 10))``.
     freeze, max_steps, gradient_tolerance, divergence_loss, batch_size, shuffle_seed
     summation, dtype
         As in ``train``.
@@ -108,13 +108,13 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         instance_of("data", self.data, TrainingSet)
         super().__post_init__()
         self.batches(self.data.n_samples)
-        # Copies, so that nobody changes an axis afterwards.
+        # Copies, so that the caller cannot change an axis afterwards.
         values = {name: _checked(name, value) for name, value in self._values.items()}
         own = {name: value for name, value in values.items() if hasattr(self, name)}
         set_fields(self, **own)
         set_fields(self, seed=seed_number("seed", self.seed))
         if self.draws is not None:
-            # len() and run numbers end there.
+            # len() and run numbers cannot exceed this.
             most = sys.maxsize // max(self.n_points, 1)
             set_fields(self, draws=whole_number("draws", self.draws, at_least=1, at_most=most))
             if not self.drawn:
@@ -126,7 +126,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         self._check_range()
 
     def _check_range(self) -> None:
-        """Refuse what training would refuse, of everything that is known before."""
+        """Refuse now what training would refuse later, as far as it is known."""
         number = np.dtype(self.dtype)
         in_dtype("data", np.stack([self.data.x, self.data.target]), number)
         for name, value in self._values.items():
@@ -149,7 +149,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
             for name, default in defaults.items()
             if name not in (*BOUNDS, "optimizer") and getattr(self, name) != default
         ]
-        # Its numbers are told above.
+        # Its numbers are listed above.
         if not isinstance(self.optimizer, SGD):
             others.append("Adam")
         elif self.optimizer.nesterov:
@@ -160,7 +160,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 
     @property
     def _values(self) -> dict[str, Any]:
-        """The initial values and the settings, in the order in which runs count."""
+        """The initial values and the settings, in the order in which runs are numbered."""
         settings = self.settings
         ordered = {name: settings[name] for name in BOUNDS if name in settings}
         return {**{name: getattr(self, name) for name in PARAMETERS}, **ordered}
@@ -172,7 +172,7 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:
-        """The names of what is drawn at random."""
+        """The names of the values that are drawn at random."""
         return tuple(n for n, v in self._values.items() if isinstance(v, Distribution))
 
     @cached_property
@@ -184,17 +184,16 @@ learning_rate=5 values, 0.01 ... 1; 1,000 draws, 1 sample)
         return self.n_points * (self.draws or 1)
 
     def zoom(self, *, n: int = 500, **ranges: tuple[float, float]) -> "Sweep":
-        """Return the sweep of a box: ``n`` values of each of ``ranges``, from one to another.
+        """Return the sweep of a box: ``n`` values of each of ``ranges``, ends included.
 
         Parameters
         ----------
         n : int
-            How many values of each; where the dtype of the arithmetic has fewer numbers in a range,
-            all of these.
+            How many values of each; if the dtype has fewer numbers in a range, all of them.
         **ranges : tuple of float
-            Of any initial values and settings, such as ``w=(0, 1), learning_rate=(0.1, 0.2)``. They
-            are spaced as the axis was that they replace: in equal ratios where it was, else evenly.
-            What is not named stays as it is.
+            Ends for any initial values and settings, such as ``w=(0, 1), learning_rate=(0.1,
+            0.2)``. The values are spaced like the axis they replace: in equal ratios if it was,
+            otherwise evenly. Everything else stays as it is.
 
         Raises
         ------
@@ -213,7 +212,7 @@ learning_rate=0.3; 1 sample)
         return zoomed(self, n, ranges)
 
     def parameters(self, start: int, stop: int) -> pd.DataFrame:
-        """Return run, draw (if drawn), w0, b0, v0, c0, settings of runs start ... stop-1."""
+        """Return run, draw (if drawn), w0, b0, v0, c0 and settings of runs start ... stop-1."""
         return pd.DataFrame(self._start(start, stop), copy=False)
 
     def _start(self, start: int, stop: int) -> dict[str, Any]:
@@ -255,18 +254,17 @@ learning_rate=0.3; 1 sample)
         rows = self._start(start, stop)
         if start == stop:
             raise InputError(f"stop: expected a number above start, got {stop}")
-        # The arrays are nobody else's, so the table is made of them and not of copies.
+        # Nothing else uses these arrays, so the table need not copy them.
         return pd.DataFrame(self._trained(rows, engine), copy=False)
 
     def train_at(self, points: Mapping[str, Any], engine: str = "auto") -> pd.DataFrame:
-        """Train runs from any points, which need be on no grid, and return a row for each.
+        """Train runs from any points, on a grid or not, and return a row for each.
 
         Parameters
         ----------
         points : dict of str to array_like, or DataFrame
-            Values of initial values and settings, such as ``{"w": [0.1, 0.2], "v": 1}``: one for
-            all or one for each run. What is not named stays as it is in the sweep, where it has to
-            be a number.
+            Initial values and settings, such as ``{"w": [0.1, 0.2], "v": 1}``: one value for all
+            runs or one for each. Everything else is as in the sweep, and must be a number there.
         engine : {"auto", "numpy", "numba"}
             As in ``train``.
 
@@ -289,12 +287,12 @@ learning_rate=0.3; 1 sample)
         return pd.DataFrame(there._trained(rows, engine))
 
     def _trained(self, rows: dict[str, Any], engine: str) -> dict[str, Any]:
-        """Return the columns of starts and settings with those of where training leads."""
-        # Here, because describing a sweep and drawing its results must not load an engine.
+        """Return the columns of starts and settings with those of the results of training."""
+        # Imported here: describing a sweep and drawing its results must not load an engine.
         from relulab.training.trainer import descend
 
         networks = Networks(*(rows[f"{p}0"] for p in PARAMETERS))
-        # Drawn ones are known only now.
+        # Drawn values are known only now.
         settings: dict[str, FloatArray] = {
             name: within_bounds(name, rows[name]) for name in self._values if name in BOUNDS
         }
@@ -305,7 +303,7 @@ learning_rate=0.3; 1 sample)
             if best is None:
                 slopes = rows["negative_slope"].astype(self.dtype)
                 best = smallest_losses(rounded(self.data, self.dtype), slopes).astype(self.dtype)
-            with np.errstate(all="ignore"):  # of runs that diverged
+            with np.errstate(all="ignore"):  # for runs that diverged
                 final["excess_loss"] = final["loss"] - best
             names.insert(names.index("loss") + 1, "excess_loss")
             final = {name: final[name] for name in names}
@@ -315,12 +313,12 @@ learning_rate=0.3; 1 sample)
     def best_loss(self) -> float | None:
         """The smallest loss that any network has on the data.
 
-        None on a single sample, and where the runs have different slopes. Shards find it made when
-        it was asked for before they went to the workers.
+        None for a single sample, and if the runs have different slopes. If it is computed before
+        the shards go to the workers, they need not compute it again.
         """
         if self.data.n_samples == 1 or not isinstance(self.negative_slope, float):
             return None
-        # As they are trained.
+        # In the dtype of training.
         slope = float(np.dtype(self.dtype).type(self.negative_slope))
         return smallest_loss(rounded(self.data, self.dtype), slope)
 
@@ -335,10 +333,10 @@ learning_rate=0.3; 1 sample)
     ) -> pd.DataFrame:
         """Train all runs and return one row for each, in memory.
 
-        ``n_jobs`` workers (-1: one for each core) take shards of ``shard_size`` runs; neither
-        changes a bit of the result. A sweep of a single shard runs in this process. With
-        ``progress``, a bar shows runs a second and the time left, in a terminal or a notebook.
-        With a ``client``, a ``distributed.Client``, the workers of its Dask cluster do the work.
+        ``n_jobs`` workers (-1: one per core) train shards of ``shard_size`` runs; neither number
+        changes a bit of the result. A sweep of one shard runs in this process. With ``progress``,
+        a bar in the terminal or notebook shows runs per second and the time left. With a
+        ``client``, a ``distributed.Client``, the workers of its Dask cluster do the work.
         """
         n_jobs, client = checked_n_jobs(n_jobs), checked_client(client)
         instance_of("progress", progress, bool)
@@ -352,19 +350,19 @@ learning_rate=0.3; 1 sample)
         with closing(done), progress_of(0, len(self), quiet=not progress) as bar:
             for i, frame in done:
                 if isinstance(frame, Lost):
-                    raise RuntimeError(f"lost a shard, perhaps for its memory:\n{frame.error}")
+                    raise RuntimeError(f"lost a shard, perhaps for lack of memory:\n{frame.error}")
                 frames[i] = frame
                 bar.update(len(frame))
         return pd.concat(frames, ignore_index=True)
 
     def _check_memory(self) -> None:
         """Refuse to hold more runs at once than this machine has memory for."""
-        # Twice, because the parts are put together in the end.
+        # Twice, because the parts are copied into one table at the end.
         needed, there = 2 * len(self) * sum(map(_width, self.columns.values())), memory()
         if needed > there:
             raise InputError(
                 f"run: {len(self):,} runs take about {needed / 1e9:,.0f} GB of memory, and this"
-                f" machine has {there / 1e9:,.0f} GB; take fewer draws, or let rl.main store them"
+                f" machine has {there / 1e9:,.0f} GB; use fewer draws, or let rl.main store them"
                 " in files, part by part"
             )
 
@@ -383,13 +381,13 @@ learning_rate=0.3; 1 sample)
 
     @property
     def bytes_per_run(self) -> float:
-        """How much disk a run takes, about: little for values that repeat, and for counts."""
+        """About how much disk a run takes: little for values that repeat, and for counts."""
         counts = {"run", "draw", "steps_taken", "death_step", "n_revivals", "period"}
         starts = {f"{name}0" if name in PARAMETERS else name: name for name in self._values}
         n_bytes = 0.0
         for column, kind in self.columns.items():
             drawn = starts.get(column) in self.drawn
-            if drawn and self.n_points > 1:  # the same at all points of the grid
+            if drawn and self.n_points > 1:  # the same values at all points of the grid
                 n_bytes += 1 + 8 / self.n_points
             else:
                 few = column in counts or (column in starts and not drawn)
@@ -397,7 +395,7 @@ learning_rate=0.3; 1 sample)
         return n_bytes
 
     def specification(self) -> dict[str, Any]:
-        """Return all that decides the runs' bits, but for the number of draws, as JSON values."""
+        """Return as JSON values everything that decides the runs, except the number of draws."""
         described = {name: _described(value) for name, value in self._values.items()}
         others = (*BOUNDS, "freeze", "optimizer", "summation")
         names = [f.name for f in fields(TrainingOptions) if f.name not in others]
@@ -407,18 +405,18 @@ learning_rate=0.3; 1 sample)
             **described,
             **({"seed": self.seed} if self.drawn else {}),
             **{name: getattr(self, name) for name in names},
-            # What is not plain is told by the values above, and by these.
+            # The values above and these two describe any optimizer that is not plain SGD.
             **({} if isinstance(rule, SGD) else {"optimizer": "Adam"}),
             **({"nesterov": True} if isinstance(rule, SGD) and rule.nesterov else {}),
-            # Its name in the first folders of this format, which else would be of another sweep.
+            # The old name: with another, the first folders of this format would not match.
             "gradient": self.summation_of(self.data),
             "freeze": list(self.freeze),
-            # Runs of before this rule have other outcomes, and so are of another sweep.
+            # Runs from before this rule have other outcomes, so they belong to another sweep.
             "converged": "at rest",
         }
 
 
-# For help and completion: what is trained first, then how; not the many types of ``ArrayLike``.
+# For help and completion: first what is trained, then how, without the long type ``ArrayLike``.
 _arguments = [p.replace(annotation=p.empty) for p in signature(Sweep).parameters.values()]
 _arguments.sort(key=lambda argument: hasattr(TrainingOptions, argument.name))
 Sweep.__signature__ = Signature(_arguments)  # type: ignore[attr-defined]
@@ -429,19 +427,19 @@ def shards(
 ) -> list[tuple[int, int]]:
     """Return contiguous slices of runs start ... stop-1, each (start, stop).
 
-    ``n_there`` tells how many shards there are before them.
+    ``n_there`` is the number of shards that exist already.
     """
     if shard_size is None:
-        # Small enough for progress to be seen and memory to be bounded, large enough for the
-        # slowest network of a shard not to matter.
+        # Small enough to show progress and bound memory; so large that the slowest network of a
+        # shard hardly matters.
         shard_size = min(max((stop - start) // 32, 10_000), 250_000)
     shard_size = whole_number("shard_size", shard_size, at_least=1, at_most=LARGEST_SHARD)
     if (stop - start) / shard_size > MOST_SHARDS - n_there:
         raise InputError(
             f"shard_size: expected at most {MOST_SHARDS:,} shards, got {stop - start:,} runs in"
             f" shards of {shard_size:,}"
-            + (f" beside {n_there:,} that are there" if n_there else "")
-            + "; take fewer draws or larger shards"
+            + (f" in addition to {n_there:,} existing shards" if n_there else "")
+            + "; use fewer draws or larger shards"
         )
     return [(i, min(i + shard_size, stop)) for i in range(start, stop, shard_size)]
 
@@ -464,30 +462,30 @@ def _checked(name: str, value: Any) -> float | Float64Array | Distribution:
 
 
 def _short(value: Any) -> str:
-    """Return a number, an axis or a distribution in a few words."""
+    """Return a short text for a number, an axis or a distribution."""
     if isinstance(value, np.ndarray):
         return f"{counted(value.size, 'value')}, {extent(value)}"
     return repr(value)
 
 
 def _width(kind: str) -> int:
-    """Return how many bytes a value of a column takes, about."""
+    """Return about how many bytes a value of a column takes."""
     return {"float32": 4, "outcome": 1, "unit": 1}.get(kind, 8)
 
 
 def memory() -> float:
-    """Return how many bytes of memory this process may have; 1 TiB if nobody says."""
+    """Return how many bytes of memory this process may use; 1 TiB if unknown."""
     limits: list[float] = []
-    with suppress(AttributeError, ValueError, OSError):  # none of Windows
+    with suppress(AttributeError, ValueError, OSError):  # not on Windows
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # in a container
         with suppress(OSError, ValueError):
             limits.append(float(Path("/sys/fs/cgroup", file).read_text()))
     return min(limits, default=2.0**40)
 
 
 def _described(value: Any) -> Any:
-    """Return a number, an axis or a distribution as JSON values that tell its exact bits."""
+    """Return a number, an axis or a distribution as JSON values, exact to the bit."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, Distribution):

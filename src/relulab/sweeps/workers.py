@@ -1,4 +1,4 @@
-"""Independent tasks: in this process where that is enough, else by joblib's workers or Dask's."""
+"""Independent tasks: in this process if that is enough, otherwise by workers of joblib or Dask."""
 
 import os
 import signal
@@ -28,24 +28,24 @@ def checked_n_jobs(n_jobs: object) -> int:
 
 
 def checked_client(client: object) -> Any:
-    """Return a client of a Dask cluster, or None; raise InputError for all else."""
+    """Return a client of a Dask cluster, or None; raise InputError for anything else."""
     if client is not None and not (hasattr(client, "submit") and hasattr(client, "scheduler")):
         raise InputError(f"client: expected a distributed.Client, got {shown(client)}")
     return client
 
 
 def engine_for_workers(name: object, client: Any = None) -> tuple[str, bool]:
-    """Return the engine to name to the workers, and whether they are best threads of this process.
+    """Return the engine for the workers, and whether they should be threads of this process.
 
-    Workers of a Dask cluster choose themselves, because Numba may be usable here and not there, or
-    the other way round. For all others it is chosen here, so that one line says why Numba cannot be
-    used, and not one for each worker.
+    Workers of a Dask cluster choose for themselves, because Numba may be usable here and not
+    there, or the other way round. For all others it is chosen here, so that only one line, not one
+    per worker, says why Numba cannot be used.
     """
     engine = one_of("engine", name, ENGINES)
     if client is not None:
         return engine, False
     threads = resolved_engine(engine) == "numba"
-    # As it was asked for: with "auto", the NumPy engine goes on even if Numba fails at a kernel.
+    # The name that was asked for: with "auto", NumPy takes over even if Numba fails at a kernel.
     return (engine if threads else "numpy"), threads
 
 
@@ -58,18 +58,18 @@ def map_unordered(
     client: Any = None,
     spare: int = 0,
 ) -> Generator[tuple[int, Any], None, None]:
-    """Yield (index of the task, ``function(*task)``) as the tasks get done.
+    """Yield (index of the task, ``function(*task)``) as the tasks finish.
 
-    ``n_jobs`` as in joblib: -1 is one worker for each core. ``threads`` says that the function
-    releases the GIL: then the workers are threads of this process, else processes, but for a single
-    task or a single worker, which need none. A backend that was chosen by
-    ``joblib.parallel_config`` goes before that, and the cluster of a Dask ``client`` before all.
-    Of threads there are ``spare`` more; see ``Turns``.
+    ``n_jobs`` is as in joblib: -1 is one worker per core. ``threads`` means that the function
+    releases the GIL: then the workers are threads of this process, otherwise processes. A single
+    task or a single worker needs no process. A backend chosen by ``joblib.parallel_config`` takes
+    precedence over this, and the cluster of a Dask ``client`` over everything. With threads, there
+    are ``spare`` more; see ``Turns``.
 
-    An exception of the function is raised here. When a worker process dies, which takes the others
-    with it, the tasks that may have been running are tried again, each alone; one that dies again
-    yields ``Lost``. Workers of a Dask cluster that answer ``Unseen`` get no further task; of others
-    that is a result like any.
+    An exception of the function is raised here. When a worker process dies, which ends the others,
+    too, the tasks that may have been running are tried again, each alone; one that dies again
+    yields ``Lost``. Workers of a Dask cluster that answer ``Unseen`` get no further task; from
+    other workers that is a result like any other.
     """
     numbered = dict(enumerate(tasks))
     if client is not None:
@@ -102,7 +102,7 @@ def _by_joblib(
 
 
 def _alone(i: int, function: Callable[..., Any], task: tuple[Any, ...]) -> Done:
-    """Return what a worker that has no other task makes of one, or ``Lost``."""
+    """Return the result of a task done by a worker with no other task, or ``Lost``."""
     try:
         [done] = _attempted(function, {i: task}, n_workers=2, threads=False)
     except Exception:
@@ -120,12 +120,12 @@ def _attempted(
     if threads and in_threads:
         n_workers += spare
     workers = joblib.Parallel(
-        # A single thread, too, is another than this one, which hears Ctrl-C meanwhile.
+        # Even a single thread is not this one, which listens for Ctrl-C meanwhile.
         n_jobs=max(n_workers, 2) if threads and in_threads else n_workers,
         pre_dispatch=1 if n_workers == 1 else "2*n_jobs",
         batch_size=1,
         prefer=prefer,
-        # Ray's backend gives nothing before it has all.
+        # Ray's backend yields nothing before it has all results.
         return_as="generator_unordered" if backend.supports_return_generator else "list",
     )
     calls = (joblib.delayed(attempt)(i, function, task) for i, task in tasks.items())
@@ -137,15 +137,15 @@ def _attempted(
             yield done
     finally:
         with _quiet_manager() if processes else nullcontext(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that tasks are left, which we know
+            warnings.simplefilter("ignore", UserWarning)  # about tasks left, which we know of
             if not isinstance(results, list):
                 results.close()
 
 
 class Turns(Semaphore):
-    """What workers do inside this, at most so many do at a time; a worker elsewhere need not wait.
+    """A limit on how many workers do something at a time; a worker elsewhere need not wait.
 
-    With one thread more than turns, one writes to the disk while all others compute.
+    With one more thread than turns, one writes to the disk while all others compute.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -154,18 +154,18 @@ class Turns(Semaphore):
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Start processes that no Ctrl-C reaches, which a terminal sends to all of them.
+    """Start processes that ignore Ctrl-C, which a terminal sends to all of them.
 
-    They would each print a traceback, and the parent ends them anyway. A child inherits what is
-    blocked. The parent takes a Ctrl-C that comes meanwhile when all of them have started: half of
-    a pool cannot be ended in silence.
+    Otherwise each would print a traceback, and the parent ends them anyway. Children inherit the
+    blocked signals. A Ctrl-C that comes meanwhile is handled when all have started: half of a pool
+    cannot be ended silently.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     _start_trackers()
     handler, taken = signal.getsignal(signal.SIGINT), []
-    # Other threads, such as those of linear algebra, block nothing, so blocking is not enough here.
+    # Other threads, such as those of linear algebra, do not block it, so blocking is not enough.
     deferred = current_thread() is main_thread() and callable(handler)
     if deferred:
         signal.signal(signal.SIGINT, lambda *came: taken.append(came))
@@ -182,7 +182,7 @@ def _deaf_children() -> Iterator[None]:
 
 @contextmanager
 def _quiet_manager() -> Iterator[None]:
-    """Keep joblib's thread from telling that results came for tasks that were just given up."""
+    """Keep joblib's thread from reporting results of tasks that were just given up."""
     hook = threading.excepthook
 
     def said(what: threading.ExceptHookArgs) -> None:
@@ -197,10 +197,10 @@ def _quiet_manager() -> Iterator[None]:
 
 
 def _start_trackers() -> None:
-    """Start the processes that clean up after others, which else start with the first child.
+    """Start the processes that clean up after others, which otherwise start with the first child.
 
-    Python's then unblocks what we block for the children. joblib's warns at its end of what workers
-    that were killed have left, which it cleans up: lines that nobody can do anything about.
+    Python's would then unblock the signals that we block for the children. joblib's warns at its
+    end of what killed workers left, which it cleans up: nobody needs those lines.
     """
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore"

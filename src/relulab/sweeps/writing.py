@@ -1,4 +1,4 @@
-"""Writes to a results folder: manifest, samples, records, parts; and what is said if it cannot."""
+"""Write to a results folder: manifest, samples, records, parts; and report if that fails."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from relulab.sweeps.parquet import DamagedFileError, StoredTable, is_foreign, is
 from relulab.sweeps.schema import COLUMNS, arrow_schema, in_schema, to_table
 from relulab.validation import InputError, checked_table
 
-# What an operating system says where there is no room: on the disk, of a quota, of a file's size.
+# An operating system's errors for no room: a full disk, a quota, a limit on file size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,28 +29,28 @@ _PART = re.compile(r"part-[0-9]{5,}\.parquet")
 
 
 class StorageError(OSError):
-    """The results folder takes no more: there is no room, or it is gone."""
+    """The results folder cannot be written to: there is no room, or it is gone."""
 
 
 def no_room(folder: Path, why: object) -> StorageError:
-    """Return the error that says that there is no room, and what is kept."""
+    """Return the error for a lack of room, which also says what is kept."""
     return StorageError(
-        f"{folder}: no room ({why}); what is finished is kept, and the same command goes on from"
+        f"{folder}: no room ({why}); finished parts are kept, and the same command continues from"
         " there when there is room"
     )
 
 
 def gone(folder: Path) -> StorageError:
-    """Return the error that says that a folder is no longer there, or no longer ours."""
+    """Return the error for a folder that is no longer there, or no longer ours."""
     return StorageError(
         f"{folder}: deleted, renamed, unlocked or taken over by another process while running;"
-        " nothing more is written, and the same command goes on from what is left"
+        " nothing more is written, and the same command continues from what is left"
     )
 
 
 @contextmanager
 def told_in_a_line(folder: Path) -> Iterator[None]:
-    """Say what a full disk means for the results, whatever was being written."""
+    """Report a full disk in one line, whatever was being written."""
     try:
         yield
     except OSError as error:
@@ -60,21 +60,21 @@ def told_in_a_line(folder: Path) -> Iterator[None]:
 
 
 def goes(file: Path) -> bool:
-    """Return whether --restart deletes a file: it bears our mark, or is a damaged part."""
+    """Return whether --restart deletes a file: it has our mark, or is a damaged part."""
     damaged = is_regular(file) and _PART.fullmatch(file.name) and not is_foreign(file)
     return is_ours(file) or bool(damaged)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the runs of a shard go; a worker gets it.
+    """Where a worker is to write the runs of a shard.
 
     Attributes
     ----------
     file : Path
-        Absolute, because workers may live elsewhere.
+        Absolute, because a worker may have another working directory.
     about : dict
-        What the file is to say of itself.
+        The description that the file stores of itself.
     columns : dict of str to str
         The columns of all parts of the experiment; see ``relulab.sweeps.schema``.
     ours : Ownership
@@ -89,15 +89,15 @@ class Slot:
         """Store the runs of the shard."""
         for folder in (self.file.parent.parent, self.file.parent):
             if folder.is_symlink():
-                raise InputError(f"{folder}: expected a folder of ours, found a link meanwhile")
-            folder.mkdir(exist_ok=True)  # but not the results folder, should it be gone
+                raise InputError(f"{folder}: expected relulab's folder, found a link meanwhile")
+            folder.mkdir(exist_ok=True)  # but not the results folder, if it is gone
         table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
         write_table(self.ours.folder, self.file, table, self.about, COLUMNS)
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The right to write to a folder, and how.
+    """Writes the files of a folder that we own.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class Writer:
         write_whole(self.layout.folder, self.layout.manifest_file, text)
 
     def data(self, sweep: str, data: TrainingSet) -> None:
-        """Store the samples of a sweep, with what leads back to the user's units."""
+        """Store the samples of a sweep, with the scales of the user's units."""
         file, about = self.layout.data_file(sweep), about_data(sweep, data)
         try:
             stored = StoredTable.open(file)
@@ -134,7 +134,7 @@ class Writer:
         if not kept:
             units = json.dumps({name: about[name] for name in ("x", "target")})
             frame = pd.DataFrame({"x": data.x, "target": data.target})
-            # pandas makes of that its ``attrs``.
+            # pandas reads this as its ``attrs``.
             self._table(file, frame, about, {b"PANDAS_ATTRS": units})
 
     def record(self, name: str, frame: pd.DataFrame) -> None:
@@ -166,14 +166,14 @@ class Writer:
         return Slot(part.file.absolute(), part.about, manifest.columns, self.ours)
 
     def fit(self, part: Part, stored: StoredTable, manifest: Manifest) -> None:
-        """Write a part of an earlier run anew if the columns of the experiment have changed."""
+        """Rewrite a part of an earlier run if the columns of the experiment have changed."""
         schema = arrow_schema(manifest.columns)
         if not stored.schema.equals(schema):
             table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
             write_table(self.layout.folder, part.file, table, part.about, COLUMNS)
 
     def remove(self) -> None:
-        """Delete what relulab wrote here but for figures and tables; leave everything else."""
+        """Delete what relulab wrote here, except figures and tables; leave everything else."""
         folder = self.layout.folder
         for pattern in ("runs/*/*", "records/*", "data/*"):
             for file in filter(goes, list(folder.glob(pattern))):
