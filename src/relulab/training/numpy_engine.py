@@ -231,6 +231,18 @@ class Lanes:
 
     def rest(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Return for each of some lanes whether descent rests there."""
+        if self.slope is None and self.rule is None:
+            # Settled before all sums are made, as it is for the many dead.
+            rests: npt.NDArray[np.bool_] = ~self.firing[lanes]
+            if self.problem.trained[3]:
+                rests &= self.rates[1, lanes] <= stability.EDGE
+            unsure = np.flatnonzero(~rests)
+            if unsure.size:
+                rests[unsure] = self._rest_by_states(lanes[unsure])
+            return rests
+        return self._rest_by_states(lanes)
+
+    def _rest_by_states(self, lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         n, rates = lanes.size, self.rates[:, lanes].repeat(2, axis=0)
         decay, edge = np.zeros((4, n)), np.full(n, stability.EDGE)
         if self.rule is not None:
@@ -368,10 +380,12 @@ class _Judge:
         tolerance = self.options.gradient_tolerance
         small = (norm <= tolerance) & (lanes.coasting(candidates) <= tolerance)
         if lanes.problem.batches is None and small.any():
-            still = candidates[small]
-            rest = lanes.rest(still)
-            stands = np.where(lanes.stand(still), Outcome.UNSTABLE, outcome[small])
-            outcome[small] = np.where(rest, Outcome.CONVERGED, stands)
+            still = np.flatnonzero(small)
+            rest = lanes.rest(candidates[still])
+            outcome[still[rest]] = Outcome.CONVERGED
+            if not rest.all():
+                restless = still[~rest]
+                outcome[restless[lanes.stand(candidates[restless])]] = Outcome.UNSTABLE
         else:
             outcome[small] = Outcome.CONVERGED
         outcome[~self._bounded[candidates]] = Outcome.DIVERGED
