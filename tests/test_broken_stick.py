@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -457,3 +459,12 @@ def test_the_script_refuses_other_numbers_of_draws(draws, tmp_path, capsys):
     assert said.startswith("error: argument --bootstrap: expected 0 or a whole number from 100 to")
     assert said.count("\n") == 1
     assert not (tmp_path / "r").exists()
+
+
+def test_what_two_free_slopes_gain_can_be_read_from_the_digits():
+    x = np.arange(100.0)
+    target = 10 + np.maximum(x - 50, 0) * 50 + np.where(x < 50, 0.03 * (x - 50), 0)
+    target += 0.5 * (-1.0) ** np.arange(100)
+    words = str(rl.broken_stick(rl.TrainingSet(x, target))).replace("\n", " ")
+    free, own = re.search(r"R² ([01][.]\d+), not ([01][.]\d+)", words).groups()
+    assert float(free) > float(own)

@@ -644,17 +644,19 @@ def test_texts_of_a_report_are_printed_and_written(tmp_path, capsys):
         write_report([("answer", text), ("answer", text)], tmp_path)
 
 
-def test_the_answer_comes_before_the_fates_and_knows_the_command_line(tmp_path, capsys):
+def test_the_answer_comes_before_any_training_and_knows_the_command_line(tmp_path, capsys):
     experiment = replace(
         HINGE,
         file=str(tmp_path / "mine.py"),
         sweeps={"a": SWEEP},
-        answer=lambda results, options: [("said", f"seed {options.seed}")],
+        answer=lambda results, options: [
+            ("said", f"seed {options.seed}, {results.n_missing()} runs to come")
+        ],
         report=lambda results: [("more", "so much for that")],
     )
     assert rl.main(experiment, ["--seed", "5", "--engine", "numpy"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("seed 5\n")
+    assert said.startswith(f"seed 5, {len(SWEEP)} runs to come\n")
     assert said.index("outcome") < said.index("so much for that")
     assert rl.main(replace(experiment, answer=lambda *_: "nothing"), ["--figures"]) == 2
     said = capsys.readouterr().err

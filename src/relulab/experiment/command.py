@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -83,14 +83,21 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
     if getattr(options, "dry_run", False):
         _say_what_it_costs(experiment, options, results)
         return 0
+    written: list[Path] = []
+    kinds = results.folder, options.format, options.tables, written
+
+    def answer() -> None:
+        if experiment.answer:
+            write_report(_entries("answer", experiment.answer(results, options)), *kinds)
+
     if options.figures:
         _say_what_is_wrong(results)
+        answer()
     else:
-        failed = _train(experiment, options, results)
+        failed = _train(experiment, options, results, begin=answer)
     if failed and not results.sweeps():
         return 1
-    report = _reported(experiment, options, results)
-    written = write_report(report, results.folder, options.format, options.tables)
+    write_report(_reported(experiment, options, results), *kinds)
     for file in sorted(results.folder.glob("*_by_*.*")):
         if file.name.startswith(TABLES_BY) and file not in written:
             print(f"{file.name}: from an earlier call with --by, not updated", file=sys.stderr)
@@ -103,9 +110,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
 
 
 def _reported(experiment: Experiment, options: argparse.Namespace, results: Results) -> Report:
-    """Yield everything reported; after the answer, print what became of the runs."""
-    if experiment.answer:
-        yield from _entries("answer", experiment.answer(results, options))
+    """Print what became of the runs, and yield everything reported of them."""
     if experiment.sweeps:
         print_outcomes(results)
         if missing := results.n_missing():
@@ -183,7 +188,12 @@ def _say_what_it_costs(
     print(f"nothing is written in {one_line(str(results.folder))}")
 
 
-def _train(experiment: Experiment, options: argparse.Namespace, results: Results) -> int:
+def _train(
+    experiment: Experiment,
+    options: argparse.Namespace,
+    results: Results,
+    begin: Callable[[], object],
+) -> int:
     """Make what the folder lacks; return the number of shards that failed."""
     sweeps = _sweeps(experiment, options)
     scheduler, named = options.scheduler, named_as_options(n_jobs="jobs", engine="engine")
@@ -196,6 +206,7 @@ def _train(experiment: Experiment, options: argparse.Namespace, results: Results
             restart=options.restart,
             client=client,
             records={name: partial(make, options) for name, make in experiment.records.items()},
+            begin=begin,
         )
     if failed:
         parts = results.layout.parts(results.layout.manifest())

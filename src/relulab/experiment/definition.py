@@ -36,7 +36,7 @@ class Experiment:
     options : function of ArgumentParser, optional
         Adds this experiment's own command-line options.
     answer : function of Results and the parsed command line, optional
-        Yields, like ``report``, what comes first, before what became of the runs.
+        Yields, like ``report``, what is reported first, before any run is trained.
     """
 
     file: str

@@ -30,13 +30,16 @@ def write_report(
     folder: Path,
     formats: Sequence[str] = ("png",),
     table_formats: Sequence[str] = ("csv",),
+    written: list[Path] | None = None,
 ) -> list[Path]:
     """Write figures and tables in all requested formats, and films as GIF; return the files.
+
+    They are added to those that were ``written`` before, if there are any.
 
     Texts are written as they are, and printed. File names come from the names of the entries, in
     a form that every file system accepts (``names.slug``).
     """
-    written: list[Path] = []
+    written = [] if written is None else written
     with figures.style():  # the report draws while it is iterated over
         for entry in report:
             name, item = _named_item(entry)

@@ -73,6 +73,7 @@ def run_sweeps(
     progress: bool = True,
     records: Mapping[str, Callable[[], pd.DataFrame]] | None = None,
     client: Any = None,
+    begin: Callable[[], object] = lambda: None,
 ) -> int:
     """Train the runs of the sweeps that the folder lacks; return the number of failed shards.
 
@@ -93,6 +94,8 @@ def run_sweeps(
     restart : bool
     records : dict of str to function, optional
         Each returns a table, which is stored before any run is trained.
+    begin : function, optional
+        Called between: when samples and records are stored, and no run is trained yet.
 
     Raises
     ------
@@ -126,6 +129,7 @@ def run_sweeps(
         writer.manifest(manifest)
         for name, make in records.items():
             writer.record(name, make())
+        begin()
         todo, n_done = _looked_through(manifest, sweeps, writer)
         n_missing = sum(len(part.shard) for part in todo)
         whole = _with_all_draws(sweeps, manifest)

@@ -160,9 +160,10 @@ class BrokenStick:
         if free - own < HARDLY * (1 - own):
             return f"{words} Two free slopes, {where}, would hardly be better: R² {free:.4f}."
         losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
+        digits = next(n for n in range(4, 17) if f"{free:.{n}f}" != f"{own:.{n}f}")
         return (
-            f"{words} Two free slopes, {where}: R² {free:.4f}, not {own:.4f}; loss {losses[0]}, not"
-            f" {losses[1]}."
+            f"{words} Two free slopes, {where}: R² {free:.{digits}f}, not {own:.{digits}f}; loss"
+            f" {losses[0]}, not {losses[1]}."
         )
 
     def _beside_others(self) -> str:
