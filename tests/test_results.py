@@ -650,7 +650,7 @@ def test_a_folder_that_changes_while_it_is_read_is_not_called_damaged(results):
 def test_an_equals_sign_in_the_path_is_told(tmp_path, capsys):
     results = rl.Results(tmp_path / "w=1")
     run_sweeps({"a": KINDS["layers"]}, results, progress=False)
-    assert "read the runs with hive_partitioning = false" in capsys.readouterr().err
+    assert "read the runs there with hive_partitioning = false" in capsys.readouterr().err
     query = "select w from read_parquet(?, hive_partitioning = false)"
     found = duckdb.connect().execute(query, [f"{results.folder}/runs/*/*.parquet"]).fetchall()
     assert [w for (w,) in found] == list(KINDS["layers"].run()["w"])
