@@ -41,7 +41,9 @@ class Outcome(_Described):
 
 
 class Unit(_Described):
-    """What became of the ReLU unit. Exactly one holds; it says nothing about the outcome.
+    """What became of the ReLU unit, which is dead if it is active on no sample.
+
+    Exactly one of these holds; it says nothing about the outcome.
 
     Under plain descent a unit that is inactive on every sample never becomes active again. With
     momentum, weight decay or Adam it can; ``n_revivals`` counts this. With a negative slope the
