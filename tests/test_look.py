@@ -377,7 +377,7 @@ def test_numbers_in_bars_can_be_read():
             assert contrast(text.get_color(), bar.get_facecolor()[:3]) > 4.5
 
 
-@pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.parametrize("layout", ["none", "constrained"])
 @pytest.mark.parametrize("name", DRAW)
 def test_axes_beside_the_given_ones_stay_as_they_are(name, layout):
     figure, (other, ax) = plt.subplots(1, 2, figsize=(6, 3), layout=layout)
@@ -393,7 +393,7 @@ def test_axes_beside_the_given_ones_stay_as_they_are(name, layout):
     assert state() == before
     assert figure.legends == [own]
     figure.draw_without_rendering()
-    if layout is None:
+    if layout == "none":
         assert other.get_position().bounds == place
     if found := ax.get_legend():
         box, within = found.get_window_extent(), ax.get_window_extent()
@@ -404,12 +404,13 @@ def test_axes_beside_the_given_ones_stay_as_they_are(name, layout):
 
 
 def test_a_legend_in_small_axes_says_how_many_it_leaves_out():
-    figure, axes = plt.subplots(3, 2, figsize=(5, 4))
     table = pd.DataFrame({"x": 1.0, "y": 1.0, "of": [f"name {i}" for i in range(12)]})
-    figures.lines(table, "x", "y", "of", ax=axes[1, 1])
-    shown = legend(axes[1, 1])
+    with figures.style():
+        figure, axes = plt.subplots(3, 2, figsize=(5, 4))
+        figures.lines(table, "x", "y", "of", ax=axes[1, 1])
+        shown = legend(axes[1, 1])
+        figure.draw_without_rendering()
     assert shown[-1] == f"and {12 - len(shown) + 1} more"
-    figure.draw_without_rendering()
     box, within = axes[1, 1].get_legend().get_window_extent(), axes[1, 1].get_window_extent()
     assert box.height < within.height + 1
 
