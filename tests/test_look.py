@@ -405,7 +405,7 @@ def test_axes_beside_the_given_ones_stay_as_they_are(name, layout):
 
 def test_a_legend_in_small_axes_says_how_many_it_leaves_out():
     table = pd.DataFrame({"x": 1.0, "y": 1.0, "of": [f"name {i}" for i in range(12)]})
-    with figures.style():
+    with plt.style.context("default"):
         figure, axes = plt.subplots(3, 2, figsize=(5, 4))
         figures.lines(table, "x", "y", "of", ax=axes[1, 1])
         shown = legend(axes[1, 1])
