@@ -16,10 +16,10 @@ from relulab.validation import InputError, shown
 
 RANGE = 3  # points that a bar is wide which stands for itself
 
-# Lines that lie on each other are told apart by their markers.
+# Markers distinguish lines that coincide.
 MARKERS = "osD^vP*X"
 
-# A numeric column of more values than this is told by a color bar.
+# A numeric column with more values than this gets a color bar.
 MOST_GROUPS = 8
 
 
@@ -134,7 +134,7 @@ def points(
     table : DataFrame
         Columns x and y.
     by : str, optional
-        What the color tells: ``"fate"``, from the columns outcome and unit, or a column. One of
+        What the color shows: ``"fate"``, from the columns outcome and unit, or a column. One of
         more than 8 different numbers has a color bar.
     log : str
         The axes that are logarithmic: "", "x", "y" or "xy".

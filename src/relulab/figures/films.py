@@ -22,7 +22,7 @@ class Film:
     ----------
     frames : iterable of Axes
         One Axes of each frame's figure. A generator draws a frame when the film is stored, so that
-        a single one is in memory. All figures have one size; it may be the same figure, drawn anew.
+        a single one is in memory. All figures have one size; it may be the same figure, redrawn.
     seconds : float
         How long each frame is shown.
     pause : float

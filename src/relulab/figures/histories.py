@@ -10,7 +10,7 @@ from relulab.validation import InputError, instance_of, shown
 
 
 def keys(trace: pd.DataFrame) -> list[str]:
-    """Return the columns that tell the runs of a trace from each other."""
+    """Return the columns that distinguish the runs of a trace."""
     return ["sweep", "run"] if "sweep" in trace else ["run"]
 
 

@@ -59,7 +59,7 @@ FEWEST_ROWS = 8
 
 
 def legend_of(ax: Axes) -> Legend | None:
-    """Return the legend that tells what an Axes shows, if there is one."""
+    """Return the legend of what an Axes shows, if there is one."""
     figure = root_of(ax)
     if own := ax.get_legend():
         return own
@@ -114,14 +114,14 @@ def _show(told: Told, in_figure: bool) -> None:
 
 
 def _follow(figure: Figure) -> None:
-    """Have the legends of a figure made anew when its size changes, in a window or for a file."""
+    """Remake the legends of a figure when its size changes, in a window or for a file."""
     if figure not in when_resized:
         when_resized[figure] = reflow
         figure.canvas.mpl_connect("resize_event", lambda event: reflow(event.canvas.figure))
 
 
 def reflow(figure: Figure) -> None:
-    """Make the legends of a figure anew whose width is another than when they were made."""
+    """Remake the legends of a figure if its width has changed since they were made."""
     for legend in [legend for legend in figure.legends if legend in TOLD]:
         told = TOLD[legend]
         if told.width != figure.get_size_inches()[0]:

@@ -48,7 +48,7 @@ from relulab.validation import (
 
 LABEL_WIDTH = 12  # characters in a line
 LIGHTEST = 0.15  # how dark the fastest runs are
-NOTHING, STROKES = "#e4e4e4", "#8c8c8c"  # where a map has nothing to tell
+NOTHING, STROKES = "#e4e4e4", "#8c8c8c"  # where a map has no value
 
 # Light enough for black digits, however many runs.
 LIGHT_PURPLES = ListedColormap(mpl.colormaps["Purples"](np.linspace(0.15, 0.62, 256)))
@@ -160,8 +160,8 @@ def steps_map(
 ) -> Axes:
     """Draw the steps to converge at each point of a grid; the dead and what did not are hatched.
 
-    A dead unit's network learns c alone, in steps that tell nothing of the unit. ``limits`` are the
-    ends of the colors; without them they are the fewest and the most steps of these runs.
+    A dead unit's network learns c alone, in steps that say nothing about the unit. ``limits`` are
+    the ends of the colors, by default the fewest and the most steps of these runs.
     """
     require("runs", runs, "outcome", "unit", "steps_taken", x=x, y=y)
     ends = None if limits is None else _ends_of_steps(limits)
@@ -308,7 +308,7 @@ def _draw_numbers(
 
 
 def _hatch_gaps(ax: Axes, cells: Any, label: str) -> None:
-    """Hatch what is behind the cells, and tell what that is if there are gaps."""
+    """Hatch what is behind the cells, and say what that is if there are gaps."""
     how: dict[str, Any] = {"facecolor": NOTHING, "edgecolor": STROKES, "hatch": "///"}
     if np.isnan(cells).any():
         ax.patch.set(**how, linewidth=0)

@@ -61,7 +61,7 @@ def fit_steps(
 
     The circle is the hinge, where the pre-activation is 0. A state in which the unit is inactive on
     every sample is dashed. Gray is where there are no samples. The last finite state of a run that
-    stops being finite is told in the legend.
+    stops being finite is named in the legend.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ def fit_film(
     labels : sequence of str, optional
         Of the runs, in the order of their numbers.
     title : str
-        Beside which the step is told.
+        The title, to which the step is added.
     seconds, pause : float
-        How long a step is shown, and the last one on top of that.
+        How long a step is shown, and how much longer the last one is.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def fit_film(
 def _frames(
     runs: Sequence[pd.DataFrame], every: Sequence["States"], names: Sequence[str], title: str
 ) -> Iterator[Axes]:
-    """Yield one figure, drawn anew for every step."""
+    """Yield one figure, redrawn for every step."""
     steps = _steps_of_film(max(float(run["step"].max()) for run in runs))
     with style(), nearly_infinite():
         reels = _reels(runs, every, names, steps)

@@ -54,7 +54,7 @@ LETTERS = 8.0  # points
 PAPER = {name: LETTERS for name, value in STYLE.items() if name.endswith("size") and value == 11.0}
 PAPER |= {"savefig.dpi": 300.0, "lines.linewidth": 1.2, "lines.markersize": 3.5}
 
-OURS = "relulab"  # how figures are told that were made in this style
+OURS = "relulab"  # marks figures that were made in this style
 GAP = "relulab gap"  # a place of a grid without a panel
 
 # The smallest that is seen, in inches: two dots of a picture.

@@ -25,7 +25,7 @@ from relulab.validation import (
     shortened,
 )
 
-# One for each name that the legend tells.
+# One for each name in the legend.
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 LINEWIDTH = 1.2
 ABOVE = 2.5  # points with intervals are at 2.1
@@ -136,7 +136,7 @@ def mark_fraction(
     row : object
         Which bar: its value in the column that the bars are of.
     fraction : float
-        Where the bar, or the part of it that the theory tells of, should end.
+        Where the bar, or the part of it that the theory predicts, should end.
     text : str
         What the legend calls all ticks.
     """

@@ -153,7 +153,7 @@ def trajectories(
 
     The longer a path, the deeper it lies, so that one that goes back and forth hides no other. A
     cross in the place of the square is the last finite state of a run that stops being finite;
-    beside other runs it is at the edge, for it would be far away.
+    among other runs it is at the edge, because it would be far away.
 
     Parameters
     ----------
