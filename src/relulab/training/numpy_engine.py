@@ -25,6 +25,13 @@ WINDOW = 8192
 # Networks followed at a time; this bounds the memory for their states.
 FOLLOWED_AT_ONCE = 4096
 
+NO_LANES = np.empty(0, np.intp)
+
+# Lanes that may have finished are held for up to so many steps, and judged together, because
+# judging costs as much as several steps of the window, however few are judged; but they are judged
+# at once if they are more than this fraction of all.
+MOST_PATIENCE, MOST_HELD = 16, 0.25
+
 
 class Lanes:
     """Networks in training; lane i of every array belongs to one of them.
@@ -190,18 +197,24 @@ class Lanes:
         if self.slope is not None:
             np.multiply(values, self.slope, out=into, where=~fires & (self.slope > 0))
 
-    def update(self) -> None:
-        """Take one step of gradient descent in every lane; the gradients are overwritten."""
+    def update(self, held: npt.NDArray[np.intp] = NO_LANES) -> None:
+        """Take one step of gradient descent in every lane that is not held.
+
+        A held lane does not age. The gradients are overwritten.
+        """
         n = self.n_active
         if self.rule is None:
+            self.gradients[:, held] = 0
             by_layer = self.gradients.reshape(2, 2, n)
             np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
             np.subtract(self.parameters, self.gradients, out=self.parameters)
         else:
-            parameters, rule = self._advanced(self.rule, np.arange(n))
-            self.parameters[:] = parameters
+            moving = np.delete(np.arange(n), held)
+            parameters, rule = self._advanced(self.rule, moving)
+            self.parameters[:, moving] = parameters
             for here, there in self._pairs(None, rule):
-                here[:] = there
+                here[..., moving] = there
+        self.start[held] += 1
         self.clock += 1
 
     def _advanced(
@@ -316,11 +329,19 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
     window = min(WINDOW, problem.n_nets)
     lanes = Lanes(problem, window)
     judge = _Judge(lanes, final)
-    n_loaded = window
+    n_loaded, patience, n_waited = window, 0, 0
     while lanes.n_active:
         lanes.evaluate()
-        finished = judge.finish()
+        candidates = judge.candidates()
+        if 0 < candidates.size <= MOST_HELD * lanes.n_active and n_waited < patience:
+            lanes.update(held=candidates)
+            n_waited += 1
+            continue
+        finished = judge.finish(candidates)
         lanes.update()
+        # A run near a saddle may be a candidate for many steps: then the next ones do not wait.
+        patience = min(2 * patience + 1, MOST_PATIENCE) if finished.size == candidates.size else 0
+        n_waited = 0
         if finished.size:
             n_new = min(finished.size, problem.n_nets - n_loaded)
             lanes.load(finished[:n_new], np.arange(n_loaded, n_loaded + n_new))
@@ -337,7 +358,7 @@ def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
         for i, batch in enumerate(batches.epoch(epoch)):
             if i == 0 or lanes.clock == max_steps:
                 lanes.evaluate()
-                lanes.drop(judge.finish())
+                lanes.drop(judge.finish(judge.candidates()))
                 lanes.evaluate_batch(batch)
             else:
                 lanes.evaluate_batch(batch)
@@ -359,17 +380,16 @@ class _Judge:
         self.lanes = lanes
         self.final = final
         self.options = lanes.problem.options
-        # No lane can reach max_steps before this clock; it moves on as lanes are replaced.
+        # No lane can reach max_steps before this clock.
         self.deadline = self.options.max_steps
         self._newly = np.empty(lanes.n_active, bool)
         self._bounded = np.empty(lanes.n_active, bool)
         self._small = np.empty(lanes.n_active, bool)
+        self._ends = np.empty(lanes.n_active, bool)
         self._size = np.empty(lanes.n_active, lanes.problem.dtype)
 
-    def finish(self) -> npt.NDArray[np.intp]:
-        """Record deaths and write out the finished lanes; return these, ascending."""
-        self._note_deaths()
-        candidates = self._candidates()
+    def finish(self, candidates: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Write out those of the candidates that have finished; return these, ascending."""
         if not candidates.size:
             return candidates
         lanes = self.lanes
@@ -415,8 +435,9 @@ class _Judge:
             for there, here in zip(final.rule.arrays, of.rule.arrays, strict=True):
                 there[..., runs] = here[..., lanes]
 
-    def _candidates(self) -> npt.NDArray[np.intp]:
-        """Return the lanes that may finish now, by a cheap test that misses none."""
+    def candidates(self) -> npt.NDArray[np.intp]:
+        """Record deaths; return the lanes that may finish now, by a test that misses none."""
+        self._note_deaths()
         lanes, n = self.lanes, self.lanes.n_active
         bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
         np.less_equal(lanes.loss, self.options.divergence_loss, out=bounded)
@@ -428,16 +449,15 @@ class _Judge:
         else:
             size[:] = lanes.gradient_norm(np.arange(n))
         np.less_equal(size, self.options.gradient_tolerance, out=small)
+        ends = np.logical_not(bounded, out=self._ends[:n])
         if lanes.clock >= self.deadline:
-            # Lanes that expire now are replaced by lanes that expire max_steps later.
-            expired = lanes.clock - lanes.start >= self.options.max_steps
-            later = lanes.start[~expired]
-            oldest = later.min() if later.size else lanes.clock + 1
-            self.deadline = int(oldest) + self.options.max_steps
-            np.logical_or(small, expired, out=small)
-        if bounded.all() and not small.any():
-            return np.empty(0, np.intp)
-        return np.flatnonzero(small | ~bounded)
+            left = self.options.max_steps - (lanes.clock - lanes.start)
+            np.logical_or(ends, left <= 0, out=ends)
+            self.deadline = lanes.clock + max(int(left.min()), 1)
+        found = np.flatnonzero(small | ends)
+        if not found.size:
+            return found
+        return found[ends[found] | (lanes.gradient_norm(found) <= self.options.gradient_tolerance)]
 
     def _note_deaths(self) -> None:
         """Record the death step of newly dead lanes, and revivals."""
