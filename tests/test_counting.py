@@ -18,6 +18,7 @@ from relulab import statistics
 from relulab.analysis import distinct
 from relulab.analysis.counting import count_groups
 from relulab.model.outcome import OUTCOMES, UNITS
+from relulab.sweeps.results import StoredPart
 from relulab.validation import named_as_options
 
 # Values of a column by its type: a few that repeat, among them what is easily mixed up.
@@ -98,7 +99,8 @@ def test_many_values_near_and_far_are_counted(integers, floats, n):
 
 
 def add(together, table, columns):
-    return together.add((table, None), together.fewer(table, columns))
+    few = together.fewer(table, columns)
+    return together.add(few or (table, None), are_few=few is not None)
 
 
 @settings(max_examples=60)
@@ -134,13 +136,14 @@ class InFiles:
     """Stored runs, as a results folder gives them."""
 
     def __init__(self, parts):
-        self.readers = iter([(lambda part=part: part) for part in parts])
+        none_stored = [(part.column_names, lambda part=part: part) for part in parts]
+        self.parts = iter([StoredPart(*part, lambda columns: None) for part in none_stored])
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        return self.frame(next(self.readers)())
+        return self.frame(next(self.parts).read())
 
     def frame(self, table):
         return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)

@@ -42,11 +42,23 @@ FEW_ROWS = 1024
 PARTS_AT_ONCE = 2
 
 
+class StoredPart(Protocol):
+    """A part of stored runs."""
+
+    columns: list[str]
+
+    def read(self) -> pa.Table:
+        """Return the runs."""
+
+    def counts(self, columns: Sequence[str]) -> Counted | None:
+        """Return the distinct rows of some columns with their numbers of runs, if stored."""
+
+
 @runtime_checkable
 class Stored(Protocol):
-    """Runs in files, part by part: functions that read the next parts, as Arrow tables."""
+    """Runs in files, part by part."""
 
-    readers: Iterator[Callable[[], pa.Table]]
+    parts: Iterator[StoredPart]
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
         """Return rows of a part, in all or some of its columns, as a DataFrame."""
@@ -178,27 +190,45 @@ def put_together(
     """
     together = Together()
 
-    def fewer(table: Table, counts: IntArray | None = None) -> tuple[Counted, Counted | None]:
+    def taken(table: Table, counts: IntArray | None = None) -> _Taken:
         columns = needed(names_in(table))
-        return (table, counts), together.fewer(table, columns, counts) if columns else None
+        few = together.fewer(table, columns, counts) if columns else None
+        return _Taken(partial(_itself, table), few or (table, counts), few is not None)
+
+    def of_part(part: StoredPart) -> _Taken:
+        columns = needed(part.columns)
+        few = part.counts(columns) if columns else None
+        return _Taken(part.read, few, True) if few else taken(part.read())
 
     in_pandas: Callable[[Table], pd.DataFrame] = _itself
-    given: Iterator[tuple[Counted, Counted | None]]
+    given: Iterator[_Taken]
     if isinstance(runs, Shared):
-        given = (fewer(*counted) for counted in runs.counted())
+        given = (taken(*counted) for counted in runs.counted())
     elif isinstance(parts := _opened(runs), Stored):
         in_pandas = parts.frame
-        given = _at_once(lambda read: fewer(read()), parts.readers)
+        given = _at_once(of_part, parts.parts)
     else:
-        given = map(fewer, frames_of(parts))
-    for plain, few in given:
-        held = together.add(plain, few)
-        yield partial(in_pandas, plain[0]), [(in_pandas(table), n) for table, n in held]
+        given = map(taken, frames_of(parts))
+    for read, rows, are_few in given:
+        held = together.add(rows, are_few=are_few)
+        yield partial(_frame, in_pandas, read), [(in_pandas(table), n) for table, n in held]
     yield None, [(in_pandas(table), n) for table, n in together.rest()]
 
 
-def _itself(table: pd.DataFrame) -> pd.DataFrame:
+class _Taken(NamedTuple):
+    """A table of runs: a function that returns it, and rows that represent it."""
+
+    read: Callable[[], Table]
+    rows: Counted
+    are_few: bool
+
+
+def _itself(table: Table) -> Table:
     return table
+
+
+def _frame(in_pandas: Callable[[Table], pd.DataFrame], read: Callable[[], Table]) -> pd.DataFrame:
+    return in_pandas(read())
 
 
 def _opened(runs: Any) -> Any:

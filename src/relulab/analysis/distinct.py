@@ -64,15 +64,15 @@ class Together:
         except TypeError:  # unhashable values, in a column that may never be used
             return None
 
-    def add(self, table: Counted, fewer: Counted | None) -> list[Counted]:
+    def add(self, table: Counted, *, are_few: bool) -> list[Counted]:
         """Take a table, and return tables that represent some of those taken, in order.
 
-        If ``fewer`` rows represent it, they are taken instead.
+        It is held, to be merged with others, if its rows ``are_few``.
         """
-        if fewer is None:
+        if not are_few:
             return [*self.rest(), table]
-        before = self.rest() if self._held and not _alike(self._held[0][0], fewer[0]) else []
-        self._held.append(fewer)
+        before = self.rest() if self._held and not _alike(self._held[0][0], table[0]) else []
+        self._held.append(table)
         if sum(len(held) for held, _ in self._held) > MOST_ROWS:
             self._held = self.rest()
             if sum(len(held) for held, _ in self._held) > MOST_ROWS // 2:  # few repeat

@@ -217,7 +217,7 @@ def _train(
     tasks = [
         (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine, turns)
         for part in todo
-        for slot in [writer.slot(part, manifest)]
+        for slot in [writer.slot(part, manifest, sweeps[part.sweep].repeating)]
     ]
     done = map_unordered(
         _run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client, spare=spare

@@ -167,10 +167,9 @@ def _costs(
     with TemporaryDirectory() as folder:
         ours = Ownership(Path(folder, ".owner.json"), "")
         Path(folder, "runs").mkdir()
-        slots = [
-            Slot(Path(folder, "runs", "a", f"{k}.parquet"), {"sweep": name}, manifest.columns, ours)
-            for k in range(n_workers)
-        ]
+        files = [Path(folder, "runs", "a", f"{k}.parquet") for k in range(n_workers)]
+        about = {"sweep": name}
+        slots = [Slot(file, about, manifest.columns, sweep.repeating, ours) for file in files]
 
         def seconds(sweep: Sweep, copies: int) -> float:
             tasks = [(sweep, rows, copies, slot, engine) for slot in slots]

@@ -7,6 +7,10 @@ and the footer is checked before any number in it is used.
 
 Pages also have checksums, which Parquet checks whenever a page is read, so that a few columns of a
 file can be read without reading all of it.
+
+Between its pages and its footer, a file may hold a second, small table, which is a Parquet file
+itself: the ``extract``. The footer says where it is, with its digest. Other readers find the pages
+by their places in the file and do not see it.
 """
 
 import hashlib
@@ -60,6 +64,7 @@ class StoredTable:
     schema: pa.Schema
     n_rows: int
     _metadata: pq.FileMetaData
+    _extract: dict[str, Any] | None
 
     @classmethod
     def open(cls, file: Path) -> Self:
@@ -79,11 +84,12 @@ class StoredTable:
             _checked_digest(_FOOTER, footer, _with_zeros(_FOOTER, footer))
             try:
                 found = pq.ParquetFile(source)
-                about = json.loads((found.metadata.metadata or {})[MARK])["about"]
+                described = json.loads((found.metadata.metadata or {})[MARK])
+                about, extract = described["about"], described.get("extract")
             except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
                 raise DamagedFileError(str(error)) from None
         metadata = found.metadata
-        return cls(file, about, found.schema_arrow, metadata.num_rows, metadata)
+        return cls(file, about, found.schema_arrow, metadata.num_rows, metadata, extract)
 
     def check(self) -> None:
         """Read the whole file; raise ``DamagedFileError`` if it is not as it was written."""
@@ -112,6 +118,29 @@ class StoredTable:
         except (pa.ArrowException, OSError) as error:
             raise DamagedFileError(str(error)) from None
 
+    def extract(self) -> pa.Table | None:
+        """Return the small table in the file, or None if it has none.
+
+        Raises
+        ------
+        DamagedFileError
+            If it has changed since it was written.
+        """
+        if self._extract is None:
+            return None
+        with self.file.open("rb") as source:
+            source.seek(self._extract["start"])
+            content = source.read(self._extract["size"])
+        if _digest(content) != self._extract["digest"]:
+            raise DamagedFileError("the digest of its extract does not match")
+        try:
+            found = pq.ParquetFile(pa.BufferReader(content))
+            if found.metadata.num_rows > self.n_rows:
+                raise DamagedFileError("its extract is larger than the table")
+            return found.read()
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedFileError(str(error)) from None
+
 
 def write_table(
     folder: Path,
@@ -119,6 +148,7 @@ def write_table(
     table: pa.Table,
     about: Mapping[str, Any],
     dictionary: Collection[str] = (),
+    extract: pa.Table | None = None,
 ) -> None:
     """Write a table so that it appears whole or not at all.
 
@@ -133,12 +163,14 @@ def write_table(
     dictionary : collection of str
         The columns that get a dictionary if their values repeat. Whole numbers among the rest are
         stored as differences.
+    extract : pyarrow.Table, optional
+        A small table for ``StoredTable.extract``.
     """
     known = [name for name in table.column_names if name in dictionary]
     repeating = [name for name in known if _repeats(table[name])]
     # Numbers of runs and draws, which take almost no space as differences.
     counting = [n for n in known if n not in repeating and pa.types.is_integer(table[n].type)]
-    text = json.dumps({"body": _ZEROS.decode(), "footer": _ZEROS.decode(), "about": dict(about)})
+    described = {"body": _ZEROS.decode(), "footer": _ZEROS.decode(), "about": dict(about)}
     # The rest are practically random floats: a dictionary makes writing slower and files larger,
     # compression took a third of the writing time to save an eighth of the bytes, and their ranges
     # help no reader.
@@ -153,8 +185,21 @@ def write_table(
             write_page_checksum=True,
         ) as writer:
             writer.write_table(table)
-            writer.add_key_value_metadata({MARK.decode(): text})
+            if extract is not None:
+                content = _as_file(extract)
+                place = {"start": sink.tell(), "size": len(content), "digest": _digest(content)}
+                described["extract"] = place
+                sink.write(content)
+            writer.add_key_value_metadata({MARK.decode(): json.dumps(described)})
         _fill_in_digests(sink)
+
+
+def _as_file(table: pa.Table) -> bytes:
+    """Return a table as the content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _fill_in_digests(sink: Any) -> None:

@@ -4,14 +4,15 @@ import html
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -22,6 +23,7 @@ from relulab.sweeps.names import checked_name
 from relulab.sweeps.parquet import DamagedFileError, StoredTable
 from relulab.sweeps.schema import (
     COLUMNS,
+    COUNT,
     SWEEP,
     arrow_schema,
     in_schema,
@@ -33,21 +35,39 @@ from relulab.sweeps.schema import (
 from relulab.validation import InputError, counted, shown
 
 
+class StoredPart(NamedTuple):
+    """Some columns of a part of a results folder.
+
+    Attributes
+    ----------
+    columns : list of str
+    read : function
+        Returns the runs as an Arrow table.
+    counts : function of columns
+        Returns the distinct rows of some columns, which may repeat, with the number of runs that
+        each represents; None if the file does not hold them.
+    """
+
+    columns: list[str]
+    read: Callable[[], pa.Table]
+    counts: Callable[[Sequence[str]], tuple[pa.Table, npt.NDArray[np.int64]] | None]
+
+
 class Frames(Iterator[pd.DataFrame]):
     """Parts of a results folder, each read only when it is needed.
 
     Attributes
     ----------
-    readers : iterator of functions
-        Each reads one of the remaining parts as an Arrow table, which ``frame`` converts to
-        pandas. Code that counts runs calls several of them at once.
+    parts : iterator of StoredPart
+        The remaining parts, as Arrow tables, which ``frame`` converts to pandas. Code that counts
+        runs reads several at once.
     """
 
-    def __init__(self, readers: Iterable[Callable[[], pa.Table]]) -> None:
-        self.readers = iter(readers)
+    def __init__(self, parts: Iterable[StoredPart]) -> None:
+        self.parts = iter(parts)
 
     def __next__(self) -> pd.DataFrame:
-        return self.frame(next(self.readers)())
+        return self.frame(next(self.parts).read())
 
     @staticmethod
     def frame(table: pa.Table) -> pd.DataFrame:
@@ -149,7 +169,14 @@ class Results:
         """
         manifest, parts = self._finished(sweep)
         wanted = _checked_columns(columns, manifest)
-        return Frames(partial(self._table, part, wanted, manifest) for part in parts)
+        return Frames(
+            StoredPart(
+                wanted,
+                partial(self._table, part, wanted, manifest),
+                partial(self._counts, part, manifest),
+            )
+            for part in parts
+        )
 
     def frames_together(
         self, sweeps: Sequence[str], columns: Sequence[str] | None = None
@@ -281,20 +308,30 @@ class Results:
             raise self._nothing(f"results{of_sweep}")
         return manifest, parts
 
-    def _table(self, part: Part, wanted: list[str], manifest: Manifest) -> pa.Table:
+    def _table(self, part: Part, wanted: Sequence[str], manifest: Manifest) -> pa.Table:
         """Return the runs of a part in some columns."""
-        columns = {name: manifest.columns[name] for name in wanted}
         with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
             stored = part.open()
-            there = {name: stored.schema.field(name).type for name in stored.schema.names}
-            if any(not is_read_as(there[name], columns[name]) for name in columns if name in there):
-                raise DamagedFileError("its columns have other types")
-            table = stored.read(
-                [name for name in there if name in columns and name != SWEEP], COLUMNS
-            )
-            if wrong := unknown_words(table):
-                raise DamagedFileError(f"it has unknown words in {wrong[0]}")
-        return with_known_words(in_schema(table, arrow_schema(columns), stored.n_rows, part.sweep))
+            there = [name for name in stored.schema.names if name in wanted and name != SWEEP]
+            columns = {name: manifest.columns[name] for name in wanted}
+            _check_types(stored.schema, columns)
+            return _in_columns(stored.read(there, COLUMNS), columns, stored.n_rows, part.sweep)
+
+    def _counts(
+        self, part: Part, manifest: Manifest, wanted: Sequence[str]
+    ) -> tuple[pa.Table, npt.NDArray[np.int64]] | None:
+        """Return the counts of a part in some columns, if its file holds them."""
+        with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
+            stored = part.open()
+            counts = stored.extract()
+            if counts is None or not {*wanted} <= {SWEEP, *counts.column_names}:
+                return None
+            columns = {name: manifest.columns[name] for name in wanted}
+            _check_types(counts.schema, columns)
+            numbers = counts[COUNT].to_numpy()
+            if numbers.sum() != stored.n_rows:
+                raise DamagedFileError("its counts are not those of its runs")
+            return _in_columns(counts, columns, counts.num_rows, part.sweep), numbers
 
     def _nothing(self, what: str) -> InputError:
         return InputError(f"{self.folder}: expected {what}, found none; run the experiment first")
@@ -316,6 +353,20 @@ class Results:
                 f"{file}: expected the file that relulab wrote, got a damaged one ({error}); run"
                 " the experiment again to repair it"
             ) from None
+
+
+def _check_types(schema: pa.Schema, columns: Mapping[str, str]) -> None:
+    """Raise ``DamagedFileError`` if stored columns cannot be read as those of a manifest."""
+    there = {name: schema.field(name).type for name in schema.names if name in columns}
+    if any(not is_read_as(type_, columns[name]) for name, type_ in there.items()):
+        raise DamagedFileError("its columns have other types")
+
+
+def _in_columns(table: pa.Table, columns: Mapping[str, str], n_rows: int, sweep: str) -> pa.Table:
+    """Return rows of a part in the columns of a manifest."""
+    if wrong := unknown_words(table):
+        raise DamagedFileError(f"it has unknown words in {wrong[0]}")
+    return with_known_words(in_schema(table, arrow_schema(columns), n_rows, sweep))
 
 
 def _checked_columns(columns: Any, manifest: Manifest) -> list[str]:

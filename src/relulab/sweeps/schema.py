@@ -6,7 +6,7 @@ every float32 is a float64. So any program that reads the files, in any order, f
 and every bit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -36,6 +36,12 @@ COLUMNS = {
     "outcome": ("outcome",),
     "unit": ("unit",),
 }
+
+# The column with the number of runs in the table that ``count_rows`` makes. The table is worth
+# storing if its rows represent so many runs on average, which the first runs show.
+COUNT = "count"
+FEWEST_REPEATS = 4
+TRIAL = 1 << 14
 
 # The types of columns by their names in a manifest: pandas' name, and Arrow's type.
 # With the index type that Parquet readers return.
@@ -167,6 +173,28 @@ def in_schema(
         else:
             arrays.append(pa.nulls(n_rows, field.type))
     return pa.Table.from_arrays(arrays, schema.names, metadata=schema.metadata)
+
+
+def count_rows(table: pa.Table, columns: Sequence[str]) -> pa.Table | None:
+    """Return the distinct rows of some columns, with their number in COUNT; None if few repeat.
+
+    Columns of nulls, which other sweeps have, are added to these.
+    """
+    absent = [name for name in table.column_names if table[name].null_count == table.num_rows]
+    keys = [name for name in columns if name not in absent]
+    for rows, repeats in ((table[:TRIAL], 2), (table, FEWEST_REPEATS)):
+        # One thread: the other cores train.
+        counts = rows.group_by(keys, use_threads=False).aggregate([([], "count_all")])
+        if counts.num_rows * repeats > rows.num_rows:
+            return None
+    counts = counts.rename_columns([*keys, COUNT])
+    return with_absent(counts, [table.schema.field(name) for name in absent])
+
+
+def with_absent(counts: pa.Table, fields: Iterable[pa.Field]) -> pa.Table:
+    """Return counts with columns of nulls."""
+    schema = pa.schema([*fields, *counts.schema])
+    return in_schema(counts, schema, counts.num_rows)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -380,6 +380,17 @@ learning_rate=0.3; 1 sample)
         return {**start, **final, **steps, "outcome": "outcome", "unit": "unit"}
 
     @property
+    def repeating(self) -> list[str]:
+        """The columns in which many runs may be equal: the grid, words and counts of steps."""
+        names = [name for name in self._values if name not in self.drawn]
+        grid = {f"{name}0" if name in PARAMETERS else name for name in names}
+        return [
+            name
+            for name, kind in self.columns.items()
+            if name in grid or (not kind.startswith("float") and name not in ("run", "draw"))
+        ]
+
+    @property
     def bytes_per_run(self) -> float:
         """About how much disk a run takes: little for values that repeat, and for counts."""
         counts = {"run", "draw", "steps_taken", "death_step", "n_revivals", "period"}

@@ -3,7 +3,7 @@
 import errno
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,14 @@ from relulab.sweeps.layout import Layout, Part, about_data
 from relulab.sweeps.locking import Ownership
 from relulab.sweeps.manifest import Manifest
 from relulab.sweeps.parquet import DamagedFileError, StoredTable, is_foreign, is_ours, write_table
-from relulab.sweeps.schema import COLUMNS, arrow_schema, in_schema, to_table
+from relulab.sweeps.schema import (
+    COLUMNS,
+    arrow_schema,
+    count_rows,
+    in_schema,
+    to_table,
+    with_absent,
+)
 from relulab.validation import InputError, checked_table
 
 # An operating system's errors for no room: a full disk, a quota, a limit on file size.
@@ -77,12 +84,16 @@ class Slot:
         The description that the file stores of itself.
     columns : dict of str to str
         The columns of all parts of the experiment; see ``relulab.sweeps.schema``.
+    repeating : sequence of str
+        The columns in which runs may be equal: the file also holds how often each of their rows
+        occurs, so that counting need not read the runs.
     ours : Ownership
     """
 
     file: Path
     about: dict[str, Any]
     columns: Mapping[str, str]
+    repeating: Sequence[str]
     ours: Ownership
 
     def write(self, runs: pd.DataFrame) -> None:
@@ -92,7 +103,8 @@ class Slot:
                 raise InputError(f"{folder}: expected relulab's folder, found a link meanwhile")
             folder.mkdir(exist_ok=True)  # but not the results folder, if it is gone
         table = to_table(runs, self.about["sweep"], arrow_schema(self.columns))
-        write_table(self.ours.folder, self.file, table, self.about, COLUMNS)
+        counts = count_rows(table, self.repeating)
+        write_table(self.ours.folder, self.file, table, self.about, COLUMNS, counts)
 
 
 @dataclass(frozen=True)
@@ -161,16 +173,20 @@ class Writer:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **(metadata or {})})
         write_table(self.layout.folder, file, table, about)
 
-    def slot(self, part: Part, manifest: Manifest) -> Slot:
+    def slot(self, part: Part, manifest: Manifest, repeating: Sequence[str]) -> Slot:
         """Return where a worker is to write a part."""
-        return Slot(part.file.absolute(), part.about, manifest.columns, self.ours)
+        return Slot(part.file.absolute(), part.about, manifest.columns, repeating, self.ours)
 
     def fit(self, part: Part, stored: StoredTable, manifest: Manifest) -> None:
         """Rewrite a part of an earlier run if the columns of the experiment have changed."""
         schema = arrow_schema(manifest.columns)
         if not stored.schema.equals(schema):
             table = in_schema(stored.read(None, COLUMNS), schema, stored.n_rows)
-            write_table(self.layout.folder, part.file, table, part.about, COLUMNS)
+            counts = stored.extract()
+            if counts is not None:
+                new = [field for field in schema if field.name not in stored.schema.names]
+                counts = with_absent(counts, new)
+            write_table(self.layout.folder, part.file, table, part.about, COLUMNS, counts)
 
     def remove(self) -> None:
         """Delete what relulab wrote here, except figures and tables; leave everything else."""
