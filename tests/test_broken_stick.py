@@ -445,6 +445,9 @@ def test_samples_too_close_for_standard_errors_get_none():
     assert np.isnan([errors(of_hinge)["slope"], errors(of_hinge)["breakpoint"]]).all()
     assert errors(of_hinge)["level"] > 0
     assert "No standard errors of the slope and the breakpoint: in float64" in str(of_hinge)
+    # Too close for their distance to the hinge.
+    far = rl.broken_stick(rl.TrainingSet([-5213, 1e-9, -4803, 1e-8], [-1.5, -2.5, 1.8, -0.1]))
+    assert np.isnan([errors(far)["slope"], errors(far)["breakpoint"]]).all()
     x, target = noisy_hinge(1, 1, 20, 0.1, 0)
     large = rl.broken_stick(rl.TrainingSet(2e154 * x, target))
     assert np.isnan([errors(large)["slope"], errors(large)["breakpoint"]]).all()

@@ -395,7 +395,9 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
             "All samples of the sloping side have one x: its slope is not determined, nor is the"
             " breakpoint; the flattest slope is given."
         ]
-    elif noise > 0 and (_lose_digits(data.x[away > 0]) or np.isinf(place_error)):
+    elif noise > 0 and (
+        _lose_digits(active) or _lose_digits(data.x[away > 0]) or np.isinf(place_error)
+    ):
         slope_error = place_error = np.nan
         notes += [
             "No standard errors of the slope and the breakpoint: in float64 the squares of x on the"

@@ -50,8 +50,9 @@ class BestFit:
         One network, with w = 1 or w = -1.
     loss : float
         The mean of ``0.5*(prediction - target)**2``, in units of target**2, before the parameters
-        are rounded to float64. Rounding adds less than 1e-9 of it, plus 1e-15 of the best
-        constant's loss, plus 2**-99 of the square of the largest target.
+        are rounded to float64. It is exact to 1e-12 of itself plus 1e-24 of the best constant's
+        loss. Rounding the parameters adds less than 1e-9 of it, plus 1e-15 of the best constant's,
+        plus 2**-99 of the square of the largest target.
     kind : {"hinge", "linear", "constant"}
         "hinge": the unit is active on some samples; "linear": on all, and the network is their
         least-squares line; "constant": v = 0, and the network is their mean.
