@@ -7,7 +7,6 @@ add an entry there. Our values come from training. A row that differs stays, wit
 """
 
 from argparse import Namespace
-from statistics import NormalDist
 from typing import Any
 
 import pandas as pd
@@ -17,10 +16,12 @@ from publications.claims import (
     AGREES,
     CONFIDENCE,
     DIFFERS,
+    LIMIT,
     UNEXPLAINED,
     Bound,
     Chance,
     Claim,
+    Estimate,
     Exact,
     Printed,
     judged,
@@ -33,6 +34,7 @@ from relulab.figures.legends import add_to_legend, line_entry
 from relulab.figures.style import Axes, root_of
 
 CLAIMS: list[Claim] = [*PRINTED, *THEOREMS]
+ESTIMATED = ("value", "standard_error")
 SWEEPS = {claim.name: claim.sweep for claim in CLAIMS if isinstance(claim, Chance)}
 
 
@@ -45,13 +47,17 @@ def measured(_options: Namespace) -> pd.DataFrame:
                 rows += [(claim.name, number, ours) for number, ours in claim.measure().items()]
             case Exact() | Bound():
                 rows.append((claim.name, "value", claim.measure()))
+            case Estimate():
+                for number, ours in zip(ESTIMATED, claim.measure(), strict=True):
+                    rows.append((claim.name, number, ours))
     return pd.DataFrame(rows, columns=["row", "number", "ours"])
 
 
 def counted(results: rl.Results, claim: Chance) -> dict[str, float]:
     """Return in how many runs of its sweep an event happened, and the number of runs."""
     columns = ["w", "outcome", "unit", "excess_loss"]
-    happened = [claim.event(runs) for runs in results.frames(columns, claim.name)]
+    parts = results.frames(columns, claim.name)
+    happened = [claim.event(runs[claim.among(runs)]) for runs in parts]
     return {"count": sum(map(sum, happened)), "n": sum(map(len, happened))}
 
 
@@ -65,8 +71,14 @@ def ours(results: rl.Results) -> dict[str, dict[str, float]]:
         if isinstance(claim, Chance):
             numbers[claim.name] = counted(results, claim)
             continue
-        needed = claim.items() if isinstance(claim, Printed) else {"value"}
-        if set(needed) - set(numbers[claim.name]):
+        match claim:
+            case Printed():
+                needed = set(claim.items())
+            case Estimate():
+                needed = set(ESTIMATED)
+            case _:
+                needed = {"value"}
+        if needed - set(numbers[claim.name]):
             raise rl.InputError(
                 f"{results.folder}: expected our numbers for the row {claim.name!r}, a newer one;"
                 " train without --figures"
@@ -82,7 +94,6 @@ WORDS = {
 }
 WORDS_LAST = ["agreement", "verdict", "why"]
 MOST_ERRORS = 5.0
-LIMIT = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none"}
 RING = DOT | {"color": "black", "markerfacecolor": "none", "markersize": 8}
 
@@ -96,9 +107,9 @@ def named_rows(ax: Axes, part: pd.DataFrame) -> None:
 
 
 def agreement(table: pd.DataFrame) -> Axes:
-    """Draw how well each row agrees: in digits and, for probabilities, in standard errors."""
-    chance = table["kind"] == "chance"
-    above, below = (table[rows].reset_index(drop=True) for rows in (~chance, chance))
+    """Draw how well each row agrees: in digits or, of random numbers, in standard errors."""
+    random = table["kind"].isin(["chance", "estimate"])
+    above, below = (table[rows].reset_index(drop=True) for rows in (~random, random))
     figure = root_of(figures.panels(1)[0])
     figure.clear()
     figure.set_size_inches(5.6, 2.2 + 0.19 * len(table))
@@ -118,7 +129,7 @@ def agreement(table: pd.DataFrame) -> Axes:
     for place, (error, verdict) in enumerate(zip(off, below["verdict"], strict=True)):
         errors.plot(error, place, **DOT, color=COLORS[verdict], clip_on=False)
     digits.set(xlim=(0, 17.8), xlabel="digits in common")
-    errors.set(xlim=(-MOST_ERRORS, MOST_ERRORS), xlabel="standard errors off the probability")
+    errors.set(xlim=(-MOST_ERRORS, MOST_ERRORS), xlabel="standard errors off the published value")
     shown = [verdict for verdict in WORDS if (table["verdict"] == verdict).any()]
     dots = [line_entry(WORDS[verdict], COLORS[verdict], **DOT) for verdict in shown]
     add_to_legend(digits, [*dots, line_entry("digits printed, or resolved by training", **RING)])

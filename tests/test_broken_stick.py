@@ -409,6 +409,75 @@ def test_numbers_of_any_size(scale):
         assert large[name] / scale ** float(power) == pytest.approx(value, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("x", "target"),
+    [
+        ([0, 0, 1e-100, 2e-100, 3e-100, 1], [0, 0, 1, 0, 1, 0]),
+        ([-1 - 2**-51, -1, 2 - 2**-51, 2 - 2**-51, 2 + 2**-49, 2 + 3 * 2**-50], [0, 1, 0, 0, 1, 0]),
+        ([-1, 0, 1, 1 + 2**-51, 1 + 3 * 2**-51], [0.2, 0.3, -1, -0.7, 0.9]),
+    ],
+)
+def test_samples_too_close_for_the_other_models_are_not_compared(x, target):
+    """Their best breaks are within clusters that float64 has lost."""
+    stick = rl.broken_stick(rl.TrainingSet(x, target))
+    assert not [name for name in values(stick) if name.startswith(("free", "line", "other"))]
+    assert "No comparison with other models: some x are too close" in str(stick)
+
+
+def test_near_duplicates_do_not_prevent_a_comparison():
+    x, target = noisy_hinge(1, 1, 40, 0.3, 0)
+    twice = np.nextafter(x, 2)
+    data = rl.TrainingSet(np.append(x, twice), np.append(target, target))
+    expected = values(rl.broken_stick(rl.TrainingSet(x, target)))
+    for name, value in values(rl.broken_stick(data)).items():
+        if name.startswith(("free", "line", "other")):
+            assert value == pytest.approx(expected[name], rel=1e-9)
+
+
+# The best hinge is 0 up to its third place and rises by 1 per place.
+PLACES, HEIGHTS = np.arange(7), [0.1, -0.1, 0, 1.1, 1.9, 2.9, 4.1]
+
+
+def test_samples_too_close_for_standard_errors_get_none():
+    x = 1e6 + 2.0**-28 * PLACES
+    of_hinge = rl.broken_stick(rl.TrainingSet(x, HEIGHTS))
+    assert of_hinge.estimates["breakpoint"].value == x[2]
+    assert np.isnan([errors(of_hinge)["slope"], errors(of_hinge)["breakpoint"]]).all()
+    assert errors(of_hinge)["level"] > 0
+    assert "No standard errors of the slope and the breakpoint: in float64" in str(of_hinge)
+    # Too close for their distance to the hinge.
+    far = rl.broken_stick(rl.TrainingSet([-5213, 1e-9, -4803, 1e-8], [-1.5, -2.5, 1.8, -0.1]))
+    assert np.isnan([errors(far)["slope"], errors(far)["breakpoint"]]).all()
+    x, target = noisy_hinge(1, 1, 20, 0.1, 0)
+    large = rl.broken_stick(rl.TrainingSet(2e154 * x, target))
+    assert np.isnan([errors(large)["slope"], errors(large)["breakpoint"]]).all()
+    of_line = rl.broken_stick(rl.TrainingSet(1e6 + 2.0**-28 * np.array([0, 0, 1, 1]), [0, 1, 4, 3]))
+    assert of_line.kind == "linear"
+    assert np.isnan([errors(of_line)["slope"], errors(of_line)["intercept"]]).all()
+
+
+def test_samples_too_close_for_refits_get_no_intervals():
+    x = np.append([-1000, -1000], 1 + 2.0**-44 * PLACES)
+    stick = rl.broken_stick(rl.TrainingSet(x, [0.2, -0.2, *HEIGHTS]), bootstrap=100)
+    assert stick.estimates["breakpoint"].value == x[4]
+    assert np.isnan(stick.table["lower"]).all()
+    assert "No 95 % intervals: some x are too close" in str(stick)
+
+
+@pytest.mark.parametrize(
+    ("x", "target"),
+    [
+        ([0, 1, 2, 3, 4, 5], [0, 0, 0, 1.2e154, 1.1e154, 1.2e154]),  # R2 was 1
+        ([0, 1, 2, 3], [0, 1e-200, 0, 2e-200]),
+        ([1e150, 1.0000000000000005e150], [4e299, -2e300]),
+    ],
+)
+def test_answers_beyond_float64_are_refused(x, target):
+    with pytest.raises(rl.InputError, match="data: expected samples whose best fit") as caught:
+        rl.broken_stick(rl.TrainingSet(x, target))
+    assert "\n" not in str(caught.value)
+
+
 def test_refusals():
     data = rl.TrainingSet([0, 1], [0, 1])
     with pytest.raises(rl.InputError, match=r"^data: expected TrainingSet, got 3"):

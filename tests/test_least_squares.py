@@ -308,6 +308,9 @@ def extreme_samples(draw):
 @example(([0, 1e-200, 1], [0, 1, 1]))
 @example(([0, 1, 2], [1e300, 0, 1e300]))
 @example(([1e200, 2e200, 3e200], [1e-130, 0, 1e-130]))
+# Scaled to at most 1, the smallest x would be equal.
+@example(([-4e291, -8e-278, 2e-138], [6, 2, 0]))
+@example(([-1e-323, -1e-323, 5e-324, 1.9, 2], [1, 1, 0, 0, 1]))
 def test_wherever_samples_lie_the_best_fit_is_exact_or_refused(samples):
     x, target = (np.asarray(values, float) for values in samples)
     try:
@@ -334,6 +337,20 @@ def test_a_sweep_needs_no_network_of_the_smallest_loss():
         best_fit(TrainingSet(x, target))
     best = exact_best_squares(x, target) / 6
     assert smallest_loss(TrainingSet(x, target)) == pytest.approx(float(best), rel=1e-9, abs=1e-12)
+
+
+def test_samples_at_two_places_are_fitted_by_a_line():
+    """A hinge has the same squares, and may round to less."""
+    x = np.where([1, 1, 1, 0, 1, 0], 1.0000000000000005e150, 9.999999999999996e149)
+    target = [
+        0.8444421477595768,
+        1.0641423337440055,
+        1.0156848017959308,
+        0.11045599407379741,
+        1.0894574125059968,
+        -0.061775780831284155,
+    ]
+    assert best_fit(TrainingSet(x, target)).kind == "linear"
 
 
 SMALL = st.integers(-4, 4)

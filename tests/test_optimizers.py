@@ -613,3 +613,45 @@ def test_velocity_goes_on_while_a_run_is_followed(engine, batch_size):
             optimizer=optimizer, max_steps=max_steps, batch_size=batch_size, engine=engine,
         )  # fmt: skip
         assert list(trained.period) == [2]
+
+
+def on_mean_squared_error(rate, decay, n_steps, momentum=None, max_norm=None, epsilon=None):
+    """Return w, b, v, c after steps on a mean squared error without 1/2, as in PyTorch."""
+    p, first, second = [0.9, 0.3, 0.7, 0.1], [0.0] * 4, [0.0] * 4
+    samples = [(-1.0, 1.0), (0.5, 0.0), (1.0, 2.0)]
+    for t in range(1, n_steps + 1):
+        g = [0.0] * 4
+        for x, target in samples:
+            a = max(p[0] * x + p[1], 0.0)
+            e = 2 * (p[2] * a + p[3] - target) / len(samples)
+            terms = (e * p[2] * x * (a > 0), e * p[2] * (a > 0), e * a, e)
+            g = [total + term for total, term in zip(g, terms, strict=True)]
+        norm = sum(each * each for each in g) ** 0.5
+        if max_norm is not None and norm > max_norm:
+            g = [each * max_norm / norm for each in g]
+        g = [each + decay * value for each, value in zip(g, p, strict=True)]
+        if epsilon is None:
+            first = [momentum * m + each for m, each in zip(first, g, strict=True)]
+            steps = first
+        else:
+            first = [0.9 * m + 0.1 * each for m, each in zip(first, g, strict=True)]
+            second = [0.999 * s + 0.001 * each**2 for s, each in zip(second, g, strict=True)]
+            steps = [
+                m / (1 - 0.9**t) / ((s / (1 - 0.999**t)) ** 0.5 + epsilon)
+                for m, s in zip(first, second, strict=True)
+            ]
+        p = [value - rate * step for value, step in zip(p, steps, strict=True)]
+    return p
+
+
+def test_how_a_run_on_a_mean_squared_error_without_half_is_repeated():
+    """As the docstrings of SGD and Adam say."""
+    data, start = rl.TrainingSet([-1, 0.5, 1], [1, 0, 2]), rl.Networks(0.9, 0.3, 0.7, 0.1)
+    sgd = on_mean_squared_error(0.03, 0.1, 50, momentum=0.5, max_norm=0.8)
+    adam = on_mean_squared_error(0.03, 0.1, 50, epsilon=0.01)
+    for expected, rate, optimizer in (
+        (sgd, 0.06, rl.SGD(momentum=0.5, weight_decay=0.05, max_norm=0.4)),
+        (adam, 0.03, rl.Adam(epsilon=0.005, weight_decay=0.05)),
+    ):
+        ended = rl.train(start, data, rate, max_steps=50, optimizer=optimizer).networks
+        assert ended.stack()[:, 0].tolist() == pytest.approx(expected, rel=1e-5)

@@ -17,6 +17,7 @@ from publications.claims import (
     UNEXPLAINED,
     Bound,
     Chance,
+    Estimate,
     Exact,
     Printed,
     common_digits,
@@ -40,6 +41,7 @@ DIFFERENT = {
     "Brownlee 2016",
     "TensorFlow 2017, last loss",
     "littlebitai.org",
+    "Chen et al. 2023, divergence",
     "Liang & Montufar 2025, (3.0, 0.2)",
     "Liang & Montufar 2025, (0.5, 4.0)",
     "Kingma & Ba 2014, other bound",
@@ -307,6 +309,65 @@ def test_probabilities_are_judged_by_their_interval():
     assert judged(never, {"count": 1, "n": 2000})["verdict"] == UNEXPLAINED
 
 
+def test_estimates_are_judged_by_their_interval():
+    claim = BY_NAME["Liang & Montufar 2025, fractal"]
+    for standard_errors, verdict in ((3.2, AGREES), (3.4, UNEXPLAINED), (-3.4, UNEXPLAINED)):
+        ours = {"value": 1.249 + standard_errors * 0.016, "standard_error": 0.016}
+        row = judged(claim, ours)
+        assert row["verdict"] == verdict
+        assert row["standard_errors"] == pytest.approx(standard_errors)
+    assert judged(claim, {"value": math.nan, "standard_error": 0.016})["verdict"] == UNEXPLAINED
+    # A smooth border is told from it.
+    dimension, error = measures.boundary_dimension(0.2)
+    assert (dimension - 1) / error > 10
+    assert 0.01 < error < 0.02
+
+
+def test_the_cubic_map_is_bounded_up_to_2():
+    """u -> u^3 + (k - 2) u^2 + (1 - 2k) u of u = k(r - 1), in plain Python."""
+
+    def end(k, r):
+        u = k * (r - 1)
+        for _ in range(300):
+            u = u**3 + (k - 2) * u * u + (1 - 2 * k) * u
+            if abs(u) > 1e3:
+                return "diverges"
+        return "stays"
+
+    for k, ends in ((1.99, {"stays"}), (2.01, {"diverges"})):
+        assert {end(k, (1 + k) / (3 * k))} == ends
+    assert measures.bounded_up_to() == pytest.approx(2, rel=1e-12)
+    # The largest next prediction is 4(1 + k)^3/(27k); A is 0 after (1 + k)/k.
+    assert measures.lives_up_to() == pytest.approx(1.5 * math.sqrt(3) - 1, rel=1e-12)
+
+
+def test_only_the_smaller_side_is_below_the_edge_at_a_kink():
+    edge = measures.edge_at_a_kink()
+    assert 1.99 < edge <= 2
+
+
+def test_units_die_more_with_small_targets_and_momentum_together():
+    assert measures.dying_more(0.01, measures.MOMENTUM) < 0  # than with the same
+    assert measures.dying_more(1, measures.MOMENTUM) > 0.4
+    assert measures.dying_more(0.01, 0) > 0.4
+
+
+def test_steps_change_the_balance_only_in_the_second_order():
+    assert abs(measures.drift_of_the_balance()) < 1e-10
+
+
+def test_only_runs_among_those_meant_are_counted():
+    claim = BY_NAME["Cheridito et al. 2022, living"]
+    runs = pd.DataFrame(
+        {
+            "unit": ["alive", "alive", "died", "alive"],
+            "outcome": ["converged", "converged", "converged", "unfinished"],
+            "excess_loss": [0, 1, 1, 1],
+        }
+    )
+    assert claim.event(runs[claim.among(runs)]).tolist() == [False, True]
+
+
 def test_the_bound_on_flow_sharpness_ends_where_it_should():
     """A step of (rate q residual)^2 above 2 makes it rise."""
     start = measures.networks([2.0], [2.5])
@@ -425,4 +486,7 @@ def test_every_claim_names_its_source_and_setting():
     for claim in CLAIMS:
         assert claim.source
         assert claim.setting
-        assert isinstance(claim, Printed | Exact | Chance | Bound)
+        # "The same" as which row is said.
+        if "the same" in claim.setting:
+            assert any(f"the same as {name}" in claim.setting for name in BY_NAME)
+        assert isinstance(claim, Printed | Exact | Estimate | Chance | Bound)

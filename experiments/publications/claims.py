@@ -1,12 +1,14 @@
 """Published claims, how our values are measured, and when the two agree.
 
-There are four kinds: printed numbers, an exact value, a probability, and a bound.
+There are five kinds: printed numbers, an exact value, an estimate with a standard error, a
+probability, and a bound.
 """
 
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from relulab import statistics
 # A claim says why ours differs, if that is known.
 AGREES, DIFFERS, UNEXPLAINED = "agrees", "differs", "differs, unexplained"
 CONFIDENCE = 0.999
+LIMIT = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)  # in standard errors
 Optimizer = rl.SGD | rl.Adam
 PLAIN = rl.SGD()
 MOST_DIGITS = 15  # that two doubles computed differently can have in common
@@ -112,13 +115,28 @@ class Exact(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate(Claim):
+    """A value that we estimate from random draws; ``measure`` returns it and its standard error."""
+
+    published: str
+    value: float
+    measure: Callable[[], tuple[float, float]]
+
+
+def every_run(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Return true for each run."""
+    return pd.Series(True, runs.index)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chance(Claim):
-    """The probability of an event, counted in the runs of a sweep."""
+    """The probability of an event, counted in the runs of a sweep, or those ``among`` them."""
 
     published: str
     value: float
     sweep: rl.Sweep
     event: Callable[[pd.DataFrame], "pd.Series[bool]"]
+    among: Callable[[pd.DataFrame], "pd.Series[bool]"] = every_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +214,17 @@ def _exact(claim: Exact, ours: float) -> dict[str, object]:
     }
 
 
+def _estimate(claim: Estimate, ours: float, error: float) -> dict[str, object]:
+    off = (ours - claim.value) / error
+    return {
+        "published": f"{claim.published} = {claim.value:.10g}",
+        "ours": f"{ours:.5f} in {ours - LIMIT * error:.5f} ... {ours + LIMIT * error:.5f}",
+        "standard_errors": off,
+        "agreement": f"{off:+.1f} standard errors",
+        "agrees": abs(off) <= LIMIT,
+    }
+
+
 def _chance(claim: Chance, count: int, n: int) -> dict[str, object]:
     low, high = (float(end[0]) for end in statistics.wilson_interval([count], [n], CONFIDENCE))
     error = math.sqrt(claim.value * (1 - claim.value) / n)
@@ -223,13 +252,16 @@ def _bound(claim: Bound, ours: float) -> dict[str, object]:
 def judged(claim: Claim, ours: Mapping[str, float]) -> dict[str, object]:
     """Return a row of the table: the published value, ours, and the verdict.
 
-    ``ours`` has the numbers of a ``Printed``, the count and n of a ``Chance``, otherwise the value.
+    ``ours`` has the numbers of a ``Printed``, the count and n of a ``Chance``, otherwise the value,
+    for an ``Estimate`` with its standard error.
     """
     match claim:
         case Printed():
             row = _printed(claim, ours)
         case Exact():
             row = _exact(claim, ours["value"])
+        case Estimate():
+            row = _estimate(claim, ours["value"], ours["standard_error"])
         case Chance():
             row = _chance(claim, int(ours["count"]), int(ours["n"]))
         case Bound():

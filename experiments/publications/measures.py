@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 import relulab as rl
-from publications.claims import PLAIN, Optimizer
+from publications.claims import CONFIDENCE, PLAIN, Optimizer
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 X, TARGET = 1.0, 3.0
+MOMENTUM = 0.9
 Q = math.hypot(1, X)
 POINT = rl.TrainingSet.point(X, TARGET)
 
@@ -173,6 +174,29 @@ def rate_of_convergence(momentum: float) -> float:
     return float((swing[-1] / swing[0]) ** (0.5 / (swing.size - 1)))
 
 
+def from_critical(k: Array, negative_slope: float) -> "rl.Trained":
+    """Train from the start with the largest next prediction, for 200 steps."""
+    start = balanced((1 + k) / (3 * k))
+    return frozen(start, rate_of(k), 200, negative_slope)
+
+
+def lives_up_to() -> float:
+    """Return the largest k at which a unit lives from the start with the largest next prediction.
+
+    From other starts units die at larger k.
+    """
+    return threshold(lambda k: np.asarray(from_critical(k, 0).unit == "alive"), 1.2, 2.5, 9)
+
+
+def bounded_up_to() -> float:
+    """Return the largest k at which a linear network does not diverge from that start."""
+
+    def holds(k: Array) -> Flags:
+        return np.asarray(from_critical(k, 1).outcome != "diverged")
+
+    return threshold(holds, 1.2, 2.5, 9)
+
+
 def two_cycle(k: float) -> float:
     """Return r*(sqrt(1/r - 3/4) + 1/2) for the lower prediction r of an orbit of period 2."""
     settled = rl.train(balanced([0.9]), POINT, rate_of(k), max_steps=20_000, freeze=("c",))
@@ -309,8 +333,8 @@ def collapses_from() -> float:
     return threshold(holds, 0.1, 1, 4)
 
 
-def boundary_dimension(decay: float) -> float:
-    """Return the dimension of the boundary of the starts that diverge at rate 1.
+def boundary_dimension(decay: float) -> tuple[float, float]:
+    """Return the dimension of the boundary of the starts that diverge at rate 1, and its error.
 
     It uses pairs of starts at a distance: the fraction that differ falls as the distance to the
     power 2 - dimension (Grebogi, McDonald, Ott & Yorke 1983).
@@ -327,8 +351,12 @@ def boundary_dimension(decay: float) -> float:
         angle = rng.uniform(0, 2 * np.pi, n_pairs)
         beside = diverges(w + distance * np.cos(angle), v + distance * np.sin(angle))
         differing.append(np.sum(diverges(w, v) != beside))
-    power = np.polyfit(np.log(distances), np.log(differing), 1, w=np.sqrt(differing))[0]
-    return float(2 - power)
+    # The logarithm of a count has the variance (1 - fraction)/count.
+    logs, weights = np.log(distances), np.array(differing, float)
+    away = weights * (logs - np.average(logs, weights=weights))
+    power = away @ np.log(weights) / (away @ logs)
+    error = math.sqrt(away**2 @ ((1 - weights / n_pairs) / weights)) / (away @ logs)
+    return float(2 - power), error
 
 
 TEACHER = rl.TrainingSet.teacher(w=1, b=0.2, v=1, c=0, n_samples=9)
@@ -398,6 +426,70 @@ def sharpness_over_bound() -> float:
         sides.append(inside.mean(axis=1) ** 2 * distance * np.sqrt(1 + mean**2))
     bound = 1 + 2 * np.abs(runs["v"] * runs["w"]) * np.minimum(*sides)
     return float(np.min(rl.sharpness(rl.Networks(*(runs[p] for p in "wbvc")), TEACHER) / bound))
+
+
+KINKED = rl.TrainingSet.teacher(w=1, b=0.2, v=1.5, c=0, n_samples=16)
+
+
+def edge_at_a_kink() -> float:
+    """Return the largest rate * smaller one-sided sharpness where runs settle at a kink.
+
+    The teacher's hinge is on a sample; networks near it settle at it, up to the scale of w and b.
+    """
+    rng, n_nets = np.random.default_rng(0), 4000
+    size, rate = 10 ** rng.uniform(-0.5, 0.5, n_nets), rng.uniform(0.1, 2, n_nets)
+    off = 1 + 1e-3 * rng.normal(size=(3, n_nets))
+    start = rl.Networks(size * off[0], 0.2 * size * off[1], 1.5 / size * off[2], 0)
+    ended = rl.train(start, KINKED, rate, max_steps=50_000)
+    w, at_kink = ended.networks.w, np.abs(ended.networks.b / ended.networks.w - 0.2) < 1e-6
+    there = at_kink & (ended.outcome == "converged") & (ended.loss < 1e-12)
+    minima = rl.Networks(w[there], 0.2 * w[there], 1.5 / w[there], 0)
+    sides = [rl.sharpness(minima, KINKED, side=side) for side in ("inactive", "active")]
+    return float(np.max(rate[there] * np.minimum(*sides)))
+
+
+SPREAD = np.array([NormalDist().inv_cdf((i + 0.5) / 40) for i in range(40)])
+
+
+def dying_more(std: float, momentum: float) -> float:
+    """Return how much more units die with targets of std 0.01 and momentum 0.9, at least.
+
+    The targets are |x| with mean 0. The result is the difference between the near ends of two
+    intervals.
+    """
+    w = np.random.default_rng(0).normal(size=1000)
+    target = (np.abs(SPREAD) - np.abs(SPREAD).mean()) / np.abs(SPREAD).std()
+    dead = [
+        np.sum(
+            rl.train(
+                rl.Networks(w, 0, 1, 0),
+                rl.TrainingSet(SPREAD, size * target),
+                0.01,
+                max_steps=10_000,
+                freeze=("v", "c"),
+                optimizer=rl.SGD(momentum=beta),
+            ).unit
+            == "died"
+        )
+        for size, beta in ((0.01, MOMENTUM), (std, momentum))
+    ]
+    low, high = rl.statistics.wilson_interval(dead, [w.size] * 2, CONFIDENCE)
+    return float(low[0] - high[1])
+
+
+def drift_of_the_balance() -> float:
+    """Return the change of w^2 + b^2 - v^2 in training for a time of 2, as steps go to 0."""
+    data, start = rl.TrainingSet([-1, 0.5, 1], [1, 0, 2]), rl.Networks(0.9, 0.3, 0.7, 0.1)
+
+    def balance(states: rl.Networks) -> float:
+        return float((states.w**2 + states.b**2 - states.v**2)[0])
+
+    one, two, four = (
+        balance(rl.train(start, data, 2 / n, max_steps=n, gradient_tolerance=0).networks)
+        - balance(start)
+        for n in (1000, 2000, 4000)
+    )
+    return (8 * four - 6 * two + one) / 3
 
 
 def dead_loss() -> float:

@@ -19,7 +19,7 @@ SINGLE = 2e-6  # for a program in float32, or one whose start is printed with si
 BUTLER = Printed(
     name="Butler",
     source="Butler, One Node Back Propagation ReLU (john-s-butler-dit/NM_ML_DE_source)",
-    setting="x = 1, target 3, rate 0.01, all four parameters, ten updates",
+    setting="x = 1, target 3, from w, b, v, c = 0.5, 0.2, 0.3, 0.1, rate 0.01, ten updates",
     data=rl.TrainingSet.point(1, 3),
     start=rl.Networks(w=0.5, b=0.2, v=0.3, c=0.1),
     rate=0.01,
@@ -40,7 +40,7 @@ TRASK = "Trask, Grokking Deep Learning, chapter 4 (notebook in iamtrask/Grokking
 EXPLODING = Printed(
     name="Trask 2019, x = 2",
     source=TRASK,
-    setting="x = 2, w = 0.5, no rate: the error explodes",
+    setting="prediction w x, x = 2, goal 0.8, w = 0.5, no rate: the error explodes",
     data=rl.TrainingSet([2], [0.8]),
     start=rl.Networks(w=0.5, b=0, v=1, c=0),
     rate=1,
@@ -137,7 +137,7 @@ PRINTED = [
     replace(
         BUTLER,
         name="Butler, label c",
-        setting="the same, the numbers with the label c",
+        setting="the same as Butler, the numbers with the label c",
         numbers={"c": after(1, "0.32 0.34 0.36 0.38 0.40 0.41 0.43 0.45 0.47 0.49")},
         why="the text prints v under the label c",
     ),
@@ -173,7 +173,7 @@ PRINTED = [
     Printed(
         name="Trask 2019, x = 1.1",
         source=TRASK,
-        setting="x = 1.1, w = 0 (where a ReLU without bias does not fire: a linear neuron)",
+        setting="prediction w x, x = 1.1, goal 0.8, w = 0, no rate (linear: a ReLU would not fire)",
         data=rl.TrainingSet([1.1], [0.8]),
         start=linear(w=0, b=0, offset=1),
         rate=1,
@@ -191,14 +191,14 @@ PRINTED = [
     replace(
         EXPLODING,
         name="Trask 2019, x = 2, linear",
-        setting="the same with slope 1",
+        setting="the same as Trask 2019, x = 2, with slope 1",
         negative_slope=1,
         why="",
     ),
     Printed(
         name="Trask 2019, rate 0.1",
         source=TRASK,
-        setting="x = 2, w = 0.5, rate 0.1",
+        setting="prediction w x, x = 2, goal 0.8, w = 0.5, rate 0.1",
         data=rl.TrainingSet([2], [0.8]),
         start=rl.Networks(w=0.5, b=0, v=1, c=0),
         rate=0.1,
@@ -235,7 +235,7 @@ PRINTED = [
     replace(
         LOEBER,
         name="Loeber, late losses",
-        setting="the same, the loss of residuals that get small",
+        setting="the same as Loeber, the loss of residuals that get small",
         numbers={
             "2 * loss": after(
                 3, "0.12288000 0.01966083 0.00314574 0.00050331 0.00008053 0.00001288 0.00000206"
@@ -326,7 +326,7 @@ PRINTED = [
     Printed(
         name="Ng 2022, rate 0.8",
         source=NG,
-        setting="the same at rate 0.8: it diverges (a linear neuron, whose ReLU is always active)",
+        setting="the same as Ng 2022 at rate 0.8: it diverges (its ReLU is always active)",
         data=rl.TrainingSet([1, 2], [300, 500]),
         start=linear(w=0, b=0, offset=2.0**18),
         rate=0.8,
@@ -353,7 +353,7 @@ PRINTED = [
     replace(
         TENSORFLOW,
         name="TensorFlow 2017, last loss",
-        setting="the same, the loss after 1,000 updates",
+        setting="the same as TensorFlow 2017, the loss after 1,000 updates",
         numbers={"8 * loss": {1000: "5.69997e-11"}},
         why="computed in float32 from w and b with errors of 1e-7, so 1e-11 keeps one digit",
     ),
@@ -407,14 +407,14 @@ PRINTED = [
     replace(
         D2L,
         name="d2l, momentum 0.5",
-        setting="the same with momentum 0.5: it converges",
+        setting="the same as d2l, rate 0.6, with momentum 0.5: it converges",
         optimizer=rl.SGD(momentum=0.5),
         numbers={"w": {20: "0.007188"}, "b": {20: "0.002553"}},
     ),
     replace(
         D2L,
         name="d2l, momentum 0.25",
-        setting="the same with momentum 0.25",
+        setting="the same as d2l, rate 0.6, with momentum 0.25",
         optimizer=rl.SGD(momentum=0.25),
         numbers={"w": {20: "-0.126340"}, "b": {20: "-0.186632"}},
     ),
@@ -432,7 +432,7 @@ PRINTED = [
     ),
     Printed(
         name="mrzResearchArena",
-        source="mrzResearchArena/Intro-Deep, gradient descent with momentum",
+        source="mrzResearchArena/Intro-Deep, SimpleMomentumGD.ipynb",
         setting="w^2 - 6w + 1971 from 10, rate 0.01, velocity 0.9 V + 0.1 gradient",
         data=rl.TrainingSet([1], [3]),
         start=rl.Networks(w=10, b=0, v=1, c=0),
@@ -484,7 +484,7 @@ PRINTED = [
         BROWNLEE,
         name="Brownlee 2021, Adam",
         source="Brownlee, Code Adam Optimization Algorithm from Scratch, in translation",
-        setting="the same from there, Adam at rate 0.02, beta 0.8, 0.999, 60 updates",
+        setting="x^2 + y^2 from NumPy's first two of seed 1, Adam at rate 0.02, beta 0.8, 0.999",
         data=rl.TrainingSet([-1, 1], [0, 0]),
         start=rl.Networks(w=-0.165955990594852, b=0.4406489868843162, v=1, c=0),
         rate=0.02,

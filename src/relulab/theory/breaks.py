@@ -44,6 +44,14 @@ def best_break(
     return place
 
 
+def least_squares(
+    x: Float64Array, target: Float64Array, *, sloping: tuple[bool, bool] = (True, True)
+) -> float:
+    """Return the sum of squared residuals of ``best_break``'s line, from moments of its parts."""
+    terms = _Terms.of(x, target)
+    return min(terms.line, terms.best(sloping)[1])
+
+
 def best_hinge(x: Float64Array, target: Float64Array) -> Hinge:
     """Return w (1 or -1), place, slope and level of the best hinge, in O(n).
 
@@ -82,14 +90,19 @@ class _Terms:
     def of(cls, x: Float64Array, target: Float64Array) -> Self:
         return cls(x, target, _terms(x, target), _terms(x[::-1], target[::-1]))
 
+    @property
+    def line(self) -> float:
+        """The sum of squared residuals of the best straight line."""
+        n = self.x.size
+        sums = _cumulated(self.ahead, n, n)
+        return float(_Lines.of(sums, np.array([n]), self.x, self.target).squares[0])
+
     def best(self, sloping: tuple[bool, bool]) -> tuple[float, float]:
         """Return the best break and its sum of squared residuals, inf if there is none."""
         x, n = self.x, self.x.size
         if x[0] == x[-1]:
             return np.nan, np.inf
-        line = float(
-            _Lines.of(_cumulated(self.ahead, n, n), np.array([n]), x, self.target).squares[0]
-        )
+        line = self.line
         margin = MARGIN * n * float(np.var(self.target))
         splits = self._promising(sloping, line, margin) if n > MANY else np.arange(1, n)
         first, last = splits[[0, -1]]

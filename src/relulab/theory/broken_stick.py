@@ -12,7 +12,7 @@ import pandas as pd
 from relulab.model.data import Scale, TrainingSet
 from relulab.reading.frame_columns import name_and_first
 from relulab.reading.notation import later
-from relulab.theory.breaks import best_break, best_hinge
+from relulab.theory.breaks import best_break, best_hinge, least_squares
 from relulab.theory.optimum import NEGLIGIBLE, BestFit, best_fit
 from relulab.validation import (
     Float64Array,
@@ -36,6 +36,12 @@ N_FREE = 4
 # A fraction of the squares about the mean that may be rounding; a fraction of the loss too small to
 # be worth two numbers.
 ROUNDING, HARDLY = 1e-9, 1e-3
+
+# A smaller sum of squares has lost digits.
+LEAST = np.finfo(float).tiny
+
+# A fraction of x: samples that are closer have spreads with fewer than half of the digits.
+CLOSE = 2.0**-26
 
 PER_DAY = " per day"
 
@@ -199,7 +205,8 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     Raises
     ------
     InputError
-        If ``bootstrap`` is out of range, or as ``best_fit`` raises it.
+        If ``bootstrap`` is out of range, if an answer is beyond the range of float64, or as
+        ``best_fit`` raises it.
 
     Notes
     -----
@@ -209,6 +216,9 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     errors in the limit of many samples (Feder 1975, Ann. Statist. 3). But its breakpoint gets no
     standard error if the next sample on a side is farther away than that error would be: such a
     hinge sticks to the sample.
+
+    The best fit is exact however close the samples are. What float64 cannot resolve beside it
+    (standard errors, intervals, other models) is left out, and a note says so.
 
     Examples
     --------
@@ -236,19 +246,22 @@ def broken_stick(data: TrainingSet, bootstrap: int = 0, seed: int = 0) -> Broken
     seed = seed_number("seed", seed)
     fit, units = best_fit(data), _Units.of(data)
     with np.errstate(all="ignore"):  # extreme units
+        total = _squares_about_the_mean(data)
         estimates, notes = ESTIMATES[fit.kind](data, fit, units)
         if bootstrap and fit.kind == "hinge":
-            estimates, said = _with_intervals(estimates, data, fit, units, bootstrap, seed)
+            estimates, said = _with_intervals(estimates, data, fit, units, total, bootstrap, seed)
             notes += said
         elif bootstrap:
             notes += ["There is no breakpoint, so it has no interval."]
-        total = _squares_about_the_mean(data)
         estimates["loss"] = units.loss(fit.loss)
         if total > 0:
             estimates["R2"] = Estimate(1 - 2 * data.n_samples * fit.loss / total)
         estimates["n_samples"] = Estimate(data.n_samples)
+        if not np.isfinite([found.value for found in estimates.values()]).all():
+            raise _refusal(data)
         if total > 0 and data.n_samples > N_FREE and np.ptp(data.x) > 0:
-            estimates |= _others(data, fit, units, total)
+            others, said = _others(data, fit, units, total)
+            estimates, notes = estimates | others, notes + said
     flat = None
     if fit.kind == "hinge":
         flat = "left" if fit.network.w[0] > 0 else "right"
@@ -313,8 +326,25 @@ class _Units:
 Told = tuple[dict[str, Estimate], list[str]]
 
 
+def _refusal(data: TrainingSet) -> InputError:
+    return InputError(
+        "data: expected samples whose best fit and squares of the targets are within the range of"
+        f" float64, got {data!r}"
+    )
+
+
 def _squares_about_the_mean(data: TrainingSet) -> float:
-    return float(np.sum((data.target - data.target.mean()) ** 2))
+    """Return the sum; refuse targets that differ by less or more than squares can have."""
+    total = float(np.sum((data.target - data.target.mean()) ** 2))
+    if np.ptp(data.target) > 0 and not LEAST < total < np.inf:
+        raise _refusal(data)
+    return total
+
+
+def _lose_digits(x: Float64Array) -> bool:
+    """Return whether x are too close to each other, or too small or large, for their squares."""
+    sxx = np.sum((x - x.mean()) ** 2)
+    return bool(np.ptp(x) < CLOSE * np.abs(x).max() or not LEAST < sxx < np.inf)
 
 
 def _noise(data: TrainingSet, fit: BestFit, n_parameters: int) -> tuple[float, list[str]]:
@@ -338,10 +368,14 @@ def _line(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
     w, b, v, c = fit.network.stack()[:, 0].tolist()
     mean = data.x.mean()
     sxx, start = np.sum((data.x - mean) ** 2), float(units.x_scale.from_user(0))
+    slope_error = noise / np.sqrt(sxx)
     error = noise * np.sqrt(1 / data.n_samples + (start - mean) ** 2 / sxx)
+    if noise > 0 and (_lose_digits(data.x) or np.isinf(error)):
+        slope_error = error = np.nan
+        notes += ["No standard errors: in float64 the squares of x lose their digits."]
     at = f"at {units.x} = {units.first or 0}"
     return {
-        "slope": units.slope(v * w, noise / np.sqrt(sxx)),
+        "slope": units.slope(v * w, slope_error),
         "intercept": units.height(v * (w * start + b) + c, error, at),
     }, notes
 
@@ -360,6 +394,14 @@ def _hinge(data: TrainingSet, fit: BestFit, units: _Units) -> Told:
         notes += [
             "All samples of the sloping side have one x: its slope is not determined, nor is the"
             " breakpoint; the flattest slope is given."
+        ]
+    elif noise > 0 and (
+        _lose_digits(active) or _lose_digits(data.x[away > 0]) or np.isinf(place_error)
+    ):
+        slope_error = place_error = np.nan
+        notes += [
+            "No standard errors of the slope and the breakpoint: in float64 the squares of x on the"
+            " sloping side lose their digits."
         ]
     elif place_error > 0 and (away == 0).any():
         gap = max(active.min(), -away[away < 0].max(initial=-np.inf))
@@ -382,9 +424,13 @@ ESTIMATES = {"constant": _constant, "linear": _line, "hinge": _hinge}
 
 @dataclass(frozen=True, eq=False)
 class _Sorted:
-    """Samples ascending in x, from 0 to 1, with targets of at most 1."""
+    """Samples ascending in x, from 0 to 1, with targets of at most 1.
+
+    Their distances are those of ``exact``, x divided by a power of 2, to rounding.
+    """
 
     x: Float64Array
+    exact: Float64Array
     target: Float64Array
     x_scale: Scale
     target_scale: Scale
@@ -395,13 +441,17 @@ class _Sorted:
         x, target = data.x[order], data.target[order]
         x_scale = Scale("x", x[0], x[-1] - x[0])
         target_scale = Scale("target", 0, np.abs(target).max())
-        return cls(x_scale.from_user(x), target_scale.from_user(target), x_scale, target_scale)
+        exact = np.ldexp(x, -np.frexp(np.abs(x).max())[1])
+        scaled = x_scale.from_user(x), exact, target_scale.from_user(target)
+        return cls(*scaled, x_scale, target_scale)
 
 
-def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dict[str, Estimate]:
+def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> Told:
     """Return the estimates of other models, for comparison with the fit."""
     samples, found = _Sorted.of(data), {}
     unit = samples.target_scale.std / samples.x_scale.std
+    gaps = np.diff(samples.exact)
+    resolved = gaps[gaps > 0].min() ** 2 > LEAST
 
     def place(x: float) -> Estimate:
         return units.place(float(samples.x_scale.to_user(x)))
@@ -414,21 +464,33 @@ def _others(data: TrainingSet, fit: BestFit, units: _Units, total: float) -> dic
         loss = float(np.mean(residuals**2) / 2)
         return solution, loss, Estimate(1 - 2 * data.n_samples * loss / total)
 
-    _, loss, of_line = fitted(samples.x)
+    def is_least(loss: float, *sloping: bool) -> bool:
+        """Return whether it is that of the best break also without scaling x and solving."""
+        least = least_squares(samples.exact, samples.target, sloping=(sloping[0], sloping[1]))
+        off = 2 * data.n_samples * loss - least * samples.target_scale.std**2
+        return bool(abs(off) <= ROUNDING * total)
+
+    _, line_loss, of_line = fitted(samples.x)
     if fit.kind == "hinge":
         found["line_R2"] = of_line
-        w = fit.network.w[0]
-        bend = best_break(samples.x, samples.target, sloping=(w > 0, w < 0))
+        w, loss = fit.network.w[0], line_loss
+        sloping = bool(w > 0), bool(w < 0)
+        bend = best_break(samples.x, samples.target, sloping=sloping)
         if bend == bend:
             found["other_breakpoint"] = place(bend)
-            *_, found["other_R2"] = fitted(np.maximum(w * (bend - samples.x), 0))
-    bend, r_squared = best_break(samples.x, samples.target), of_line
+            _, loss, found["other_R2"] = fitted(np.maximum(w * (bend - samples.x), 0))
+        resolved = resolved and is_least(loss, *sloping)
+    bend, loss, r_squared = best_break(samples.x, samples.target), line_loss, of_line
     if bend == bend:
         solution, loss, r_squared = fitted(samples.x, np.maximum(samples.x - bend, 0))
         found["free_breakpoint"] = place(bend)
         found["free_left_slope"] = units.slope(solution[1] * unit)
         found["free_right_slope"] = units.slope((solution[1] + solution[2]) * unit)
-    return found | {"free_loss": units.loss(loss), "free_R2": r_squared}
+    found |= {"free_loss": units.loss(loss), "free_R2": r_squared}
+    resolved = resolved and is_least(loss, True, True)
+    if resolved and np.isfinite([each.value for each in found.values()]).all():
+        return found, []
+    return {}, ["No comparison with other models: some x are too close to each other for float64."]
 
 
 def _with_intervals(
@@ -436,12 +498,20 @@ def _with_intervals(
     data: TrainingSet,
     fit: BestFit,
     units: _Units,
+    total: float,
     n_draws: int,
     seed: int,
 ) -> Told:
     """Return the estimates with percentiles of fits to samples drawn with replacement."""
     samples, rng = _Sorted.of(data), np.random.default_rng(seed)
     n = data.n_samples
+    side, bend, steepness, level = best_hinge(samples.x, samples.target)
+    refit = side * steepness * np.maximum(side * (samples.x - bend), 0) + level
+    off = np.sum(((samples.target - refit) * samples.target_scale.std) ** 2) - 2 * n * fit.loss
+    if off > ROUNDING * total:  # not NaN, as of a fit that is hardly better than a line
+        return dict(estimates), [
+            "No 95 % intervals: some x are too close to each other for fits in float64."
+        ]
     refits = np.full((n_draws, 4), np.nan)
     for k in range(n_draws):
         drawn = np.sort(rng.integers(0, n, n))

@@ -23,6 +23,9 @@ from relulab.validation import Float64Array, InputError, instance_of
 # less is only more complicated.
 NEGLIGIBLE = 1e-24
 
+# Two kinds of fit with the same squares differ by their last roundings.
+TIE = 1 + 2 * np.finfo(float).eps
+
 # Of a sum of squares of x, which are at most 1: smaller numbers lose digits in products.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps ** 2
 
@@ -47,8 +50,9 @@ class BestFit:
         One network, with w = 1 or w = -1.
     loss : float
         The mean of ``0.5*(prediction - target)**2``, in units of target**2, before the parameters
-        are rounded to float64. Rounding adds less than 1e-9 of it plus 1e-15 of the best constant's
-        loss.
+        are rounded to float64. It is exact to 1e-12 of itself plus 1e-24 of the best constant's
+        loss. Rounding the parameters adds less than 1e-9 of it, plus 1e-15 of the best constant's,
+        plus 2**-99 of the square of the largest target.
     kind : {"hinge", "linear", "constant"}
         "hinge": the unit is active on some samples; "linear": on all, and the network is their
         least-squares line; "constant": v = 0, and the network is their mean.
@@ -62,10 +66,10 @@ class BestFit:
 def best_fit(data: TrainingSet, negative_slope: float = 0.0) -> BestFit:
     """Return the global optimum of the loss over all w, b, v, c, in O(n log n).
 
-    A line is preferred to a hinge, and a constant to both, unless it is worse by more than 1e-24 of
-    the variance of the targets. Multiplying w and b by a positive number and dividing v by it gives
-    other networks with the same predictions. If all active samples have one x, the hinge is as far
-    from them as the smallest loss allows: at the next sample.
+    A line is preferred to a hinge, and a constant to both, unless its loss is larger by more than
+    rounding and 1e-24 of the variance of the targets. Multiplying w and b by a positive number and
+    dividing v by it gives other networks with the same predictions. If all active samples have one
+    x, the hinge is as far from them as the smallest loss allows: at the next sample.
 
     Parameters
     ----------
@@ -219,7 +223,12 @@ class _Scaled:
     @classmethod
     def of(cls, data: TrainingSet) -> Self:
         (x, x_exponent), (target, target_exponent) = _scaled(data.x), _scaled(data.target)
-        return cls(data, Splits.of(x, target), x_exponent, target_exponent)
+        splits = Splits.of(x, target)
+        # If x that differ are scaled to one, no split can be between them.
+        inexact = bool((np.ldexp(x, x_exponent) != data.x).any())
+        if inexact and (np.diff(np.sort(data.x)) > 0)[np.diff(splits.x) == 0].any():
+            raise _refusal(data)
+        return cls(data, splits, x_exponent, target_exponent)
 
     @property
     def units(self) -> tuple[int, int, int, int]:
@@ -258,7 +267,7 @@ class _Scaled:
             ]
             alike = np.broadcast_to(constant[:, np.newaxis, np.newaxis], (5, slopes.size, 1))
             fits = np.concatenate([alike, *hinges], axis=2)
-            enough = fits[0].min(axis=1) + NEGLIGIBLE * self.total
+            enough = TIE * fits[0].min(axis=1) + NEGLIGIBLE * self.total
         is_constant, is_linear = (fits[0, :, :2] <= enough[:, np.newaxis]).T
         index = np.select([is_constant, is_linear], [0, 1], fits[0].argmin(axis=1))
         best = np.take_along_axis(fits, index[np.newaxis, :, np.newaxis], axis=2)[:, :, 0]

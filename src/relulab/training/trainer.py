@@ -139,7 +139,8 @@ def train(
     """Train every network by gradient descent until it converges, diverges or stops.
 
     The loss is the mean over samples of residual^2/2. The mean squared error of PyTorch and Keras
-    has no 1/2, so a learning rate here is twice the rate there.
+    has no 1/2, so a learning rate here is twice the rate there (but with Adam the same, see
+    ``Adam`` and ``SGD``).
 
     The arithmetic is specified bit for bit in ``relulab.training.specification``. A network's
     result does not depend on the engine or on the other networks.
