@@ -23,7 +23,8 @@ from .model.network import Networks
 from .model.outcome import Outcome, Unit
 from .sweeps.results import Results
 from .sweeps.sweep import Sweep
-from .theory.broken_stick import BrokenStick, broken_stick
+from .theory.answer import BrokenStick
+from .theory.broken_stick import broken_stick
 from .theory.curvature import sharpness
 from .theory.optimum import BestFit, best_fit
 from .training.optimizers import SGD, Adam
