@@ -38,9 +38,10 @@ def exact_c(c0, target, rate, step):
         return float(target + power * (c0 - target)), float(log_power)
 
 
-@pytest.mark.parametrize("rate", [*RATES, 0.0, 2.0, 2.5, 1e10, 1e20])
+@pytest.mark.parametrize("rate", [*RATES, 0.0, 2.0, 2 + 2 * ULP, 2.5, 1e10, 1e20])
 @pytest.mark.parametrize(
-    ("c0", "target"), [(0.0, 3.0), (0.5, 3.0), (1.0, 0.0), (1e300, -1e-300), (1.7e308, -1.7e308)]
+    ("c0", "target"),
+    [(0.0, 3.0), (0.5, 3.0), (1.0, 0.0), (-0.1, -209.4), (1e300, -1e-300), (1.7e308, -1.7e308)],
 )
 def test_c_keeps_its_digits(rate, c0, target):
     for step in (0, 1, 2, 3, 7, 1000, 10**9, 2**53 - 1, 10**16, 10**17, 2**60):

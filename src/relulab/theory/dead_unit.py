@@ -50,8 +50,8 @@ def dead_unit_c(
     Returns
     -------
     ndarray of float64, of the common shape
-        The error is a few roundings of c0 and of how far c has moved, at rates of any size. With
-        momentum or decay this holds up to 2**40 steps, and numbers beyond 1e290 are NaN.
+        The error is a few roundings of c0 and of how far c has moved, at rates >= 0 of any
+        size. With momentum or decay this holds up to 2**40 steps, and numbers beyond 1e290 are NaN.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _plain_c(
         left = _multiplied(gap, rate, step)
         # Measured from the start while it is nearer than the target; else first steps are lost.
         exponent = np.where(step == 0, 0.0, step * _log_factor(rate))
-        begins = (exponent > -np.log(2)) & (exponent <= 0) & ((rate < 1) | (step % 2 == 0))
+        begins = (np.abs(exponent) < np.log(2)) & ((rate < 1) | (step % 2 == 0))
         moved = np.where(begins, c0 * unit + gap * np.expm1(exponent), target * unit + left)
         result: Float64Array = moved / unit
     return result

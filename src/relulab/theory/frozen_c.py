@@ -85,10 +85,14 @@ def balanced_start(
     x = finite_number("x", x)
     q = math.hypot(1, x)
     [y] = number_arrays(y=y)
-    scale = math.sqrt(finite_number("target", target, above=0) / q)
+    target = finite_number("target", target, above=0)
+    scale = math.sqrt(target / q)
+    if target / q < np.finfo(float).tiny:
+        scale = math.sqrt(target) / math.sqrt(q)
     with np.errstate(all="ignore"):
         v = y * scale
-        return x * v / q if x else np.zeros_like(v), v / q, v
+        w = x * v / q if x else np.zeros_like(v)
+        return np.where(np.isfinite(w), w, x / q * v), v / q, v
 
 
 def balanced_step(y: Any, k: Any) -> Float64Array:
@@ -114,7 +118,8 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
     y, k = number_arrays(y=y, k=k)
     with np.errstate(all="ignore"):
         result: Float64Array = y * (1 + k * (1 - y) * (1 + y))
-    return result
+    # At y = -1 the first product can overflow before the factor 0.
+    return np.where((np.abs(y) == 1) & np.isfinite(k), y, result)
 
 
 def balanced_two_cycle(k: Any) -> tuple[Float64Array, Float64Array]:

@@ -32,7 +32,8 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     -------
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this. At
-        a = 0, where the loss has two sides, this is the smaller value, of the inactive side.
+        a = 0, where the loss has two sides, this is the smaller value, of the inactive side. NaN
+        where an argument is NaN.
 
     Examples
     --------
@@ -44,7 +45,8 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     with np.errstate(all="ignore"):
         a, slope = w * x + b, v * x
         result: Float64Array = 1 + np.where(a > 0, a * a + v * v + slope * slope, 0)
-    return result
+    # NaN is not above 0, but not inactive either.
+    return np.where(np.isnan(w) | np.isnan(b) | np.isnan(v) | np.isnan(x), np.nan, result)
 
 
 def largest_stable_rate(
