@@ -47,6 +47,11 @@ def dies_in_one_step(
     ndarray of bool, of the common shape
         False where the unit is inactive, or where its pre-activation is not finite.
 
+    Raises
+    ------
+    InputError
+        If a momentum is out of range.
+
     Examples
     --------
     >>> from relulab import theory

@@ -75,6 +75,16 @@ def balanced_start(
     y : array_like
         1 at zero loss.
 
+    Returns
+    -------
+    three ndarrays of float64, of the shape of ``y``
+        w and b are y*x and y times sqrt(target/q)/q.
+
+    Raises
+    ------
+    InputError
+        If x is not finite, or the target is not above 0.
+
     Examples
     --------
     >>> import relulab as rl
@@ -108,6 +118,15 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
         As in ``balanced_start``.
     k : array_like
         learning_rate*q*target.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
 
     Examples
     --------

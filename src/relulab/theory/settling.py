@@ -35,6 +35,11 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
         a = 0, where the loss has two sides, this is the smaller value, of the inactive side. NaN
         where an argument is NaN.
 
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
+
     Examples
     --------
     >>> from relulab import theory
@@ -72,6 +77,11 @@ def largest_stable_rate(
         ``LARGEST_STABLE_RATE`` for the best c, which is near ``target``; 2/(1 + 2*q*|target - c|)
         for another c; 1/(q*|target - c|) if c is frozen, inf if it is frozen at ``target``.
         A supremum: the limit itself is not linearly stable.
+
+    Raises
+    ------
+    InputError
+        If a number is not finite, or c is not given where it does not train.
 
     Examples
     --------
@@ -206,6 +216,16 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     ----------
     w, b, v : array_like
         Of shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+        Below 0 if v is the larger layer.
+
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
 
     Examples
     --------
