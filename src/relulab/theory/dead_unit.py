@@ -6,6 +6,7 @@ import numpy as np
 
 from relulab.model.double_double import DoubleDouble, two_sum
 from relulab.theory.settling import in_range
+from relulab.training.stability import EDGE, SLACK
 from relulab.validation import (
     Float64Array,
     InputError,
@@ -209,7 +210,8 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
     """Return the number of full-batch steps in which a dead unit's network converges.
 
     That is the first k at which |c_k - target|, the gradient norm, is at most the tolerance; see
-    ``dead_unit_c``.
+    ``dead_unit_c``. Above a rate of 2 descent does not rest there, however near the target it is:
+    such a run is not ``converged`` (``training.stability``).
 
     Parameters
     ----------
@@ -241,7 +243,9 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
         distance, log_ratio = _distance(c0, target, tolerance)
         steps = np.maximum(np.ceil(log_ratio / -_log_factor(rate)), 1.0)
     result: Float64Array = np.select(
-        [distance <= tolerance, (rate <= 0) | (rate >= 2)], [0.0, np.inf], steps
+        [rate > EDGE + SLACK, distance <= tolerance, (rate <= 0) | (rate >= 2)],
+        [np.inf, 0.0, np.inf],
+        steps,
     )
     return result
 
