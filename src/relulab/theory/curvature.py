@@ -73,8 +73,8 @@ def sharpness(
     hinge_tolerance : float, optional
         A sample is on the hinge if ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
         default, 2**-50, is for numbers that are exact up to rounding; 0 is for exact numbers. For
-        networks in float32, which training in float32 returns, the default is 2**-21; use this for
-        such networks from a table, too, because its columns are float64.
+        networks in float32, which training in float32 returns, the default is 2**-21; give this if
+        you make such networks from a table, because ``Networks(w, b, v, c)`` has float64.
         Training stops near its limit and, with full-batch steps, on a side that is flat enough
         (``training.stability``). To see the other side, use a tolerance as large as the distance
         left to the limit, such as 1e-4 with the default gradient tolerance of 1e-6.
