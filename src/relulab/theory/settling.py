@@ -13,6 +13,14 @@ LARGEST_STABLE_RATE = 2.0
 
 The Hessian's entry for c is 1, so its largest eigenvalue is at least 1, and gradient descent is
 stable only if that eigenvalue is below 2 / learning_rate.
+
+On one sample an active unit does not oscillate with period 2 or 3 either, at any rate. c returns if
+the k = learning_rate*q*e of all steps of the period add up to 0; A + v, if it is not 0, if the
+product of all 1 - k is 1; A - v, if it is not 0, if that of all 1 + k is 1. For two steps both
+products are 1 - k^2. For three they are 1 + p - r and 1 + p + r, where r is the product of the
+three k and p = -(sum of k^2)/2. So both are 1 only if all k are 0. If A = |v|, only one of the two
+conditions counts. But its factors are positive while the unit is active, and their mean is 1, so
+their product is below 1.
 """
 
 
