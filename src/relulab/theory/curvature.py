@@ -75,6 +75,8 @@ def sharpness(
         default, 2**-50, is for numbers that are exact up to rounding; 0 is for exact numbers. For
         networks in float32, which training in float32 returns, the default is 2**-21; give this if
         you make such networks from a table, because ``Networks(w, b, v, c)`` has float64.
+        If some x are 1e12 times as large as the distances of others, give 0: the tolerance, which
+        is relative to max|x|, would put several samples on the hinge.
         Training stops near its limit and, with full-batch steps, on a side that is flat enough
         (``training.stability``). To see the other side, use a tolerance as large as the distance
         left to the limit, such as 1e-4 with the default gradient tolerance of 1e-6.
