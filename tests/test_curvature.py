@@ -404,6 +404,25 @@ def test_runs_that_settle_on_a_kink_are_below_two_over_the_rate_on_one_side():
     assert (sharper > 2 / rate).sum() > 20
 
 
+def test_runs_in_float32_that_settle_on_a_kink_too():
+    """There the sample is off the hinge by the rounding of float32, to the sharp side for some."""
+    rate, rng = 0.77, np.random.default_rng(0)
+    near = TEACHER.stack() + 10 ** rng.uniform(-4, -1, 2000) * rng.normal(size=(4, 2000))
+    trained = rl.train(rl.Networks(*near), TAUGHT, rate, max_steps=5000, dtype="float32")
+    settled = (trained.outcome == "converged") & (trained.unit == "alive")
+    networks = rl.Networks.from_stack(trained.networks.stack(np.float32)[:, settled])
+    assert settled.sum() > 500
+    limit = 2 / float(np.float32(rate))
+    assert (sharpness(networks, TAUGHT) <= limit).all()
+    in_a_table = rl.Networks(*networks.stack())
+    assert (sharpness(in_a_table, TAUGHT) > limit).any()
+    same = sharpness(in_a_table, TAUGHT, hinge_tolerance=2.0**-21)
+    np.testing.assert_array_equal(same, sharpness(networks, TAUGHT))
+    for side in ("inactive", "active"):
+        explicit = hessian(in_a_table, TAUGHT, side=side, hinge_tolerance=2.0**-21)
+        np.testing.assert_array_equal(hessian(networks, TAUGHT, side=side), explicit)
+
+
 @pytest.mark.parametrize(("x", "target"), [(1.0, 3.0), (-0.5, 0.3), (0.0, 1.0)])
 def test_one_sample_at_zero_loss(x, target):
     rng = np.random.default_rng(0)

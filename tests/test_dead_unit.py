@@ -38,9 +38,10 @@ def exact_c(c0, target, rate, step):
         return float(target + power * (c0 - target)), float(log_power)
 
 
-@pytest.mark.parametrize("rate", [*RATES, 0.0, 2.0, 2.5, 1e10, 1e20])
+@pytest.mark.parametrize("rate", [*RATES, 0.0, 2.0, 2 + 2 * ULP, 2.5, 1e10, 1e20])
 @pytest.mark.parametrize(
-    ("c0", "target"), [(0.0, 3.0), (0.5, 3.0), (1.0, 0.0), (1e300, -1e-300), (1.7e308, -1.7e308)]
+    ("c0", "target"),
+    [(0.0, 3.0), (0.5, 3.0), (1.0, 0.0), (-0.1, -209.4), (1e300, -1e-300), (1.7e308, -1.7e308)],
 )
 def test_c_keeps_its_digits(rate, c0, target):
     for step in (0, 1, 2, 3, 7, 1000, 10**9, 2**53 - 1, 10**16, 10**17, 2**60):
@@ -114,7 +115,16 @@ def test_steps_at_rates_of_every_size(c0, target, rate, tolerance):
 @pytest.mark.parametrize("rate", [0.0, 2.0, 2 + 2 * ULP, 3.0, 1e308])
 def test_it_never_converges_at_other_rates(rate):
     assert theory.dead_unit_steps(0, 3, rate, 1e-6) == math.inf
-    assert theory.dead_unit_steps(3, 3, rate, 1e-6) == 0
+    assert theory.dead_unit_steps(3, 3, rate, 1e-6) == (0 if rate < 2.1 else math.inf)
+
+
+def test_a_start_within_the_tolerance_converges_as_training_says():
+    rate = np.repeat([0.0, 0.1, 1.9, 2.0, 2 + 2 * ULP, 2 + 2.0**-41, 2 + 2.0**-39, 2.5, 100], 2)
+    c0 = np.tile([3.0, 3 + 1e-7], 9)
+    trained = rl.train(rl.Networks(-1, -1, 1, c0), rl.TrainingSet.point(1, 3), rate, max_steps=200)
+    expected = np.where(trained.outcome == "converged", trained.steps_taken, math.inf)
+    assert set(expected) == {0, math.inf}
+    assert theory.dead_unit_steps(c0, 3, rate, 1e-6).tolist() == expected.tolist()
 
 
 def test_steps_are_those_of_a_loop():

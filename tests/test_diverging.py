@@ -96,6 +96,21 @@ def test_the_promise_at_its_bounds():
         theory.cannot_diverge(0, 0, 0, 3, 1, 3, [1.0, -0.1])
 
 
+def test_on_one_sample_no_run_diverges_while_its_unit_is_alive():
+    """Seen, not proved. Losses grow for a while, so only what is not finite counts."""
+    rng = np.random.default_rng(7)
+    for x, target in ((1.0, 3.0), (-3.0, 0.2), (0.4, -20.0)):
+        start = states(20_000, seed=1) * 10 ** rng.uniform(-1, 1, 20_000)
+        trained = rl.train(
+            rl.Networks(*start), rl.TrainingSet.point(x, target), 10 ** rng.uniform(-2, 1, 20_000),
+            max_steps=1000, divergence_loss=1e300,
+        )  # fmt: skip
+        alive = trained.unit == "alive"
+        assert alive.sum() > 1000
+        assert (trained.outcome == "diverged").sum() > 1000  # with dead units
+        assert not (alive & (trained.outcome == "diverged")).any()
+
+
 def test_potentials_beyond_float64_on_the_way():
     assert theory.descent_potential(1e200, 0, 0, 1, 1e200, 1) == math.inf
     assert float(theory.descent_potential(1e-200, 0, 3, 1, 1e300, 1)) == 9

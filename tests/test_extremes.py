@@ -124,6 +124,43 @@ def test_small_rate_death_is_a_probability(freeze):
         assert 0 <= found <= 0.25, (x, target, c, stds)
 
 
+def test_a_leaky_unit_wakes_with_a_probability():
+    rng = np.random.default_rng(0)
+    slopes = np.array([0, TINY, 1e-200, 0.05, 1])
+    for x, target, c, *stds in pick(2000, rng, SIGNED, SIGNED, SIGNED, SIZES, SIZES, SIZES):
+        spreads = {f"std_{p}": size for p, size in zip("wbv", stds, strict=True)}
+        for freeze in ((), ("c",)):
+            with np.errstate(all="raise"):
+                found = [
+                    theory.small_rate_wake_probability(
+                        x, target, slope, **spreads, c=c, freeze=freeze
+                    )
+                    for slope in slopes.tolist()
+                ]
+            assert found[0] == 0
+            assert found == sorted(found), (x, target, c, stds)
+            assert found[-1] <= 0.25
+    standard = {"std_w": 1.0, "std_b": 1.0, "std_v": 1.0}
+    # With a slope of 0 nothing wakes, however far the target is.
+    assert theory.small_rate_wake_probability(1e300, 1e300, 0, **standard) == 0
+    assert theory.small_rate_wake_probability(0, HUGE, 0, **standard, c=-HUGE) == 0
+    far = theory.small_rate_wake_probability(0, 1e300, 1e-300, **standard)
+    assert far == pytest.approx(math.atan(math.tanh(1)) / (2 * math.pi), rel=1e-14, abs=0)
+    beyond = theory.small_rate_wake_probability(1e10, 1e300, 1e-310, **standard)
+    assert beyond == pytest.approx(math.atan(math.tanh(1)) / (2 * math.pi), rel=1e-12, abs=0)
+    # With c frozen every slope but 0 wakes as many, however near the target is.
+    near = theory.small_rate_wake_probability(0, TINY, 0.05, **standard, freeze=("c",))
+    assert near == 0.125
+
+
+def test_waking_with_a_far_target():
+    # The angle is 2*HUGE*1e-310, or 0.036.
+    wakes = theory.wakes_under_gradient_flow(
+        0, [-0.03, -0.1], 1, -HUGE, x=0, target=HUGE, negative_slope=1e-310
+    )
+    assert wakes.tolist() == [True, False]
+
+
 def test_small_rate_death_depends_on_ratios_alone():
     for unit in (1e-320, 1e-300, 1e300, 1e308):
         stds = {f"std_{p}": size * unit for p, size in zip("wbv", (1.0, 0.5, 1.5), strict=True)}
@@ -199,7 +236,65 @@ def test_other_closed_forms_are_never_nan():
 
 
 def test_balanced_steps_keep_zero_loss():
-    assert theory.balanced_step(1.0, [0.5, 1e17, 1e300]).tolist() == [1, 1, 1]
+    for y in (1.0, -1.0):
+        assert theory.balanced_step(y, [0.5, 1e17, HUGE]).tolist() == [y, y, y]
+        assert np.isnan(theory.balanced_step(y, np.nan))
+
+
+def test_balanced_starts_of_all_sizes():
+    for x, target, y in product((0, 1e-200, -2, 1e100, -1e300), (TINY, 1e-160, 3, HUGE), (1, 1e8)):
+        w, b, v = map(float, theory.balanced_start(x, target, y))
+        q = math.hypot(1, x)
+        expected = y * (math.sqrt(target) / math.sqrt(q))
+        assert v == pytest.approx(expected, rel=1e-14, abs=0)
+        assert b == pytest.approx(expected / q, rel=1e-14, abs=1e-323)
+        assert w == pytest.approx(x / q * expected, rel=1e-14, abs=1e-323)
+
+
+def test_what_is_not_a_number_is_not_inactive():
+    for i in range(4):
+        arguments = [1.0, 0.5, 2.0, 1.0]
+        arguments[i] = math.nan
+        assert np.isnan(theory.interpolation_sharpness(*arguments))
+    assert theory.interpolation_sharpness(-math.inf, 0, 2, 1) == 1
+
+
+def test_death_in_one_step_where_factors_are_beyond_float64():
+    """Against the same step in exact arithmetic, where the pre-activation is within float64."""
+    rng = np.random.default_rng(0)
+    sizes = (0.0, TINY, 1e-300, 1e-160, 1e-20, 1.0, 1e20, 1e160, 1e300)
+    signed = (*sizes, *(-size for size in sizes))
+    cases = list(pick(3000, rng, signed, signed, signed, signed, signed, sizes))
+    n_dying = 0
+    for b, v, c, x, target, rate in cases:
+        a, e = abs(b), v * abs(b) + c - target
+        if not math.isfinite(e):
+            continue
+        exact = Fraction(rate) * (1 + Fraction(x) ** 2) * Fraction(v) * Fraction(e)
+        if a > 0 and abs(exact - Fraction(a)) <= Fraction(a) * Fraction(1, 10**12):
+            continue
+        found = theory.dies_in_one_step(0, a, v, c, x, target, rate)
+        assert found == (a > 0 and exact >= Fraction(a)), (a, v, c, x, target, rate)
+        n_dying += int(found)
+    assert n_dying > 300
+    assert not theory.dies_in_one_step(1e300, 0, 1, 0, 1e300, 1, 1)  # not finite: diverged
+
+
+def test_flow_times_where_start_and_target_are_far_apart():
+    """From A = 1, v = 0 (b = 1, x = 0), D = 1 and f = 0: sinh(z) = (1 + 4*t*f)/(2*(t - f))."""
+    for target in (1e100, 1e154, 1e290, 1e307):
+        half = theory.frozen_c_flow_time(0, 1, 0, 0, 0, target, target / 2)
+        # arsinh(1/(2*t)) is next to nothing, and sinh(z1) is 2*t.
+        assert half * 2 * target == pytest.approx(math.log(4) + math.log(target), rel=1e-13)
+    # D underflows.
+    assert np.isnan(theory.frozen_c_flow_time(0, 1e-170, 0, 0, 0, 1e-154, 1e-155))
+
+
+def test_invariants_of_a_sum_beyond_float64():
+    plus, minus = theory.gradient_flow_invariants(0, HUGE, HUGE, [700.0, 1e4], 0)
+    expected = math.exp(math.log(HUGE / 1e300) + math.log(2e300) - 700)
+    np.testing.assert_allclose(plus, [expected, 0], rtol=1e-12)
+    assert minus.tolist() == [0, 0]
 
 
 def test_balance_of_huge_parameters():

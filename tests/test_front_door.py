@@ -54,6 +54,15 @@ def test_examples_in_docstrings(name):
     plt.close("all")
 
 
+def test_closed_forms_say_what_they_take_and_return():
+    functions = [name for name in rl.theory.__all__ if callable(getattr(rl.theory, name))]
+    assert len(functions) > 25
+    for name in functions:
+        text = getattr(rl.theory, name).__doc__
+        for section in ("Parameters", "Returns", "Raises", "Examples"):
+            assert f"\n    {section}\n    ---" in text, (name, section)
+
+
 def test_reprs_are_short_and_say_what_is_there(tmp_path):
     networks = rl.Networks(w=np.linspace(-1, 2, 4), b=0.2, v=0.3, c=0)
     assert repr(networks) == "Networks(4 networks: w=-1 ... 2, b=0.2, v=0.3, c=0.0)"

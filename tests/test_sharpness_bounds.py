@@ -1,6 +1,7 @@
 """Bounds of the sharpness at rest: on converged runs, at best fits of made-up data, by counting."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -60,6 +61,31 @@ def test_the_weight_of_a_side_is_what_counting_finds(n_samples, side):
     expected = [counted_weight(hinge, data, side) for hinge in hinges.tolist()]
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-15)
     assert theory.side_weight(0.5, data, side).shape == ()
+
+
+@pytest.mark.parametrize("offset", [0.0, 2020.0, 1e6, -1e9, 1e12])
+@pytest.mark.parametrize("n_samples", [1, 3, 9])
+def test_both_keep_their_digits_far_from_zero(n_samples, offset):
+    data = rl.TrainingSet(sample(n_samples).x + offset, np.zeros(n_samples))
+    samples, rng = list(map(Fraction, data.x.tolist())), np.random.default_rng(3)
+    for _ in range(40):
+        w, v = map(Fraction, rng.normal(size=2) * [1, 1 / (1 + abs(offset))])
+        hinge = Fraction(float(rng.choice(data.x) + rng.normal()))
+        b = Fraction(float(-w * hinge))
+        bound = theory.sharpness_lower_bound(rl.Networks(*map(float, (w, b, v)), 0), data)
+        # In floating point, as in training.
+        active = [x for x in samples if float(w) * float(x) + float(b) > 0]
+        means = (sum(terms) / n_samples for terms in (
+            [v * x for x in active], [v for _ in active], [w * x + b for x in active], [n_samples]
+        ))  # fmt: skip
+        assert bound[0] == pytest.approx(float(sum(m * m for m in means)), rel=1e-14, abs=0)
+        for side, there in {
+            "right": [x for x in samples if x > hinge], "left": [x for x in samples if x < hinge]
+        }.items():  # fmt: skip
+            found = float(theory.side_weight(float(hinge), data, side))
+            mean = sum(there) / len(there) if there else hinge
+            part = Fraction(len(there), n_samples) ** 2 * abs(mean - hinge)
+            assert found == pytest.approx(float(part) * math.hypot(1, mean), rel=1e-14, abs=0)
 
 
 def bounds(networks, data, freeze=()):

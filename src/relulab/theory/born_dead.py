@@ -12,7 +12,7 @@ from relulab.validation import InputError, finite_number, shown
 def born_dead_probability(w: object, b: object, x_min: float, x_max: float) -> float:
     """Return P(w*x + b <= 0 at every sample), which the smallest and the largest x decide.
 
-    - Two numbers: the same test as in training, in its arithmetic.
+    - Two numbers: the same test as in training in float64, to the bit.
     - Two Gaussians: their direction, in units of the standard deviations, is uniform, and the unit
       fires at x on a half plane of directions. Two half planes whose normals enclose the angle t
       are both missed with probability (pi - t)/(2 pi). (This is the one-dimensional case of Shin &

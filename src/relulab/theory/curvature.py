@@ -27,8 +27,9 @@ BLOCK = 8192
 
 SIDES = ("smaller", "inactive", "active")
 
-# A hinge is on a sample if they differ by no more than the rounding of w, b and evenly spaced x.
-HINGE_TOLERANCE = 2.0**-50
+# A hinge is on a sample if they differ by no more than the rounding of w, b and evenly spaced x, in
+# the epsilons of the networks. (Training in float32 also rounds x.)
+HINGE_EPSILONS = 4
 
 
 def sharpness(
@@ -37,7 +38,7 @@ def sharpness(
     freeze: Collection[str] = (),
     *,
     side: str = "smaller",
-    hinge_tolerance: float = HINGE_TOLERANCE,
+    hinge_tolerance: float | None = None,
     negative_slope: Any = 0,
     weight_decay: Any = 0,
 ) -> Float64Array:
@@ -69,9 +70,13 @@ def sharpness(
         w > 0, with x < 0 or x > 0 active, and "smaller" chooses between these two. With a negative
         slope, a side on which some samples are active and others leak can be flatter still;
         "smaller" chooses between the two sides on which all samples are alike.
-    hinge_tolerance : float
+    hinge_tolerance : float, optional
         A sample is on the hinge if ``|w*x + b| <= hinge_tolerance*(|w|*max|x| + |b|)``. The
-        default, 2**-50, is for numbers that are exact up to rounding; 0 is for exact numbers.
+        default, 2**-50, is for numbers that are exact up to rounding; 0 is for exact numbers. For
+        networks in float32, which training in float32 returns, the default is 2**-21; give this if
+        you make such networks from a table, because ``Networks(w, b, v, c)`` has float64.
+        If some x are 1e12 times as large as the distances of others, give 0: the tolerance, which
+        is relative to max|x|, would put several samples on the hinge.
         Training stops near its limit and, with full-batch steps, on a side that is flat enough
         (``training.stability``). To see the other side, use a tolerance as large as the distance
         left to the limit, such as 1e-4 with the default gradient tolerance of 1e-6.
@@ -108,7 +113,7 @@ def sharpness(
     samples = ActiveSamples.of(data)
     frozen = checked_freeze(freeze)
     one_of("side", side, SIDES)
-    tolerance = finite_number("hinge_tolerance", hinge_tolerance, at_least=0)
+    tolerance = _checked_tolerance(hinge_tolerance, networks)
     loss = _Loss.of(samples, networks, negative_slope, weight_decay)
     result = np.empty(len(networks))
     for block in _blocks(len(networks)):
@@ -121,7 +126,7 @@ def hessian(
     data: TrainingSet,
     *,
     side: str = "inactive",
-    hinge_tolerance: float = HINGE_TOLERANCE,
+    hinge_tolerance: float | None = None,
     negative_slope: Any = 0,
     weight_decay: Any = 0,
 ) -> Float64Array:
@@ -146,7 +151,7 @@ def hessian(
         Of any number of samples, in any order.
     side : {"inactive", "active"}
         How to treat samples on the hinge; see ``sharpness``.
-    hinge_tolerance : float
+    hinge_tolerance : float, optional
         Which samples are on the hinge; see ``sharpness``.
     negative_slope, weight_decay : float, array_like of shape (n_nets,), or mapping
         See ``sharpness``.
@@ -176,7 +181,7 @@ def hessian(
     instance_of("networks", networks, Networks)
     samples = ActiveSamples.of(data)
     chosen = SIDES[1:].index(one_of("side", side, SIDES[1:]))
-    tolerance = finite_number("hinge_tolerance", hinge_tolerance, at_least=0)
+    tolerance = _checked_tolerance(hinge_tolerance, networks)
     loss = _Loss.of(samples, networks, negative_slope, weight_decay)
     result = np.empty((len(networks), 4, 4))
     for block in _blocks(len(networks)):
@@ -185,6 +190,13 @@ def hessian(
         result[block] = here.hessians(one).transpose(2, 0, 1)
     result[~loss.finite] = np.nan
     return result
+
+
+def _checked_tolerance(hinge_tolerance: float | None, networks: Networks) -> float:
+    if hinge_tolerance is not None:
+        return finite_number("hinge_tolerance", hinge_tolerance, at_least=0)
+    epsilon = max(float(np.finfo(networks.w.dtype).eps), float(np.finfo(np.float64).eps))
+    return HINGE_EPSILONS * epsilon
 
 
 def _blocks(n_nets: int) -> list[slice]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from relulab.model.double_double import DoubleDouble, two_sum
 from relulab.theory.settling import in_range
+from relulab.training.stability import EDGE, SLACK
 from relulab.validation import (
     Float64Array,
     InputError,
@@ -50,8 +51,8 @@ def dead_unit_c(
     Returns
     -------
     ndarray of float64, of the common shape
-        The error is a few roundings of c0 and of how far c has moved, at rates of any size. With
-        momentum or decay this holds up to 2**40 steps, and numbers beyond 1e290 are NaN.
+        The error is a few roundings of c0 and of how far c has moved, at rates >= 0 of any
+        size. With momentum or decay this holds up to 2**40 steps, and numbers beyond 1e290 are NaN.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def _plain_c(
         left = _multiplied(gap, rate, step)
         # Measured from the start while it is nearer than the target; else first steps are lost.
         exponent = np.where(step == 0, 0.0, step * _log_factor(rate))
-        begins = (exponent > -np.log(2)) & (exponent <= 0) & ((rate < 1) | (step % 2 == 0))
+        begins = (np.abs(exponent) < np.log(2)) & ((rate < 1) | (step % 2 == 0))
         moved = np.where(begins, c0 * unit + gap * np.expm1(exponent), target * unit + left)
         result: Float64Array = moved / unit
     return result
@@ -209,7 +210,8 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
     """Return the number of full-batch steps in which a dead unit's network converges.
 
     That is the first k at which |c_k - target|, the gradient norm, is at most the tolerance; see
-    ``dead_unit_c``.
+    ``dead_unit_c``. Above a rate of 2 descent does not rest there, however near the target it is:
+    such a run is not ``converged`` (``training.stability``).
 
     Parameters
     ----------
@@ -241,7 +243,9 @@ def dead_unit_steps(c0: Any, target: Any, learning_rate: Any, tolerance: float) 
         distance, log_ratio = _distance(c0, target, tolerance)
         steps = np.maximum(np.ceil(log_ratio / -_log_factor(rate)), 1.0)
     result: Float64Array = np.select(
-        [distance <= tolerance, (rate <= 0) | (rate >= 2)], [0.0, np.inf], steps
+        [rate > EDGE + SLACK, distance <= tolerance, (rate <= 0) | (rate >= 2)],
+        [np.inf, 0.0, np.inf],
+        steps,
     )
     return result
 

@@ -59,7 +59,8 @@ def cannot_diverge(
 
     That is so if rate*(2 + s*V) < 4, with V of ``descent_potential``; so the rate must be below 2.
     As lambda + 1 is at most 2 + s*V, a step does not raise V. So the condition still holds before
-    the next step, and V bounds the parameters. It is sufficient, not necessary.
+    the next step, and V bounds the parameters. It is sufficient, not necessary: in millions of runs
+    on one sample no unit was alive when its run diverged, at any rate. That is not proved.
 
     On any number of samples with one target the same holds with the largest s, and with w^2 + b^2
     in place of A^2, for full and other batches: by Cauchy-Schwarz, the squares of the mean gradient

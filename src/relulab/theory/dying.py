@@ -45,7 +45,12 @@ def dies_in_one_step(
     Returns
     -------
     ndarray of bool, of the common shape
-        False where the unit is inactive.
+        False where the unit is inactive, or where its pre-activation is not finite.
+
+    Raises
+    ------
+    InputError
+        If a momentum is out of range.
 
     Examples
     --------
@@ -62,14 +67,16 @@ def dies_in_one_step(
     with np.errstate(all="ignore"):
         a, q = w * x + b, np.hypot(1, x)
         e = v * a + c - target
-        fall = np.where(
-            np.isfinite(x * x), rate * (1 + x * x) * v * e, quotient([rate, q, q, v, e])
-        )
+        growth = rate * (1 + x * x)
+        part = growth * v
+        tiny = np.finfo(float).tiny
+        safe = np.isfinite(part) & (np.abs(growth) > tiny) & (np.abs(part) > tiny)
+        fall = np.where(safe, part * e, quotient([rate, q, q, v, e]))
         coasted = rate * m * velocity
         if nesterov:
             fall, coasted = (1 + m) * fall, m * coasted
         fall = np.where(m * velocity == 0, fall, fall + coasted)
-        result: BoolArray = (a > 0) & (fall >= a)
+        result: BoolArray = (a > 0) & np.isfinite(a) & (fall >= a)
     return result
 
 
@@ -171,8 +178,10 @@ def wakes_under_gradient_flow(
     _checked_range(slope)
     c_trains = not c_is_frozen(freeze)
     with np.errstate(all="ignore"):
-        gap = target - c
-        turn = np.tanh(slope * np.hypot(1, x) * gap) if c_trains else np.sign(gap) * (slope > 0)
+        side = np.sign(target - c)
+        turn = side * (slope > 0)
+        if c_trains:
+            turn = side * np.tanh(quotient([slope, np.hypot(1, x), *distance(target, c)]))
         scaled = scaled_activation(w, b, x)
         result: BoolArray = ~(w * x + b > 0) & (v * turn > -scaled)
     return result
@@ -248,9 +257,8 @@ def _wedge(
     c_trains = not c_is_frozen(freeze)
     if std_a is None:
         return 0.0
-    gap = abs(target - c)
-    turn = math.hypot(1, x) * gap * slope
-    part = math.tanh(turn) if c_trains else float(gap * slope > 0)
+    turn = float(quotient([math.hypot(1, x), *distance(target, c), slope]))
+    part = math.tanh(turn) if c_trains else float(target != c and slope > 0)
     # By the ratio, because both numbers may be beyond float64.
     return math.atan(float(quotient([std_v, part], [std_a]))) / (2 * math.pi)
 

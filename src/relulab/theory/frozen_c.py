@@ -75,6 +75,16 @@ def balanced_start(
     y : array_like
         1 at zero loss.
 
+    Returns
+    -------
+    three ndarrays of float64, of the shape of ``y``
+        w and b are y*x and y times sqrt(target/q)/q.
+
+    Raises
+    ------
+    InputError
+        If x is not finite, or the target is not above 0.
+
     Examples
     --------
     >>> import relulab as rl
@@ -85,10 +95,14 @@ def balanced_start(
     x = finite_number("x", x)
     q = math.hypot(1, x)
     [y] = number_arrays(y=y)
-    scale = math.sqrt(finite_number("target", target, above=0) / q)
+    target = finite_number("target", target, above=0)
+    scale = math.sqrt(target / q)
+    if target / q < np.finfo(float).tiny:
+        scale = math.sqrt(target) / math.sqrt(q)
     with np.errstate(all="ignore"):
         v = y * scale
-        return x * v / q if x else np.zeros_like(v), v / q, v
+        w = x * v / q if x else np.zeros_like(v)
+        return np.where(np.isfinite(w), w, x / q * v), v / q, v
 
 
 def balanced_step(y: Any, k: Any) -> Float64Array:
@@ -105,6 +119,15 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
     k : array_like
         learning_rate*q*target.
 
+    Returns
+    -------
+    ndarray of float64, of the common shape
+
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
+
     Examples
     --------
     >>> from relulab import theory
@@ -114,7 +137,8 @@ def balanced_step(y: Any, k: Any) -> Float64Array:
     y, k = number_arrays(y=y, k=k)
     with np.errstate(all="ignore"):
         result: Float64Array = y * (1 + k * (1 - y) * (1 + y))
-    return result
+    # At y = -1 the first product can overflow before the factor 0.
+    return np.where((np.abs(y) == 1) & np.isfinite(k), y, result)
 
 
 def balanced_two_cycle(k: Any) -> tuple[Float64Array, Float64Array]:

@@ -62,13 +62,15 @@ def gradient_flow_invariants(
     w, b, v, c, x = number_arrays(w=w, b=b, v=v, c=c, x=x)
     with np.errstate(all="ignore"):
         scaled, turn = scaled_activation(w, b, x), np.hypot(1, x) * c
-        return _times_exp(scaled + v, -turn), _times_exp(scaled - v, turn)
+        return _sum_times_exp(scaled, v, -turn), _sum_times_exp(scaled, -v, turn)
 
 
-def _times_exp(value: Float64Array, exponent: Float64Array) -> Float64Array:
-    """Return value*exp(exponent) in four parts, each within float64 if the result is."""
+def _sum_times_exp(one: Float64Array, other: Float64Array, exponent: Float64Array) -> Float64Array:
+    """Return (one + other)*exp(exponent) in parts, each within float64 if the result is."""
+    value, half = one + other, one / 2 + other / 2
+    far = np.isinf(value)
     part = np.exp(exponent / 4)
-    product = value * part * part * part * part
+    product = np.where(far, half, value) * part * part * part * part * np.where(far, 2.0, 1.0)
     return np.where((value == 0) & ~np.isnan(exponent), 0.0, product)
 
 
@@ -98,8 +100,8 @@ def frozen_c_flow_time(
     -------
     ndarray of float64, of the common shape
         inf where the flow never gets there: for ``target`` itself, for what lies behind the start
-        or beyond the target, and after death. NaN where an argument is not finite, the output or D
-        overflows float64, or the output underflows.
+        or beyond the target, and after death. NaN where an argument is not finite, or where the
+        output or D over- or underflows float64.
 
     Raises
     ------
@@ -132,6 +134,8 @@ def frozen_c_flow_time(
         time = np.where(reached, time, np.inf)
         time = np.where(f1 == f0, 0.0, time)
         f0 = np.where((f0 == 0) & (a != 0) & (v != 0), np.nan, f0)  # underflow
+        vanishes = (apart < np.finfo(float).tiny) & (np.abs(scaled) != np.abs(v))
+        apart = np.where(vanishes, np.nan, apart)
         finite = np.isfinite(np.stack([w, b, c, x, target, prediction, f0, f1, t, apart])).all(
             axis=0
         )
@@ -146,6 +150,7 @@ def _flow_time(f0: Any, f1: Any, t: Any, left1: Any, apart: Any) -> Float64Array
     and sinh(z1 - z0) is (sinh z1 - sinh z0)*(1 + cosh(z1 - z0))/(cosh z0 + cosh z1). A power of 2
     is taken out first to keep squares within float64.
     """
+    z0, z1 = _turn(f0, t, t - f0, apart), _turn(f1, t, left1, apart)
     largest = np.maximum(np.maximum(np.abs(f0), np.abs(f1)), np.maximum(np.abs(t), apart))
     unit = -np.frexp(largest)[1]
     f0, f1, t, left1, d = (np.ldexp(value, unit) for value in (f0, f1, t, left1, apart))
@@ -166,11 +171,24 @@ def _flow_time(f0: Any, f1: Any, t: Any, left1: Any, apart: Any) -> Float64Array
     one_sign = (sech + tanh0 * tanh0 * ratio + tanh1 * tanh1 / ratio) / (1 + tanh0 * tanh1)
     cosh = np.where(tanh0 * tanh1 > 0, one_sign, (1 - tanh0 * tanh1) / sech)
     turned = np.arcsinh(rise * (1 + cosh))
-    far = np.arcsinh(np.abs(tanh0) / sech0) + np.arcsinh(np.abs(tanh1) / sech1)
-    turned = np.where((tanh0 * tanh1 <= 0) & (sech < 1e-100), far, turned)
+    # Far apart, z1 and z0 can be subtracted.
+    near = np.where(tanh0 * tanh1 <= 0, sech >= 1e-100, (ratio > 1e-100) & (ratio < 1e100))
+    turned = np.where(near, turned, np.abs(z1 - z0))
     # A balanced start reaches f = 0, or leaves it, only after an infinite time.
-    stuck = (d == 0) & (f0 * f1 <= 0)
+    stuck = (apart == 0) & (f0 * f1 <= 0)
     return np.where(stuck, np.inf, np.ldexp(turned / scale, unit))
+
+
+def _turn(f: Any, t: Any, left: Any, apart: Any) -> Float64Array:
+    """Return z, the arsinh of P/(2*D), from the logarithm of P/D, which may be beyond float64."""
+    large, size = np.maximum(np.abs(f), apart), np.maximum(t, apart)
+    part = (apart / large) * (apart / size) + 4 * (f / large) * (t / size)
+    # In a difference D cancels where it is small: any number does for 0.
+    log = np.log(np.abs(part)) + (np.log(large) - np.where(apart == 0, -3000, np.log(apart)))
+    log += np.log(size) - np.log(np.abs(left))
+    size_of_z = np.where(log > 40, log, np.arcsinh(np.exp(np.minimum(log, 40)) / 2))
+    z: Float64Array = np.sign(part) * np.sign(left) * size_of_z
+    return z
 
 
 def flow_sharpness(

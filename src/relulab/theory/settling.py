@@ -13,6 +13,14 @@ LARGEST_STABLE_RATE = 2.0
 
 The Hessian's entry for c is 1, so its largest eigenvalue is at least 1, and gradient descent is
 stable only if that eigenvalue is below 2 / learning_rate.
+
+On one sample an active unit does not oscillate with period 2 or 3 either, at any rate. c returns if
+the k = learning_rate*q*e of all steps of the period add up to 0; A + v, if it is not 0, if the
+product of all 1 - k is 1; A - v, if it is not 0, if that of all 1 + k is 1. For two steps both
+products are 1 - k^2. For three they are 1 + p - r and 1 + p + r, where r is the product of the
+three k and p = -(sum of k^2)/2. So both are 1 only if all k are 0. If A = |v|, only one of the two
+conditions counts. But its factors are positive while the unit is active, and their mean is 1, so
+their product is below 1.
 """
 
 
@@ -32,7 +40,13 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     -------
     ndarray of float64, of the common shape
         Gradient descent settles there only if the learning rate is below 2 divided by this. At
-        a = 0, where the loss has two sides, this is the smaller value, of the inactive side.
+        a = 0, where the loss has two sides, this is the smaller value, of the inactive side. NaN
+        where an argument is NaN.
+
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
 
     Examples
     --------
@@ -44,7 +58,8 @@ def interpolation_sharpness(w: Any, b: Any, v: Any, x: Any) -> Float64Array:
     with np.errstate(all="ignore"):
         a, slope = w * x + b, v * x
         result: Float64Array = 1 + np.where(a > 0, a * a + v * v + slope * slope, 0)
-    return result
+    # NaN is not above 0, but not inactive either.
+    return np.where(np.isnan(w) | np.isnan(b) | np.isnan(v) | np.isnan(x), np.nan, result)
 
 
 def largest_stable_rate(
@@ -70,6 +85,11 @@ def largest_stable_rate(
         ``LARGEST_STABLE_RATE`` for the best c, which is near ``target``; 2/(1 + 2*q*|target - c|)
         for another c; 1/(q*|target - c|) if c is frozen, inf if it is frozen at ``target``.
         A supremum: the limit itself is not linearly stable.
+
+    Raises
+    ------
+    InputError
+        If a number is not finite, or c is not given where it does not train.
 
     Examples
     --------
@@ -204,6 +224,16 @@ def balance(w: Any, b: Any, v: Any) -> Float64Array:
     ----------
     w, b, v : array_like
         Of shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of float64, of the common shape
+        Below 0 if v is the larger layer.
+
+    Raises
+    ------
+    InputError
+        If an argument is not of numbers.
 
     Examples
     --------

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from relulab.model.data import TrainingSet
+from relulab.model.double_double import DoubleDouble
 from relulab.model.network import PARAMETERS, Networks
 from relulab.theory.active_samples import ActiveSamples
 from relulab.training.options import checked_freeze
@@ -44,7 +45,8 @@ def sharpness_lower_bound(
     Returns
     -------
     ndarray of float64, shape (n_nets,)
-        NaN where a parameter is not finite, inf where a square is beyond float64.
+        The error is a few roundings, however far from 0 the samples are. NaN where a parameter is
+        not finite, inf where a square is beyond float64.
 
     Raises
     ------
@@ -63,9 +65,11 @@ def sharpness_lower_bound(
     instance_of("networks", networks, Networks)
     samples = ActiveSamples.of(data)
     w, b, v, c = networks.stack()
-    p, x = _active_part(samples, w, b)
+    p, mean_x = _active_part(samples, w, b)
+    x = mean_x.hi
     with np.errstate(all="ignore"):
-        a = w * x + b
+        exact = (DoubleDouble.of(w) * mean_x + DoubleDouble.of(b)).hi
+        a = np.where(np.isfinite(exact), exact, w * x + b)  # beyond 1e300
         parts = dict(zip(PARAMETERS, (p * v * x, p * v, p * a, np.ones_like(p)), strict=True))
         kept = [part * part for name, part in parts.items() if name not in frozen]
         bound: Float64Array = np.sum([np.zeros_like(p), *kept], axis=0)
@@ -94,7 +98,8 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
     Returns
     -------
     ndarray of float64, of the shape of ``hinge``
-        0 where there is no sample on that side.
+        0 where there is no sample on that side. The error is a few roundings, however far from 0
+        the samples are.
 
     Raises
     ------
@@ -111,17 +116,17 @@ def side_weight(hinge: Any, data: TrainingSet, side: str) -> Float64Array:
     hinges = finite_array("hinge", hinge)
     sign = 1.0 if one_of("side", side, SIDES) == "right" else -1.0
     samples = ActiveSamples.of(data)
-    p, x = _active_part(samples, np.full(hinges.size, sign), -sign * hinges)
+    p, mean_x = _active_part(samples, np.full(hinges.size, sign), -sign * hinges)
     with np.errstate(all="ignore"):
-        distance = sign * (x - hinges)
-        result: Float64Array = np.where(p > 0, p * p * distance * np.hypot(1, x), 0.0)
+        distance = sign * (mean_x - DoubleDouble.of(hinges)).hi
+        result: Float64Array = np.where(p > 0, p * p * distance * np.hypot(1, mean_x.hi), 0.0)
     return result.reshape(np.shape(hinge))
 
 
 def _active_part(
     samples: ActiveSamples, w: Float64Array, b: Float64Array
-) -> tuple[Float64Array, Float64Array]:
+) -> tuple[Float64Array, DoubleDouble]:
     """Return the fraction of samples on which each unit is active, and their mean x."""
     inactive_at_hinge, _ = samples.sides(w, b, tolerance=0.0)
     moments = samples.moments(inactive_at_hinge)
-    return moments.fraction.hi, moments.mean_x.hi
+    return moments.fraction.hi, moments.mean_x
