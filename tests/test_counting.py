@@ -136,7 +136,10 @@ class InFiles:
     """Stored runs, as a results folder gives them."""
 
     def __init__(self, parts):
-        none_stored = [(part.column_names, lambda part=part: part) for part in parts]
+        none_stored = [
+            (part.column_names, lambda some=(), part=part: part.select(some) if some else part)
+            for part in parts
+        ]
         self.parts = iter([StoredPart(*part, lambda columns: None) for part in none_stored])
 
     def __iter__(self):

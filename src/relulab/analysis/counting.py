@@ -47,8 +47,8 @@ class StoredPart(Protocol):
 
     columns: list[str]
 
-    def read(self) -> pa.Table:
-        """Return the runs."""
+    def read(self, columns: Sequence[str] = ()) -> pa.Table:
+        """Return the runs, in some or all of these columns."""
 
     def counts(self, columns: Sequence[str]) -> Counted | None:
         """Return the distinct rows of some columns with their numbers of runs, if stored."""
@@ -198,7 +198,7 @@ def put_together(
     def of_part(part: StoredPart) -> _Taken:
         columns = needed(part.columns)
         few = part.counts(columns) if columns else None
-        return _Taken(part.read, few, True) if few else taken(part.read())
+        return _Taken(part.read, few, True) if few else taken(part.read(columns))
 
     in_pandas: Callable[[Table], pd.DataFrame] = _itself
     given: Iterator[_Taken]

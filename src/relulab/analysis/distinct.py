@@ -43,14 +43,15 @@ def distinct(
 
 
 class Together:
-    """A sequence of tables in which repeated rows are merged, if many repeat.
+    """A sequence of tables, joined into fewer, in which repeated rows are merged, if many repeat.
 
-    Later work then has fewer rows and fewer tables.
+    pandas takes much longer for many small tables than for a large one.
     """
 
     def __init__(self) -> None:
         self._pays: bool | None = None
         self._held: list[Counted] = []
+        self._kind = False, False  # of those held: are_few, one run each
 
     def fewer(
         self, table: Table, columns: Sequence[str], counts: IntArray | None = None
@@ -67,18 +68,25 @@ class Together:
     def add(self, table: Counted, *, are_few: bool) -> list[Counted]:
         """Take a table, and return tables that represent some of those taken, in order.
 
-        It is held, to be merged with others, if its rows ``are_few``.
+        Stored tables, and those whose rows ``are_few`` because repeated ones were merged, are held
+        until they have many rows together. Then the latter are merged again.
         """
-        if not are_few:
+        if isinstance(table[0], pd.DataFrame) and not are_few:
             return [*self.rest(), table]
-        before = self.rest() if self._held and not _alike(self._held[0][0], table[0]) else []
+        kind = are_few, table[1] is None
+        alike = not self._held or (kind == self._kind and _alike(self._held[0][0], table[0]))
+        before = [] if alike else self.rest()
         self._held.append(table)
-        if sum(len(held) for held, _ in self._held) > MOST_ROWS:
+        self._kind = kind
+        if self._n_held() > MOST_ROWS:
             self._held = self.rest()
-            if sum(len(held) for held, _ in self._held) > MOST_ROWS // 2:  # few repeat
+            if self._n_held() > MOST_ROWS // 2:  # few repeat
                 before += self._held
                 self._held = []
         return before
+
+    def _n_held(self) -> int:
+        return sum(len(held) for held, _ in self._held)
 
     def rest(self) -> list[Counted]:
         """Return tables that represent everything taken and not yet returned."""
@@ -86,8 +94,12 @@ class Together:
         if len(held) < 2:
             return held
         tables, counts = zip(*held, strict=True)
+        are_few, are_single = self._kind
+        together = _joined(tables), None if are_single else np.concatenate(counts)
+        if not are_few:
+            return [together]
         try:
-            return [_different(_joined(tables), names_in(held[0][0]), np.concatenate(counts))]
+            return [_different(together[0], names_in(held[0][0]), together[1])]
         except TypeError:
             return held
 

@@ -71,6 +71,9 @@ OPTIMA = pd.CategoricalDtype(
 # The columns that show how a run and its unit ended, and when.
 ENDS = ("death_step", "outcome", "steps_taken")
 
+# The columns that show what a run on several samples found.
+FOUND = ("excess_loss", "outcome", "sweep", "unit")
+
 # How the observation of a unit ends.
 WATCHED = pd.CategoricalDtype(["n_died", "n_censored", "never"])
 
@@ -154,7 +157,7 @@ def optimum_rates(
     """
     by = column_names(by, taken=("optimum", *RATE_COLUMNS))
     label = partial(_with_optimum, tolerance=tolerance)
-    groups, (optima,) = count_groups(runs, by, ["optimum"], derived=label)
+    groups, (optima,) = count_groups(runs, by, ["optimum"], derived=label, source=FOUND)
     return beside(groups, _rates(groups, optima, {"optimum": OPTIMA}, confidence))
 
 
@@ -220,7 +223,7 @@ def cumulative(runs: Runs, value: str, by: str | Sequence[str] = ()) -> pd.DataF
         raise InputError(f"value: expected a column of runs, got {value}")
     by = column_names(by, taken=(value, *CUMULATIVE_COLUMNS))
     rounded = partial(_rounded_up, value=value)
-    groups, (tally,) = count_groups(runs, by, [value], derived=rounded)
+    groups, (tally,) = count_groups(runs, by, [value], derived=rounded, source=[value])
     tally = tally.sort_values(["group", value], ignore_index=True)
     tally["n_runs"] = n_runs(groups, tally).loc[tally["group"]].to_numpy()
     tally["fraction"] = tally.groupby("group")["count"].cumsum() / tally["n_runs"]
@@ -319,7 +322,7 @@ def summary(runs: Runs, by: str | Sequence[str] = (), tolerance: float = 1e-6) -
         by,
         *measures,
         derived=partial(_with_optimum_if_told, tolerance=tolerance),
-        source=[*ENDS, "unit", "excess_loss", "sweep"],
+        source=[*ENDS, *FOUND],
     )
     converged = ends[ends["outcome"] == "converged"]
     died = deaths[deaths["unit"] == "died"]

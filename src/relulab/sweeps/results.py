@@ -41,15 +41,15 @@ class StoredPart(NamedTuple):
     Attributes
     ----------
     columns : list of str
-    read : function
-        Returns the runs as an Arrow table.
+    read : function of columns
+        Returns the runs, in some of these columns, or all, as an Arrow table.
     counts : function of columns
         Returns the distinct rows of some columns, which may repeat, with the number of runs that
         each represents; None if the file does not hold them.
     """
 
     columns: list[str]
-    read: Callable[[], pa.Table]
+    read: Callable[..., pa.Table]
     counts: Callable[[Sequence[str]], tuple[pa.Table, npt.NDArray[np.int64]] | None]
 
 
@@ -172,7 +172,7 @@ class Results:
         return Frames(
             StoredPart(
                 wanted,
-                partial(self._table, part, wanted, manifest),
+                partial(self._table, part, manifest, wanted),
                 partial(self._counts, part, manifest),
             )
             for part in parts
@@ -214,7 +214,7 @@ class Results:
                 continue  # some sweep has not finished these
             for k, part in enumerate(here):
                 if k not in held or held[k][0] is not part:
-                    held[k] = part, to_frame(self._table(part, wanted, manifest))
+                    held[k] = part, to_frame(self._table(part, manifest, wanted))
             yield tuple(
                 held[k][1].iloc[start - part.shard.start : stop - part.shard.start]
                 for k, part in enumerate(here)
@@ -308,12 +308,14 @@ class Results:
             raise self._nothing(f"results{of_sweep}")
         return manifest, parts
 
-    def _table(self, part: Part, wanted: Sequence[str], manifest: Manifest) -> pa.Table:
-        """Return the runs of a part in some columns."""
+    def _table(
+        self, part: Part, manifest: Manifest, wanted: Sequence[str], some: Sequence[str] = ()
+    ) -> pa.Table:
+        """Return the runs of a part in the wanted columns, or only some of them."""
         with self._reading(part.file, f"runs of sweep {part.sweep!r}", manifest):
             stored = part.open()
-            there = [name for name in stored.schema.names if name in wanted and name != SWEEP]
-            columns = {name: manifest.columns[name] for name in wanted}
+            columns = {name: manifest.columns[name] for name in some or wanted}
+            there = [name for name in stored.schema.names if name in columns and name != SWEEP]
             _check_types(stored.schema, columns)
             return _in_columns(stored.read(there, COLUMNS), columns, stored.n_rows, part.sweep)
 
