@@ -329,10 +329,19 @@ def period_of(states, number=float):
         return 0
     sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
     near = tolerance * max(sizes, default=number(0))
+
+    def drift(states, q):
+        return max(
+            max(away(states[k], states[m])) for m in range(len(states)) for k in range(m % q, m, q)
+        )
+
+    shorter = []
     for q in range(1, 65):
         distance = max(max(away(*pair)) for pair in zip(states, states[q:], strict=False))
         if distance <= number(1000) * near:
-            return q if q > 1 and distance <= near else 0
+            steady = all(drift(states, q) * number(1024) <= least for least in shorter)
+            return q if q > 1 and distance <= near and steady else 0
+        shorter.append(distance)
     return 0
 
 

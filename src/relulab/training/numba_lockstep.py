@@ -85,6 +85,7 @@ class Orbits(NamedTuple):
 
     tolerance: Any
     seen: Any
+    steady: Any
     most_away: Any
     creeping: Any
 
@@ -149,7 +150,7 @@ def periods(problem: Problem) -> Any:
     seen = orbits.SEEN * tolerance
     # One percent more, for rounding; see ``_may_return``.
     most_away = 1.01 * seen / (1 - orbits.LONGEST_PERIOD * seen)
-    bounds = map(number, (tolerance, orbits.SEEN, most_away, 0.4 * seen))
+    bounds = map(number, (tolerance, orbits.SEEN, orbits.STEADY, most_away, 0.4 * seen))
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
@@ -691,9 +692,28 @@ def _find_periods(states, moved, n, limits, scratch, zero):
             if away[i] <= seen[i] and period[i] == UNDECIDED:
                 distance = _distance(states, i, q, seen[i], zero)
                 if distance <= seen[i]:
-                    period[i] = q if distance <= near[i] and q > 1 else 0
+                    if q > 1 and distance <= near[i] and _is_steady(states, i, q, limits, zero):
+                        period[i] = q
+                    else:
+                        period[i] = 0
     for i in range(n):
         period[i] = max(period[i], 0)
+
+
+@_kernel
+def _is_steady(states, i, q, limits, zero):
+    """Return whether a lane does not drift much at q."""
+    drift = zero
+    for begin in range(q):
+        for j in range(4):
+            low = high = states[begin, j, i]
+            for k in range(begin + q, states.shape[0], q):
+                low, high = minimum(states[k, j, i], low), maximum(states[k, j, i], high)
+            drift = larger(drift, high - low)
+    least, steady = limits.steady * drift, True
+    for shorter in range(1, q):
+        steady = steady and _distance(states, i, shorter, least, zero) >= least
+    return steady
 
 
 @_kernel

@@ -11,8 +11,15 @@ The scale is the largest |x[0]| or |x[k] - x[0]|, over all k and the parameters 
 Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
 ``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. If not,
 the run has no period, because it is still settling: a decay that flips sign would look like an
-orbit of period 2*q. A run also has no period if a state is not finite or if q is 1: then it creeps
-or stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
+orbit of period 2*q. It is still settling, too, if it drifts: let the drift be the largest distance
+between any two states whose k differ by a multiple of q. If the distance at a shorter q is below
+``STEADY`` times the drift, what tells q from that shorter period may be gone soon, as in a slow
+decay that flips. So at its pace an orbit changes by less than a tenth in 10^4 further steps.
+
+A run also has no period if a state is not finite or if q is 1: then it creeps or stands still (at a
+learning rate of 0, or one so small that rounding swallows the steps). What grows or drifts within
+the tolerance is not seen; in float32 the tolerance is a hundred roundings only, so that a few runs
+in ten thousand are given the period of an orbit which they later leave.
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """
@@ -31,6 +38,7 @@ FOLLOWED = 2 * LONGEST_PERIOD
 # In float32 rounding alone moves an orbit by a few units in the last place; this must not count.
 RETURN_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 SEEN = 1000
+STEADY = 1024  # a power of 2, so that multiplying rounds nothing
 
 # Provided by an engine: the periods, shape (n_nets,), of runs at the problem's networks.
 Follow = Callable[[Problem], npt.NDArray[np.int64]]
@@ -64,7 +72,18 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
         first = np.abs(states[q] - states[0]).max(axis=0)
         runs = np.flatnonzero((first <= seen) & ~decided)
         some = states[:, :, runs]
-        distance = np.abs(some[q:] - some[:-q]).max(axis=(0, 1))
+        distance = _distance(some, q)
         period[runs[distance <= near[runs]]] = q
         decided[runs[distance <= seen[runs]]] = True
+    for q in np.unique(period[period > 1]):
+        runs = np.flatnonzero(period == q)
+        some = states[:, :, runs]
+        least = np.min([_distance(some, shorter) for shorter in range(1, q)], axis=0)
+        drift = np.max([np.ptp(some[k::q], axis=0).max(axis=0) for k in range(q)], axis=0)
+        period[runs[least < STEADY * drift]] = 0
     return np.where(period > 1, period, 0)
+
+
+def _distance(states: FloatArray, q: int) -> FloatArray:
+    """Return the distance at q, shape (n_nets,)."""
+    return np.asarray(np.abs(states[q:] - states[:-q]).max(axis=(0, 1)))
