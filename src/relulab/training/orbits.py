@@ -16,8 +16,8 @@ between any two states whose k differ by a multiple of q. If the distance at a s
 ``STEADY`` times the drift, what tells q from that shorter period may be gone soon, as in a slow
 decay that flips. So at its pace an orbit changes by less than a tenth in 10^4 further steps.
 
-A run also has no period if a state is not finite or if q is 1: then it creeps or stands still (at a
-learning rate of 0, or one so small that rounding swallows the steps). What grows or drifts within
+A run also has no period if a state or the scale is infinite or NaN, or if q is 1: then it creeps or
+stands still (at a learning rate of 0, or one so small that rounding swallows the steps). What grows or drifts within
 the tolerance is not seen; in float32 the tolerance is a hundred roundings only, so that a few runs
 in ten thousand are given the period of an orbit which they later leave.
 
