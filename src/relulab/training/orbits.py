@@ -17,9 +17,10 @@ between any two states whose k differ by a multiple of q. If the distance at a s
 decay that flips. So at its pace an orbit changes by less than a tenth in 10^4 further steps.
 
 A run also has no period if a state or the scale is infinite or NaN, or if q is 1: then it creeps or
-stands still (at a learning rate of 0, or one so small that rounding swallows the steps). What grows or drifts within
-the tolerance is not seen; in float32 the tolerance is a hundred roundings only, so that a few runs
-in ten thousand are given the period of an orbit which they later leave.
+stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
+
+Growth and drift below these bounds are not seen. In float32 the tolerance is only a hundred
+roundings, and a few oscillating runs in ten thousand later leave the orbit whose period they have.
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """
