@@ -330,18 +330,16 @@ def period_of(states, number=float):
     sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
     near = tolerance * max(sizes, default=number(0))
 
-    def drift(states, q):
-        return max(
-            max(away(states[k], states[m])) for m in range(len(states)) for k in range(m % q, m, q)
-        )
+    def steady(q, shorter):
+        swings = [max(away(*pair)) for pair in zip(states, states[shorter:], strict=False)]
+        first, last = max(swings[:q]), max(swings[-q:])
+        return number(1024) * abs(last - first) <= first
 
-    shorter = []
     for q in range(1, 65):
         distance = max(max(away(*pair)) for pair in zip(states, states[q:], strict=False))
         if distance <= number(1000) * near:
-            steady = all(drift(states, q) * number(1024) <= least for least in shorter)
-            return q if q > 1 and distance <= near and steady else 0
-        shorter.append(distance)
+            lasts = all(steady(q, shorter) for shorter in range(1, q))
+            return q if q > 1 and distance <= near and lasts else 0
     return 0
 
 

@@ -702,18 +702,23 @@ def _find_periods(states, moved, n, limits, scratch, zero):
 
 @_kernel
 def _is_steady(states, i, q, limits, zero):
-    """Return whether a lane does not drift much at q."""
-    drift = zero
-    for begin in range(q):
-        for j in range(4):
-            low = high = states[begin, j, i]
-            for k in range(begin + q, states.shape[0], q):
-                low, high = minimum(states[k, j, i], low), maximum(states[k, j, i], high)
-            drift = larger(drift, high - low)
-    least, steady = limits.steady * drift, True
+    """Return whether the swings of a lane at shorter periods than q last."""
+    steady = True
     for shorter in range(1, q):
-        steady = steady and _distance(states, i, shorter, least, zero) >= least
+        first = _swing(states, i, shorter, 0, q, zero)
+        last = _swing(states, i, shorter, states.shape[0] - shorter - q, q, zero)
+        steady = steady and limits.steady * abs(last - first) <= first
     return steady
+
+
+@_kernel
+def _swing(states, i, shorter, begin, n, zero):
+    """Return a lane's largest distance between ``n`` states and those ``shorter`` steps later."""
+    swing = zero
+    for k in range(begin, begin + n):
+        for j in range(4):
+            swing = larger(swing, abs(states[k + shorter, j, i] - states[k, j, i]))
+    return swing
 
 
 @_kernel

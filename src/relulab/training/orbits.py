@@ -11,10 +11,11 @@ The scale is the largest |x[0]| or |x[k] - x[0]|, over all k and the parameters 
 Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
 ``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. If not,
 the run has no period, because it is still settling: a decay that flips sign would look like an
-orbit of period 2*q. It is still settling, too, if it drifts: let the drift be the largest distance
-between any two states whose k differ by a multiple of q. If the distance at a shorter q is below
-``STEADY`` times the drift, what tells q from that shorter period may be gone soon, as in a slow
-decay that flips. So at its pace an orbit changes by less than a tenth in 10^4 further steps.
+orbit of period 2*q. A slow decay returns within the tolerance, too, and has no period: let the
+swing at a shorter q be the largest |x[k+shorter] - x[k]| over the first q of these k, or over the
+last q. If any of these swings changes from first to last by more than 1/``STEADY`` of itself, what
+tells q from a shorter period may be gone soon. Otherwise, at its pace, it changes by less than a
+tenth in 10^4 further steps. An orbit may drift as a whole: along a valley, bouncing across a kink.
 
 A run also has no period if a state or the scale is infinite or NaN, or if q is 1: then it creeps or
 stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
@@ -73,18 +74,16 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
         first = np.abs(states[q] - states[0]).max(axis=0)
         runs = np.flatnonzero((first <= seen) & ~decided)
         some = states[:, :, runs]
-        distance = _distance(some, q)
+        distance = np.abs(some[q:] - some[:-q]).max(axis=(0, 1))
         period[runs[distance <= near[runs]]] = q
         decided[runs[distance <= seen[runs]]] = True
     for q in np.unique(period[period > 1]):
         runs = np.flatnonzero(period == q)
         some = states[:, :, runs]
-        least = np.min([_distance(some, shorter) for shorter in range(1, q)], axis=0)
-        drift = np.max([np.ptp(some[k::q], axis=0).max(axis=0) for k in range(q)], axis=0)
-        period[runs[least < STEADY * drift]] = 0
+        steady = np.ones(runs.size, bool)
+        for shorter in range(1, q):
+            swings = np.abs(some[shorter:] - some[:-shorter]).max(axis=1)
+            first, last = swings[:q].max(axis=0), swings[-q:].max(axis=0)
+            steady &= STEADY * np.abs(last - first) <= first
+        period[runs[~steady]] = 0
     return np.where(period > 1, period, 0)
-
-
-def _distance(states: FloatArray, q: int) -> FloatArray:
-    """Return the distance at q, shape (n_nets,)."""
-    return np.asarray(np.abs(states[q:] - states[:-q]).max(axis=(0, 1)))
