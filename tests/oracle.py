@@ -329,10 +329,17 @@ def period_of(states, number=float):
         return 0
     sizes = [max(abs(p), m) for p, m in zip(states[0], moved, strict=True) if m > 0]
     near = tolerance * max(sizes, default=number(0))
+
+    def steady(q, shorter):
+        swings = [max(away(*pair)) for pair in zip(states, states[shorter:], strict=False)]
+        first, last = max(swings[:q]), max(swings[-q:])
+        return number(1024) * abs(last - first) <= first
+
     for q in range(1, 65):
         distance = max(max(away(*pair)) for pair in zip(states, states[q:], strict=False))
         if distance <= number(1000) * near:
-            return q if q > 1 and distance <= near else 0
+            lasts = all(steady(q, shorter) for shorter in range(1, q))
+            return q if q > 1 and distance <= near and lasts else 0
     return 0
 
 

@@ -133,6 +133,23 @@ def test_same_bits_as_the_oracle_with_c_frozen(dtype):
         assert {2, 4} <= set(trained.period)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_bits_as_the_oracle_where_orbits_drift(dtype):
+    """Dead units at rates near 2, whose swing is tiny and decays or grows."""
+    rng = np.random.default_rng(8)
+    rates = 2 + rng.choice([-1, 1], 60) * 10 ** rng.uniform(-9, -2, 60)
+    dead = rl.Networks(-1.0, -1.0, 1.0, 3 + 10 ** rng.uniform(-7, 0, 60))
+    options = {"gradient_tolerance": 1e-12, "max_steps": 3}
+    finals = [
+        train_one(start, [1.0], [3.0], rate, rate, number=NUMBER[dtype], **options)
+        for start, rate in zip(dead.stack().T, rates, strict=True)
+    ]
+    for engine in ENGINES:
+        trained = rl.train(dead, POINT, rates, dtype=dtype, engine=engine, **options)
+        assert_same_bits(trained, finals)
+    assert len({f.outcome for f in finals}) > 1
+
+
 def order_of(options):
     """Return the options of the oracle, with an order of its own for each epoch."""
     options = dict(options)
@@ -225,6 +242,27 @@ def test_a_decay_that_flips_is_no_orbit(engine, rate, target, dtype):
         network = rl.Networks(-1.0, -1.0, 1.0, 0.0)
         options = {"max_steps": max_steps, "dtype": dtype, "gradient_tolerance": 1e-9}
         assert rl.train(network, data, rate, engine=engine, **options).period[0] == 0
+
+
+@pytest.mark.parametrize("distance", np.geomspace(2e-7, 2e-4, 13))
+def test_a_slow_decay_that_flips_is_no_orbit(engine, distance):
+    """Within 10^4 steps it has converged, or is at least much smaller."""
+    c = np.array([3 + 3 * distance])
+    for slow in (1e-3, 5e-4, 2e-4, 1e-4):
+        dead = rl.Networks(-1.0, -1.0, 1.0, c)
+        options = {"gradient_tolerance": 1e-12, "max_steps": 5, "engine": engine}
+        assert rl.train(dead, POINT, 2 - slow, **options).period[0] == 0
+        # The same with a living unit and c frozen, at the solution with A = v.
+        living = rl.Networks(*rl.theory.balanced_start(1.0, 3.0, 1 + distance), 0.0)
+        rate = (1 - slow / 2) / (np.sqrt(2) * 3)
+        assert rl.train(living, POINT, rate, freeze=("c",), **options).period[0] == 0
+
+
+def test_a_slow_decay_ends_converged_and_is_no_orbit_before(engine):
+    dead = rl.Networks(-1.0, -1.0, 1.0, 0.0)
+    for max_steps, outcome in ((28_300, "unfinished"), (30_000, "converged")):
+        trained = rl.train(dead, POINT, 1.9995, max_steps=max_steps, engine=engine)
+        assert list(trained.outcome) == [outcome]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -173,6 +173,50 @@ def test_a_state_within_the_tolerance_where_descent_does_not_rest_is_not_converg
     assert (by_gradient(runs, 1)["outcome"] == "converged").sum() >= 20
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_another_freeze_than_in_training_is_refused(dtype):
+    """c trains or not: its eigenvalue decides which of these runs rest."""
+    k = np.linspace(0.8, 0.9999, 50)
+    start = rl.Networks(*rl.theory.balanced_start(1.0, 3.0, np.full(50, 0.9)), 0.1)
+    options = {"freeze": ("c",), "max_steps": 50, "dtype": dtype}
+    runs, retrained = (
+        rl.train(start, POINT, k / 3 / np.sqrt(2), gradient_tolerance=t, **options).to_frame()
+        for t in (1e-9, 1e-2)
+    )
+    found = rl.relabel(runs, 1e-2, POINT, freeze=("c",))
+    assert found["outcome"].tolist() == retrained["outcome"].tolist()
+    with pytest.raises(rl.InputError, match=r"^freeze: expected also c, which never moved in the"):
+        rl.relabel(runs, 1e-2, POINT)
+    with pytest.raises(rl.InputError, match=r"^freeze: expected parameters .*, got v, which moved"):
+        rl.relabel(runs, 1e-2, POINT, freeze=("v", "c"))
+    # As a folder stores them beside networks of float64.
+    wide = runs.astype({p: float for p in ("w", "b", "v", "c")})
+    assert rl.relabel(wide, 1e-2, POINT, freeze=("c",))["outcome"].tolist() == list(
+        found["outcome"]
+    )
+    # Starts that are not known show nothing.
+    rl.relabel(runs.drop(columns=["w0", "b0", "v0", "c0"]), 1e-2, POINT)
+
+
+def test_what_cannot_move_may_be_frozen_or_not():
+    """At x = 0 w has no gradient; where v is frozen at 0, neither have w and b."""
+    data = rl.TrainingSet.point(0, 3)
+    starts = rl.Networks(0.5, 1.0, [0.0, 0.1], [0.0, 1.0])
+    for freeze in ((), ("v",), ("w", "v")):
+        options = {"freeze": freeze, "max_steps": 60}
+        runs = rl.train(starts, data, 0.1, **options, gradient_tolerance=1e-9).to_frame()
+        for named in {freeze, (*freeze, "w")}:
+            found = rl.relabel(runs, 0.2, data, freeze=named)
+            assert found["outcome"].tolist() == ["converged"] * 2
+
+
+def test_every_run_must_be_of_the_data():
+    one, other = trained(1e-7), trained(1e-7, data=POINT)
+    both = pd.concat([one, other], ignore_index=True)
+    with pytest.raises(rl.InputError, match=r"^data: expected the training data of the runs, got "):
+        rl.relabel(both, 1e-3, LINE)
+
+
 def test_without_data_what_depends_on_them_is_refused():
     runs = chaotic(1e-9)
     pd.testing.assert_frame_equal(rl.relabel(runs, 1e-9), runs)

@@ -12,7 +12,7 @@ import relulab as rl
 from oracle import ENGINES, NUMBER, assert_same_bits, train_one
 from relulab.training import stability
 from relulab.training.options import TrainingOptions
-from relulab.training.trainer import rests
+from relulab.training.trainer import evaluated
 
 pytestmark = pytest.mark.slow  # arithmetic of our own, which asks nothing of the libraries
 
@@ -231,7 +231,8 @@ def test_the_rule_is_the_oracles_at_any_state(samples, state, rates, freeze):
             zip(("hidden_learning_rate", "output_learning_rate"), np.array(rates)[:, None],
                 strict=True)
         )  # fmt: skip
-        assert rests(networks, data, of_layers, options).tolist() == [expected]
+        lanes = evaluated(networks, data, of_layers, options)
+        assert lanes.rest(np.arange(1)).tolist() == [expected]
 
 
 def test_sorted_sums_rest_where_direct_sums_do(engine):

@@ -11,10 +11,11 @@ from relulab.analysis.counting import EXPECTED, Runs
 from relulab.model.data import TrainingSet
 from relulab.model.network import PARAMETERS, Networks
 from relulab.model.outcome import OUTCOMES
+from relulab.training.numpy_engine import Lanes
 from relulab.training.optimizers import SGD
 from relulab.training.options import TrainingOptions, checked_freeze
 from relulab.training.settings import BOUNDS, RATES, within_bounds
-from relulab.training.trainer import rests
+from relulab.training.trainer import evaluated
 from relulab.validation import (
     Float64Array,
     InputError,
@@ -91,7 +92,8 @@ def relabel(
     data : TrainingSet, optional
         The data on which all the runs were trained.
     freeze : collection of str
-        The parameters that did not train, as in training.
+        The parameters that did not train, as in training. Refused if the runs show that it is
+        another, as far as they can.
     batch_size : int, optional
         As in training. With batches, only the gradient decides, and no data are needed.
 
@@ -183,12 +185,14 @@ def _rests(runs: pd.DataFrame, data: TrainingSet, freeze: Collection[str]) -> np
     slope = _setting(runs, "negative_slope")
     decay = {p: _setting(runs, f"weight_decay_{p}", "weight_decay") for p in PARAMETERS}
     dtype = "float32" if runs["w"].dtype == np.float32 else "float64"
-    _refuse_other_data(networks, data, loss, slope)
     optimizer = SGD(weight_decay=decay)
     options = TrainingOptions(
         freeze=freeze, dtype=dtype, negative_slope=slope, optimizer=optimizer, **settings
     )
-    return rests(networks, data, {**settings, **options.settings}, options)
+    lanes = evaluated(networks, data, {**settings, **options.settings}, options)
+    _refuse_other_data(lanes, data, loss)
+    _refuse_other_freeze(runs, lanes, options.freeze)
+    return lanes.rest(np.arange(len(runs)))
 
 
 def _setting(runs: pd.DataFrame, *names: str) -> Float64Array:
@@ -209,20 +213,54 @@ def _rates(runs: pd.DataFrame, layer: str) -> Float64Array:
     return non_negative_array(layer, rates)
 
 
-def _refuse_other_data(
-    networks: Networks, data: TrainingSet, loss: Float64Array, slope: Float64Array
-) -> None:
-    """Refuse data on which the first network does not have the stored loss."""
-    first = Networks.from_stack(networks.stack()[:, :1])
-    prediction = first.predict(data.x, slope[:1])
-    [there] = np.mean(0.5 * (prediction - data.target) ** 2, axis=1)
-    # In float32, rounding of the parameters matters to a small loss.
-    room = 1e-3 * loss[0] + 1e-4 * np.mean(0.5 * data.target**2)
-    if not abs(there - loss[0]) <= room:
+def _refuse_other_data(lanes: Lanes, data: TrainingSet, loss: Float64Array) -> None:
+    """Refuse data on which a network does not have the stored loss."""
+    w, b, v, c = np.abs(lanes.parameters.astype(np.float64))
+    there = lanes.loss.astype(np.float64)
+    with np.errstate(all="ignore"):
+        largest = v * (w * np.abs(data.x).max() + b) + c + np.abs(data.target).max()
+        rounding = 64 * float(np.finfo(lanes.loss.dtype).eps) * largest
+        # Stored numbers may be rounded, and sums are made in another order.
+        room = 1e-3 * loss + 1e-4 * np.mean(0.5 * data.target**2)
+        room += rounding * (np.sqrt(2 * loss) + rounding)
+        other = np.flatnonzero(~(np.abs(there - loss) <= room))
+    if other.size:
+        first = other[0]
         raise InputError(
             "data: expected the training data of the runs, got others, on which a network of loss"
-            f" {loss[0]:g} has {there:g}"
+            f" {loss[first]:g} has {there[first]:g}"
         )
+
+
+def _refuse_other_freeze(runs: pd.DataFrame, lanes: Lanes, freeze: Collection[str]) -> None:
+    """Refuse frozen parameters that moved, and trained ones that did not although they would.
+
+    Only three steps show that a parameter does not train: the first may move v alone, and the
+    second w and b. The states of an orbit return.
+    """
+    if not {f"{p}0" for p in PARAMETERS} <= {*runs}:
+        return
+    numbers_in("runs", runs, *(f"{p}0" for p in PARAMETERS))
+    ends = lanes.parameters
+    starts = np.array([runs[f"{p}0"].to_numpy(np.float64, na_value=np.nan) for p in PARAMETERS])
+    # Networks of float32 may be stored in float64, and their starts as they were drawn.
+    with np.errstate(over="ignore"):
+        moved = (starts != ends) & (starts.astype(np.float32) != ends)
+    with np.errstate(all="ignore"):
+        would = ends - lanes.rates.repeat(2, axis=0) * lanes.gradients != ends
+    shows = np.zeros(len(runs), bool)
+    if "steps_taken" in runs:
+        steps = runs["steps_taken"].to_numpy(np.float64, na_value=0)
+        shows = (runs["outcome"] == "unfinished").to_numpy() & (steps >= 3) & moved.any(axis=0)
+    for p, its_moved, its_would in zip(PARAMETERS, moved, would, strict=True):
+        if p in freeze and its_moved.any():
+            raise InputError(
+                f"freeze: expected parameters that did not train, got {p}, which moved"
+            )
+        if p not in freeze and not its_moved.any() and (its_would & shows).any():
+            raise InputError(
+                f"freeze: expected also {p}, which never moved in these runs, got {shown(freeze)}"
+            )
 
 
 def _checked_measures(

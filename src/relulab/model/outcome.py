@@ -25,7 +25,10 @@ class _Described(IntEnum):
 
 
 class Outcome(_Described):
-    """How training ended. Exactly one holds; it says nothing about the unit."""
+    """How training ended. Exactly one holds; it says nothing about the unit.
+
+    With batches the gradient alone decides which runs have converged, and none is unstable.
+    """
 
     CONVERGED = 0, "The gradient is within the tolerance, at a state where gradient descent rests."
     DIVERGED = 1, "A number stopped being finite, or the loss passed divergence_loss."

@@ -85,6 +85,7 @@ class Orbits(NamedTuple):
 
     tolerance: Any
     seen: Any
+    steady: Any
     most_away: Any
     creeping: Any
 
@@ -149,7 +150,7 @@ def periods(problem: Problem) -> Any:
     seen = orbits.SEEN * tolerance
     # One percent more, for rounding; see ``_may_return``.
     most_away = 1.01 * seen / (1 - orbits.LONGEST_PERIOD * seen)
-    bounds = map(number, (tolerance, orbits.SEEN, most_away, 0.4 * seen))
+    bounds = map(number, (tolerance, orbits.SEEN, orbits.STEADY, most_away, 0.4 * seen))
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
@@ -691,9 +692,33 @@ def _find_periods(states, moved, n, limits, scratch, zero):
             if away[i] <= seen[i] and period[i] == UNDECIDED:
                 distance = _distance(states, i, q, seen[i], zero)
                 if distance <= seen[i]:
-                    period[i] = q if distance <= near[i] and q > 1 else 0
+                    if q > 1 and distance <= near[i] and _is_steady(states, i, q, limits, zero):
+                        period[i] = q
+                    else:
+                        period[i] = 0
     for i in range(n):
         period[i] = max(period[i], 0)
+
+
+@_kernel
+def _is_steady(states, i, q, limits, zero):
+    """Return whether the swings of a lane at shorter periods than q last."""
+    steady = True
+    for shorter in range(1, q):
+        first = _swing(states, i, shorter, 0, q, zero)
+        last = _swing(states, i, shorter, states.shape[0] - shorter - q, q, zero)
+        steady = steady and limits.steady * abs(last - first) <= first
+    return steady
+
+
+@_kernel
+def _swing(states, i, shorter, begin, n, zero):
+    """Return a lane's largest distance between ``n`` states and those ``shorter`` steps later."""
+    swing = zero
+    for k in range(begin, begin + n):
+        for j in range(4):
+            swing = larger(swing, abs(states[k + shorter, j, i] - states[k, j, i]))
+    return swing
 
 
 @_kernel

@@ -11,8 +11,17 @@ The scale is the largest |x[0]| or |x[k] - x[0]|, over all k and the parameters 
 Take the first q <= ``LONGEST_PERIOD`` whose distance is at most ``SEEN`` times
 ``RETURN_TOLERANCE`` times the scale. If it is within the tolerance itself, q is the period. If not,
 the run has no period, because it is still settling: a decay that flips sign would look like an
-orbit of period 2*q. A run also has no period if a state is not finite or if q is 1: then it creeps
-or stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
+orbit of period 2*q. A slow decay returns within the tolerance, too, and has no period: let the
+swing at a shorter q be the largest |x[k+shorter] - x[k]| over the first q of these k, or over the
+last q. If any of these swings changes from first to last by more than 1/``STEADY`` of itself, what
+tells q from a shorter period may be gone soon. Otherwise, at its pace, it changes by less than a
+tenth in 10^4 further steps. An orbit may drift as a whole: along a valley, bouncing across a kink.
+
+A run also has no period if a state or the scale is infinite or NaN, or if q is 1: then it creeps or
+stands still (at a learning rate of 0, or one so small that rounding swallows the steps).
+
+Growth and drift below these bounds are not seen. In float32 the tolerance is only a hundred
+roundings, and a few oscillating runs in ten thousand later leave the orbit whose period they have.
 
 With batches a period is in steps; an epoch of more than ``LONGEST_PERIOD`` steps has none.
 """
@@ -31,6 +40,7 @@ FOLLOWED = 2 * LONGEST_PERIOD
 # In float32 rounding alone moves an orbit by a few units in the last place; this must not count.
 RETURN_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 SEEN = 1000
+STEADY = 1024  # a power of 2, so that multiplying rounds nothing
 
 # Provided by an engine: the periods, shape (n_nets,), of runs at the problem's networks.
 Follow = Callable[[Problem], npt.NDArray[np.int64]]
@@ -67,4 +77,13 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
         distance = np.abs(some[q:] - some[:-q]).max(axis=(0, 1))
         period[runs[distance <= near[runs]]] = q
         decided[runs[distance <= seen[runs]]] = True
+    for q in np.unique(period[period > 1]):
+        runs = np.flatnonzero(period == q)
+        some = states[:, :, runs]
+        steady = np.ones(runs.size, bool)
+        for shorter in range(1, q):
+            swings = np.abs(some[shorter:] - some[:-shorter]).max(axis=1)
+            first, last = swings[:q].max(axis=0), swings[-q:].max(axis=0)
+            steady &= STEADY * np.abs(last - first) <= first
+        period[runs[~steady]] = 0
     return np.where(period > 1, period, 0)

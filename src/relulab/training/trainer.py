@@ -430,20 +430,20 @@ def _n_active(w: FloatArray, b: FloatArray, x: FloatArray) -> npt.NDArray[np.int
     return np.where(w > 0, x.size - low, low)
 
 
-def rests(
+def evaluated(
     networks: Networks,
     data: TrainingSet,
     settings: dict[str, FloatArray],
     options: TrainingOptions,
-) -> npt.NDArray[np.bool_]:
-    """Return for each network, with its settings, whether gradient descent rests there.
+) -> Lanes:
+    """Return networks with their settings as they would train on: with losses and gradients.
 
-    Shapes are as in ``descend``; see ``training.stability``. Velocities are 0.
+    Shapes are as in ``descend``. Velocities are 0.
     """
     lanes = Lanes(_problem(networks, data, settings, options), len(networks))
     with np.errstate(all="ignore"):
         lanes.evaluate()
-    return lanes.rest(np.arange(len(networks)))
+    return lanes
 
 
 def _run(problem: Problem, engine: str) -> tuple[FinalStates, npt.NDArray[np.int64]]:
