@@ -15,7 +15,7 @@ import relulab as rl
 from relulab import statistics
 from relulab.sweeps import schema
 from relulab.sweeps.execution import run_sweeps
-from relulab.sweeps.parquet import StoredTable, write_table
+from relulab.sweeps.parquet import DamagedFileError, StoredTable, write_table
 
 PLAIN = rl.Sweep(
     data=rl.TrainingSet.point(1.0, 3.0),
@@ -165,7 +165,11 @@ def test_damaged_counts_are_told_in_a_line_and_mended(tmp_path, capsys):
     ("counts", "why"),
     [
         ([1, 2], "its counts are not those of its runs"),
+        ([-1, 701], "its counts are not those of its runs"),
+        ([1.0, 699.0], "its counts are not those of its runs"),
+        ([2**62 + 175] * 4, "its counts are not those of its runs"),  # modulo 2**64 they are
         ([1] * 2000, "its extract is larger than the table"),
+        (["1"], "its extract is larger than the table"),  # texts may take any memory
     ],
 )
 def test_counts_of_other_runs_are_refused(tmp_path, counts, why):
@@ -174,7 +178,17 @@ def test_counts_of_other_runs_are_refused(tmp_path, counts, why):
     before = StoredTable.open(file)
     table = before.read(None, schema.COLUMNS)
     few = table.select(["outcome", "unit"]).take([0] * len(counts))
-    few = few.append_column("count", pa.array(counts, pa.int64()))
+    few = few.append_column("count", pa.array(counts))
     write_table(tmp_path, file, table, before.about, schema.COLUMNS, few)
     with pytest.raises(rl.InputError, match=why):
         statistics.outcome_rates(results)
+
+
+@pytest.mark.parametrize(
+    "place", [{"size": 2**50}, {"size": 2**70}, {"start": 2**70}, {"size": -1}]
+)
+def test_counts_that_are_said_to_be_elsewhere_are_refused(results, place):
+    part = StoredTable.open(results.part_files()[0])
+    elsewhere = replace(part, _extract={**part._extract, **place})
+    with pytest.raises(DamagedFileError, match="its extract is not in it"):
+        elsewhere.extract()

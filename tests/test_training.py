@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 import relulab as rl
 from oracle import ENGINES, NUMBER, assert_same_bits, train_one
+from relulab.training import orbits
+from relulab.training.numpy_engine import Lanes
 
 DATA = Path(__file__).parent / "data"
 POINT = rl.TrainingSet.point(1.0, 3.0)
@@ -211,6 +213,35 @@ def test_any_window_of_lanes_gives_the_same_bits(monkeypatch):
     for window in (1, 3, 64):
         monkeypatch.setattr("relulab.training.numpy_engine.WINDOW", window)
         same_columns(rl.train(networks, SEVERAL, rate, max_steps=200, engine="numpy"), whole)
+
+
+@pytest.mark.parametrize(("patience", "most_held"), [(0, 0.25), (3, 0.9), (10**6, 0.99)])
+def test_however_long_lanes_are_held_the_bits_are_the_same(monkeypatch, patience, most_held):
+    networks, rate = random_networks(300), rates(300, 0.01, 3)
+    options = dict(max_steps=200, gradient_tolerance=1e-3, engine="numpy")
+    expected = rl.train(networks, SEVERAL, rate, **options)
+    monkeypatch.setattr("relulab.training.numpy_engine.MOST_PATIENCE", patience)
+    monkeypatch.setattr("relulab.training.numpy_engine.MOST_HELD", most_held)
+    for window in (40, 8192):
+        monkeypatch.setattr("relulab.training.numpy_engine.WINDOW", window)
+        same_columns(rl.train(networks, SEVERAL, rate, **options), expected)
+
+
+def test_lanes_are_not_held_in_vain(monkeypatch):
+    """Chaotic runs often have small gradients, and do not finish."""
+    update, n_steps = Lanes.update, [0]
+
+    def counted(self, *args, **kwargs):
+        n_steps[0] += 1
+        update(self, *args, **kwargs)
+
+    monkeypatch.setattr(Lanes, "update", counted)
+    generator = np.random.default_rng(5)
+    data = rl.TrainingSet(*np.round(generator.normal(size=(2, 4)), 2))
+    networks = rl.Networks(*generator.normal(size=(4, 60)))
+    options = dict(freeze=("c",), max_steps=1500, gradient_tolerance=0.1, engine="numpy")
+    rl.train(networks, data, 1.0, **options)
+    assert 1500 < n_steps[0] < 1.02 * (1501 + orbits.FOLLOWED)
 
 
 @both_engines

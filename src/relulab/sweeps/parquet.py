@@ -124,18 +124,23 @@ class StoredTable:
         Raises
         ------
         DamagedFileError
-            If it has changed since it was written.
+            If it has changed since it was written, or if it might take more memory than the table.
         """
         if self._extract is None:
             return None
+        start, size = self._extract["start"], self._extract["size"]
         with self.file.open("rb") as source:
-            source.seek(self._extract["start"])
-            content = source.read(self._extract["size"])
+            if not 0 <= start <= start + size <= os.fstat(source.fileno()).st_size:
+                raise DamagedFileError("its extract is not in it")
+            source.seek(start)
+            content = source.read(size)
         if _digest(content) != self._extract["digest"]:
             raise DamagedFileError("the digest of its extract does not match")
         try:
             found = pq.ParquetFile(pa.BufferReader(content))
-            if found.metadata.num_rows > self.n_rows:
+            has, types = found.metadata, found.schema_arrow.types
+            narrow = all(pa.types.is_primitive(t) or pa.types.is_dictionary(t) for t in types)
+            if has.num_rows > self.n_rows or len(types) > len(self.schema) + 1 or not narrow:
                 raise DamagedFileError("its extract is larger than the table")
             return found.read()
         except (pa.ArrowException, OSError) as error:

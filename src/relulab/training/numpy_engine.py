@@ -204,17 +204,19 @@ class Lanes:
         """
         n = self.n_active
         if self.rule is None:
-            self.gradients[:, held] = 0
+            if held.size:  # nearly always none: even empty indexing costs a twentieth of a step
+                self.gradients[:, held] = 0
             by_layer = self.gradients.reshape(2, 2, n)
             np.multiply(by_layer, self.rates.reshape(2, 1, n), out=by_layer)
             np.subtract(self.parameters, self.gradients, out=self.parameters)
         else:
-            moving = np.delete(np.arange(n), held)
+            moving = np.delete(np.arange(n), held) if held.size else np.arange(n)
             parameters, rule = self._advanced(self.rule, moving)
             self.parameters[:, moving] = parameters
             for here, there in self._pairs(None, rule):
                 here[..., moving] = there
-        self.start[held] += 1
+        if held.size:
+            self.start[held] += 1
         self.clock += 1
 
     def _advanced(
@@ -332,15 +334,19 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
     n_loaded, patience, n_waited = window, 0, 0
     while lanes.n_active:
         lanes.evaluate()
-        candidates = judge.candidates()
+        candidates, norm = judge.candidates()
         if 0 < candidates.size <= MOST_HELD * lanes.n_active and n_waited < patience:
             lanes.update(held=candidates)
             n_waited += 1
             continue
-        finished = judge.finish(candidates)
+        finished = judge.finish(candidates, norm)
         lanes.update()
-        # A run near a saddle may be a candidate for many steps: then the next ones do not wait.
-        patience = min(2 * patience + 1, MOST_PATIENCE) if finished.size == candidates.size else 0
+        # A run near a saddle, or in chaos, may be a candidate many times, and waits in vain: then
+        # the next ones do not wait, until candidates finish again.
+        if finished.size < candidates.size:
+            patience = 0
+        elif finished.size:
+            patience = min(2 * patience + 1, MOST_PATIENCE)
         n_waited = 0
         if finished.size:
             n_new = min(finished.size, problem.n_nets - n_loaded)
@@ -358,7 +364,7 @@ def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
         for i, batch in enumerate(batches.epoch(epoch)):
             if i == 0 or lanes.clock == max_steps:
                 lanes.evaluate()
-                lanes.drop(judge.finish(judge.candidates()))
+                lanes.drop(judge.finish(*judge.candidates()))
                 lanes.evaluate_batch(batch)
             else:
                 lanes.evaluate_batch(batch)
@@ -388,12 +394,11 @@ class _Judge:
         self._ends = np.empty(lanes.n_active, bool)
         self._size = np.empty(lanes.n_active, lanes.problem.dtype)
 
-    def finish(self, candidates: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def finish(self, candidates: npt.NDArray[np.intp], norm: FloatArray) -> npt.NDArray[np.intp]:
         """Write out those of the candidates that have finished; return these, ascending."""
         if not candidates.size:
             return candidates
         lanes = self.lanes
-        norm = lanes.gradient_norm(candidates)
         age = lanes.clock - lanes.start[candidates]
         outcome = np.full(candidates.size, -1, np.int8)
         outcome[age >= self.options.max_steps] = Outcome.UNFINISHED
@@ -435,8 +440,11 @@ class _Judge:
             for there, here in zip(final.rule.arrays, of.rule.arrays, strict=True):
                 there[..., runs] = here[..., lanes]
 
-    def candidates(self) -> npt.NDArray[np.intp]:
-        """Record deaths; return the lanes that may finish now, by a test that misses none."""
+    def candidates(self) -> tuple[npt.NDArray[np.intp], FloatArray]:
+        """Record deaths; return the lanes that may finish now, and the size of their gradients.
+
+        The test misses none.
+        """
         self._note_deaths()
         lanes, n = self.lanes, self.lanes.n_active
         bounded, small, size = self._bounded[:n], self._small[:n], self._size[:n]
@@ -456,8 +464,10 @@ class _Judge:
             self.deadline = lanes.clock + max(int(left.min()), 1)
         found = np.flatnonzero(small | ends)
         if not found.size:
-            return found
-        return found[ends[found] | (lanes.gradient_norm(found) <= self.options.gradient_tolerance)]
+            return found, size[:0]
+        norm = lanes.gradient_norm(found) if lanes.rule is None else size[found]
+        may = ends[found] | (norm <= self.options.gradient_tolerance)
+        return found[may], norm[may]
 
     def _note_deaths(self) -> None:
         """Record the death step of newly dead lanes, and revivals."""
