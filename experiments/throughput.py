@@ -43,7 +43,8 @@ X, TARGET, MAX_STEPS, TOLERANCE = 1.0, 3.0, 10_000, 1e-10
 TOLERANCE_32 = 1e-5  # float32 cannot reach the other tolerance
 DATA = rl.TrainingSet.point(X, TARGET)
 ENOUGH_SECONDS = 20  # a slow program is timed fewer times
-SHARD = 50_000  # with fewer networks, a second thread has nothing to do
+SHARD = 50_000  # the fewest networks that are worth a thread
+N_SHARDS = 10  # more have more slow networks at their ends, fewer leave a thread idle at the end
 Program = Callable[[pd.DataFrame], FloatArray]
 HAS_NUMBA = find_spec("numba") is not None
 ENGINES = ["numpy", "numba"] if HAS_NUMBA else ["numpy"]
@@ -137,7 +138,8 @@ def on_two_threads(run: Program) -> Program:
     """Return a function that trains rows in shards on two threads."""
 
     def run_both(rows: pd.DataFrame) -> FloatArray:
-        slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows), SHARD)]
+        size = max(len(rows) // N_SHARDS, SHARD)
+        slices = [(rows.iloc[start:stop],) for start, stop in shards(0, len(rows), size)]
         parts = dict(map_unordered(run, slices, n_jobs=2, threads=True))
         return np.concatenate([parts[i] for i in range(len(slices))], axis=1)
 
