@@ -298,3 +298,10 @@ def test_periods_are_the_oracles(cycle, wrong):
     if wrong < len(states):
         states[wrong] = (9.0,)
     assert periods(np.array(states)[:, :, np.newaxis])[0] == period_of(states)
+
+
+def test_what_overflows_while_it_is_followed_has_no_period():
+    states = np.zeros((2 * LONGEST_PERIOD + 1, 4, 1))
+    states[1::2, 3] = 1.0
+    states[60:70, 0], states[70:, 0] = np.inf, np.nan
+    assert list(periods(states)) == [0]  # and there is no warning

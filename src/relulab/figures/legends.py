@@ -133,7 +133,8 @@ def reflow(figure: Figure) -> None:
 def _legend_within(ax: Axes, entries: Mapping[str, Any], title: str | None) -> Legend | None:
     """Make a legend that is no larger than its Axes, so that it covers no other."""
     for n in range(min(len(entries), MOST_ENTRIES), 0, -1):
-        legend = _legend(ax.legend, _first(entries, n), title, ax.bbox.width)
+        # Named, because Matplotlib warns if its default takes long to find.
+        legend = _legend(ax.legend, _first(entries, n), title, ax.bbox.width, loc="best")
         box = legend.get_window_extent()
         if box.height <= ax.bbox.height and box.width <= ax.bbox.width:
             return legend

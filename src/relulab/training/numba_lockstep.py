@@ -150,7 +150,7 @@ def periods(problem: Problem) -> Any:
     seen = orbits.SEEN * tolerance
     # One percent more, for rounding; see ``_may_return``.
     most_away = 1.01 * seen / (1 - orbits.LONGEST_PERIOD * seen)
-    bounds = map(number, (tolerance, orbits.SEEN, orbits.STEADY, most_away, 0.4 * seen))
+    bounds = map(number, (tolerance, orbits.SEEN, orbits.STEADY, most_away, 0.86 * seen))
     every = np.arange(problem.x.size)
     steps = batches.steps(problem.options.max_steps) if batches else repeat(every)
     samples = [batch for _, batch in zip(range(orbits.FOLLOWED), steps, strict=False)]
@@ -585,12 +585,14 @@ def _follow(
                 _forget_splits(tables)
             for j in range(4):
                 for i in range(n):
-                    states[0, j, i] = f[j, i]
+                    states[0, j, i] = states[1, j, i] = f[j, i]
                     moved[j, i] = constants.zero
             for k in range(n_steps):
                 part = k if parts.size > 2 else 0
                 taken = samples[parts[part] : parts[part + 1]]
-                if alone:
+                if alone and looks:
+                    _step_and_look_back(f, states, moved, x[0], target[0], k < 2, constants.zero, n)
+                elif alone:
                     step_on_one_sample(
                         f[W:HIDDEN], f[HIDDEN:SLOPE], x[0], target[0], f[GRADIENT], f[LOSS],
                         constants.zero, 1, n,
@@ -606,9 +608,9 @@ def _follow(
                         mean = counts[0, taken.size], counts[1, taken.size]
                     _means(f, leaks, x, target, taken, tables, trained, mean, scratch, n, constants)
                     _advance(f, notes, sgd, adam, trained, constants.zero, n)
-                if looks:
+                if looks and not alone:
                     _look_back(f, states, moved, k < 2, constants.zero, n)
-                else:
+                elif not looks:
                     for j in range(4):
                         for i in range(n):
                             states[k + 1, j, i] = f[j, i]
@@ -627,21 +629,52 @@ def _follow(
 
 @_kernel
 def _look_back(f, states, moved, skips, zero, n):
-    """Record in ``moved`` how near to the first state later states come, and how far away.
+    """Note in ``moved`` how near to the first state later ones come, how far away, and how fast.
 
-    One that ``skips`` does not count as near. For ``+ zero`` see ``step_on_one_sample``.
+    One that ``skips`` does not count as near. ``states[1]`` keeps the last state. For ``+ zero``
+    see ``step_on_one_sample``.
     """
-    f, moved, first = in_lanes(f), in_lanes(moved), in_lanes(states[0])
+    f, moved, first, last = in_lanes(f), in_lanes(moved), in_lanes(states[0]), in_lanes(states[1])
     whole_vectors()
-    closest, farthest, away = moved[0], moved[1], f[GRADIENT]
+    closest, farthest, longest, away = moved[0], moved[1], moved[2], f[GRADIENT]
     for i in range(n):
-        most = abs(f[0, i] - first[0, i])
+        most, step = abs(f[0, i] - first[0, i]), abs(f[0, i] - last[0, i])
         for j in range(1, 4):
             most = maximum(most, abs(f[j, i] - first[j, i]))
+            step = maximum(step, abs(f[j, i] - last[j, i]))
         away[i] = most
         farthest[i] = maximum(most, farthest[i]) + zero
+        longest[i] = maximum(step, longest[i]) + zero
     for i in range(n):
         closest[i] = away[i] if skips else minimum(away[i], closest[i]) + zero
+    for j in range(4):
+        for i in range(n):
+            last[j, i] = f[j, i]
+
+
+@_kernel
+def _step_and_look_back(f, states, moved, x, target, skips, zero, n):
+    """Step on one sample and look back, while the numbers are in registers: a sixth faster."""
+    f, moved, first = in_lanes(f), in_lanes(moved), in_lanes(states[0])
+    whole_vectors()
+    w, b, v, c, hidden, output = f[W], f[B], f[V], f[C], f[HIDDEN], f[OUTPUT]
+    closest, farthest, longest = moved[0], moved[1], moved[2]
+    for i in range(n):
+        _, residual, gw, gb, gv = sample(w[i], b[i], v[i], c[i], None, x, target, zero)
+        step_w, step_b = hidden[i] * gw, hidden[i] * gb
+        step_v, step_c = output[i] * gv, output[i] * residual
+        w[i] -= step_w
+        b[i] -= step_b
+        v[i] -= step_v
+        c[i] -= step_c
+        step = maximum(maximum(abs(step_w), abs(step_b)), maximum(abs(step_v), abs(step_c)))
+        away = maximum(
+            maximum(abs(w[i] - first[0, i]), abs(b[i] - first[1, i])),
+            maximum(abs(v[i] - first[2, i]), abs(c[i] - first[3, i])),
+        )
+        longest[i] = maximum(step, longest[i])
+        farthest[i] = maximum(away, farthest[i])
+        closest[i] = select(skips, away, minimum(away, closest[i]))
 
 
 @_kernel
@@ -652,17 +685,18 @@ def _may_return(f, states, moved, i, limits, zero):
     x[k] is within k//q <= 64 such distances of one of the first q states. So the scale is at most
     the largest of |x[0]| and |x[k] - x[0]| over these, divided by 1 - 64*d, and x[q] must be within
     d times that of x[0]. And x[k+1] - x[k] repeats to within 2*63*d/1000, but is beyond d for some
-    k (or q would be 1). So it is beyond .87*d for some k < q; then x[k] or x[k+1] is farther than
-    .43*d from x[0]. The scale is at least |x[0]| of a parameter that has moved.
+    k (or q would be 1). So it is beyond .87*d for some k < q. The scale is at least the largest
+    |x[k] - x[0]|, and |x[0]| of a parameter that has moved.
     """
-    size, still, finite = moved[1, i], zero, True
+    closest, farthest, longest, finite = moved[0, i], moved[1, i], moved[2, i], True
+    size, scale = farthest, farthest
     for j in range(4):
         there, begun = f[j, i], abs(states[0, j, i])
         size = max(size, begun)
-        still = max(still, begun if there != states[0, j, i] else zero)
+        scale = max(scale, begun if there != states[0, j, i] else zero)
         finite = finite and np.isfinite(there)
-    creeps = moved[1, i] <= limits.creeping * still
-    return finite and moved[0, i] <= limits.most_away * size and not creeps
+    creeps = longest <= limits.creeping * scale
+    return finite and closest <= limits.most_away * size and not creeps
 
 
 @_kernel

@@ -61,7 +61,8 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
     moved = np.zeros(states.shape[1:], states.dtype)
     for state in states[1:]:
         np.maximum(moved, np.abs(state - states[0]), out=moved)
-    scale = np.where(moved > 0, np.maximum(np.abs(states[0]), moved), 0).max(axis=0)
+    # A NaN is not 0, so it becomes the scale.
+    scale = np.where(moved != 0, np.maximum(np.abs(states[0]), moved), 0).max(axis=0)
     near = tolerance * scale
     # NaN, which is near nothing, if a state is not finite.
     near[~np.isfinite(scale)] = np.nan

@@ -45,14 +45,16 @@ The functions are plain arithmetic on scalars or arrays: one source for both eng
 combines them for arrays, the Numba kernel for scalars.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from relulab.training import sorted_sums
-from relulab.training.specification import Problem, States
 from relulab.validation import FloatArray
+
+if TYPE_CHECKING:  # theory takes constants from here, and must not load what trains
+    from relulab.training.specification import Problem, States
 
 SLACK = 2.0**-40
 FLAT = 2.0**-48
@@ -255,7 +257,7 @@ def definite(
     return (ww > 0.0) & (bb > 0.0) & (vv > 0.0) & (cc > 0.0)
 
 
-def rest(problem: Problem, states: States) -> npt.NDArray[np.bool_]:
+def rest(problem: "Problem", states: "States") -> npt.NDArray[np.bool_]:
     """Return for each of some states of a problem whether descent rests there."""
     with np.errstate(all="ignore"):
         w, b, v, _ = states.parameters.astype(np.float64)
@@ -272,7 +274,7 @@ def rest(problem: Problem, states: States) -> npt.NDArray[np.bool_]:
     return np.asarray(result)
 
 
-def _rest_by_sums(problem: Problem, states: States, size: FloatArray) -> npt.NDArray[np.bool_]:
+def _rest_by_sums(problem: "Problem", states: "States", size: FloatArray) -> npt.NDArray[np.bool_]:
     w, b, v, c = states.parameters.astype(np.float64)
     slope, decay = states.slope.astype(np.float64), tuple(states.decay)
     trained = np.array(problem.trained)[:, np.newaxis]
