@@ -189,18 +189,20 @@ def put_together(
     The last tables represent the remaining runs, and come without a function.
     """
     together = Together()
+    in_pandas: Callable[[Table], pd.DataFrame] = _itself
 
     def taken(table: Table, counts: IntArray | None = None) -> _Taken:
         columns = needed(names_in(table))
         few = together.fewer(table, columns, counts) if columns else None
-        return _Taken(partial(_itself, table), few or (table, counts), few is not None)
+        return _Taken(partial(in_pandas, table), few or (table, counts), few is not None)
 
     def of_part(part: StoredPart) -> _Taken:
         columns = needed(part.columns)
         few = part.counts(columns) if columns else None
-        return _Taken(part.read, few, True) if few else taken(part.read(columns))
+        if few is None:
+            return taken(part.read(columns))
+        return _Taken(lambda: in_pandas(part.read()), few, True)
 
-    in_pandas: Callable[[Table], pd.DataFrame] = _itself
     given: Iterator[_Taken]
     if isinstance(runs, Shared):
         given = (taken(*counted) for counted in runs.counted())
@@ -209,26 +211,22 @@ def put_together(
         given = _at_once(of_part, parts.parts)
     else:
         given = map(taken, frames_of(parts))
-    for read, rows, are_few in given:
+    for frame, rows, are_few in given:
         held = together.add(rows, are_few=are_few)
-        yield partial(_frame, in_pandas, read), [(in_pandas(table), n) for table, n in held]
+        yield frame, [(in_pandas(table), n) for table, n in held]
     yield None, [(in_pandas(table), n) for table, n in together.rest()]
 
 
 class _Taken(NamedTuple):
-    """A table of runs: a function that returns it, and rows that represent it."""
+    """A table of runs: a function that makes it, and rows that represent it."""
 
-    read: Callable[[], Table]
+    frame: Callable[[], pd.DataFrame]
     rows: Counted
     are_few: bool
 
 
-def _itself(table: Table) -> Table:
+def _itself(table: pd.DataFrame) -> pd.DataFrame:
     return table
-
-
-def _frame(in_pandas: Callable[[Table], pd.DataFrame], read: Callable[[], Table]) -> pd.DataFrame:
-    return in_pandas(read())
 
 
 def _opened(runs: Any) -> Any:

@@ -17,8 +17,8 @@ class SGD:
     the order of operations of ``relulab.training.update_rules``. Give each number once for all
     networks or once for each; in a ``Sweep`` it may also be an axis or a distribution.
 
-    To repeat a run on a mean squared error without 1/2, whose gradients are twice as large, double
-    the learning rate and halve ``weight_decay`` and ``max_norm``.
+    To repeat here a run on a mean squared error without 1/2, whose gradients are twice as large,
+    double the learning rate and halve ``weight_decay`` and ``max_norm``.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class SGD:
 class Adam:
     """The update of torch.optim.Adam; the numbers may be given as in ``SGD``.
 
-    To repeat a run on a mean squared error without 1/2, keep the learning rate and halve
+    To repeat here a run on a mean squared error without 1/2, keep the learning rate and halve
     ``epsilon`` and ``weight_decay``.
 
     Attributes
