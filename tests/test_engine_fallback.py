@@ -44,6 +44,7 @@ END = (
     "import relulab.training.numba_engine as c; print(sum(c._train.stats.cache_misses.values()))\n"
 )
 
+ENGINE_FILES = "relulab.training.numba_"
 FALLS_BACK = "; the NumPy engine is used: the same bits, but slower\n"
 
 
@@ -553,6 +554,35 @@ def test_the_next_process_compiles_nothing(cache, by_numpy):
     assert done.stderr == ""
 
 
+def kernels_called(kernel):
+    """Return the kernels that a kernel calls, and that these call."""
+    from numba.core.dispatcher import Dispatcher
+
+    names, function = [*kernel.py_func.__code__.co_names], kernel.py_func
+    found = [function.__globals__.get(name) for name in names]
+    called = {other for other in found if isinstance(other, Dispatcher)}
+    return called.union(*map(kernels_called, called)) if called else called
+
+
+def test_every_kernel_is_compiled_anew_when_code_that_it_calls_changes():
+    from numba.core.dispatcher import Dispatcher
+
+    from relulab.training import numba_engine
+
+    modules = [module for name, module in sys.modules.items() if name.startswith(ENGINE_FILES)]
+    kernels = {
+        kernel
+        for module in modules
+        for kernel in vars(module).values()
+        if isinstance(kernel, Dispatcher)
+    }
+    assert numba_engine._train in kernels
+    for kernel in kernels:
+        needed = {other.py_func.__module__ for other in kernels_called(kernel)}
+        stamped = {name for name, *_ in kernel._cache._cache_file.stamp[1]}
+        assert needed - {kernel.py_func.__module__} <= stamped, kernel
+
+
 @pytest.mark.slow
 def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
     files = sorted(cache.rglob("*.kernel"))
@@ -574,9 +604,7 @@ def test_every_file_of_the_engine_is_damaged(cache, by_numpy):
 @pytest.mark.slow
 @posix
 def test_a_full_cache_disk_is_no_full_results_disk(cache, by_numpy, tmp_path):
-    files = list(
-        cache.rglob("numba_lockstep._follow-*.kernel")
-    )  # of each signature that was needed
+    files = list(cache.rglob("numba_following._follow-*.kernel"))  # of each signature in use
     size = min(file.stat().st_size for file in files)
     for file in files:
         file.unlink()

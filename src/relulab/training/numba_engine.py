@@ -16,29 +16,31 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from relulab.training import numba_kernels, numba_lockstep, stability
+from relulab.training import (
+    numba_dead,
+    numba_following,
+    numba_judging,
+    numba_kernels,
+    numba_lockstep,
+    stability,
+)
+from relulab.training.numba_dead import Dead, is_surely_dead, train_dead
+from relulab.training.numba_judging import alone
 from relulab.training.numba_kernels import (
-    CONVERGED,
-    DIVERGED,
     LANES,
     MOST_STEPS,
     N_FIRING,
     TRAINING,
-    UNFINISHED,
-    UNSTABLE,
     X_AFTER,
     X_BEFORE,
     call,
     compiled,
     constants_of,
-    evaluate,
     in_lanes,
     integer_of,
     limits_of,
     maximum,
     move_splits,
-    rates_of,
-    rests,
     sample,
     select,
     step_on_one_sample,
@@ -59,8 +61,6 @@ LEAST_STEPS = 16
 # When no network waits any more, the remaining lanes are a multiple of this: a vector of float32.
 VECTOR = 16
 
-EDGE = stability.EDGE
-NO_DECAY = (0.0, 0.0, 0.0, 0.0)
 # A lane's count in a burst: 1 for each step, plus this for each step from a firing state.
 FIRED_BITS = 16
 FIRED = 1 << FIRED_BITS
@@ -110,8 +110,9 @@ class Anew(NamedTuple):
         return cls(before, seen, lanes, p, r, counts)
 
 
-_kernel = compiled(stability, numba_kernels)
-_called_from_python = compiled(stability, numba_kernels, from_python=True)
+_called = (stability, numba_kernels, numba_judging, numba_dead)
+_kernel = compiled(*_called)
+_called_from_python = compiled(*_called, from_python=True)
 
 
 def run(problem: Problem) -> FinalStates:
@@ -132,6 +133,7 @@ def run(problem: Problem) -> FinalStates:
         constants_of(problem),
         Lanes.of(problem),
         Anew.of(problem),
+        Dead.of(problem),
         (final.parameters, final.loss, final.gradient_norm),
         (final.steps_taken, final.death_step, final.outcome),
     )
@@ -140,54 +142,7 @@ def run(problem: Problem) -> FinalStates:
 
 def periods(problem: Problem) -> Any:
     """Return the periods of runs whose parameters are those at max_steps; see ``orbits``."""
-    return numba_lockstep.periods(problem)
-
-
-@_kernel
-def _alone(
-    p, r, lane, age, death, n_steps, max_steps, trained, x, target, tables, limits, constants
-):
-    """Train one lane for at most ``n_steps``, judging every state as the specification says.
-
-    Return outcome (TRAINING if it continues), steps taken, death step, loss and gradient norm.
-    """
-    taken = 0
-    while True:
-        gw, gb, gv, gc, loss, norm, fires, finite = evaluate(
-            p, lane, x, target, tables, None, trained, constants
-        )
-        if finite and not fires and death < 0:
-            death = age + taken
-        if not finite or loss > limits.divergence_loss:
-            return DIVERGED, taken, death, loss, norm
-        if norm <= limits.tolerance:
-            rates = rates_of(r[0, lane], r[0, lane], r[1, lane], r[1, lane], trained)
-            # Decided before all sums are made, because many units are dead.
-            if (not fires and rates[3] <= EDGE) or rests(
-                p, lane, rates, NO_DECAY, EDGE, 0.0, x, target, tables,
-                loss, gw, gb, norm, constants,
-            ):  # fmt: skip
-                return CONVERGED, taken, death, loss, norm
-            if (
-                p[0, lane] - r[0, lane] * gw == p[0, lane]
-                and p[1, lane] - r[0, lane] * gb == p[1, lane]
-                and p[2, lane] - r[1, lane] * gv == p[2, lane]
-                and p[3, lane] - r[1, lane] * gc == p[3, lane]
-            ):
-                return UNSTABLE, taken, death, loss, norm
-        if age + taken == max_steps:
-            return UNFINISHED, taken, death, loss, norm
-        if taken == n_steps:
-            return TRAINING, taken, death, loss, norm
-        if trained[0]:
-            p[0, lane] -= r[0, lane] * gw
-        if trained[1]:
-            p[1, lane] -= r[0, lane] * gb
-        if trained[2]:
-            p[2, lane] -= r[1, lane] * gv
-        if trained[3]:
-            p[3, lane] -= r[1, lane] * gc
-        taken += 1
+    return numba_following.periods(problem)
 
 
 @_kernel
@@ -409,7 +364,7 @@ def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
         dies = (fired < taken) & (death[lane] < 0)
         age[lane] += taken
         death[lane] = select(dies, age[lane] - taken + fired, death[lane])
-        stopped[lane] = (taken < n_steps) | (age[lane] >= max_steps)
+        stopped[lane] = (taken < n_steps) | (age[lane] >= max_steps) | (death[lane] >= 0)
     n_due = 0
     for lane in range(n_lanes):  # no branch: it would be mispredicted
         due[n_due] = lane
@@ -450,6 +405,7 @@ def _train(
     constants,
     lanes,
     anew,
+    dead,
     floats,
     integers,
 ):
@@ -460,7 +416,7 @@ def _train(
     p, r, run, age, death, counts, stopped, due, _ = lanes
     single = x.size == 1 and trained[0] & trained[1] & trained[2] & trained[3]
     length = n_steps = LEAP if tables is None else BURST
-    n_lanes, n_loaded, n_finished = run.size, 0, 0
+    n_lanes, n_loaded, n_finished, zero = run.size, 0, 0, constants.zero
 
     while n_finished < n_nets:
         n_due = _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes)
@@ -476,26 +432,31 @@ def _train(
                     for j in range(4):
                         p[j, lane] = parameters[j, n_loaded]
                     r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
-                    age[lane], death[lane], missing = 0, -1, 0
+                    born_dead = is_surely_dead(p[0, lane], p[1, lane], p[2, lane], limits, zero)
+                    age[lane], death[lane], missing = 0, select(born_dead, 0, -1), 0
                     n_loaded += 1
-                if missing == 0 and age[lane] < max_steps:
+                i = run[lane]
+                if death[lane] >= 0 and is_surely_dead(
+                    p[0, lane], p[1, lane], p[2, lane], limits, zero
+                ):
+                    outcome = TRAINING  # by ``train_dead``
+                elif missing > 0 or age[lane] == max_steps:
+                    outcome, taken, death[lane], final_loss[i], final_norm[i] = alone(
+                        p, r, lane, age[lane], death[lane], missing,
+                        max_steps, trained, x, target, tables, limits, constants,
+                    )  # fmt: skip
+                    age[lane] += taken
+                    missing = 0
+                    if outcome == TRAINING:
+                        continue
+                else:
                     break
-                outcome, taken, death[lane], loss, norm = _alone(
-                    p, r, lane, age[lane], death[lane], missing,
-                    max_steps, trained, x, target, tables, limits, constants,
-                )  # fmt: skip
-                age[lane] += taken
-                missing = 0
-                if outcome != TRAINING:
-                    i = run[lane]
-                    for j in range(4):
-                        final_p[j, i] = p[j, lane]
-                        p[j, lane] = np.nan
-                    final_loss[i], final_norm[i] = loss, norm
-                    final_steps[i], final_death[i] = age[lane], death[lane]
-                    final_outcome[i] = outcome
-                    run[lane] = -1
-                    n_finished += 1
+                for j in range(4):
+                    final_p[j, i] = p[j, lane]
+                    p[j, lane] = np.nan
+                final_steps[i], final_death[i], final_outcome[i] = age[lane], death[lane], outcome
+                run[lane] = -1
+                n_finished += 1
         n_needed = (n_nets - n_finished + VECTOR - 1) // VECTOR * VECTOR
         if n_loaded == n_nets and 2 * n_needed <= n_lanes:
             _pack(p, r, run, age, death, n_lanes)
@@ -515,3 +476,6 @@ def _train(
                 length = max(length // 2, LEAST_STEPS)
             elif n_anew * n_steps < FEW_ANEW * n_lanes:
                 length = min(length * 2, MOST_STEPS)
+    train_dead(
+        dead, rates, trained, x, target, tables, max_steps, limits, constants, floats, integers
+    )

@@ -1,4 +1,4 @@
-"""The Numba kernels that both ways of stepping share: samples, sorted sums, splits, rest.
+"""The Numba kernels that all ways of stepping share: samples, sorted sums, splits.
 
 No fast-math anywhere: LLVM may neither reassociate nor contract. Constants are arguments in the
 networks' dtype, because Numba would widen float32 arithmetic with a literal to float64.
@@ -69,6 +69,7 @@ class Limits(NamedTuple):
     hidden_factor: Any  # times |gb|: the larger of the gradients of w and b, if they train
     largest_sum: Any  # of losses: their mean is surely at most divergence_loss
     largest: Any  # finite number
+    largest_mean: Any  # residual of a dead unit: its loss is surely at most divergence_loss
     reach: Any  # of w, b and their step: within it pre-activations are surely finite
     ends: Any  # the smallest and the largest x
 
@@ -78,6 +79,7 @@ class Constants(NamedTuple):
 
     zero: Any
     half: Any
+    one: Any
     n_samples: Any
     inverse: Any  # of n_samples, see ``inverses``
     splitter: Any
@@ -161,18 +163,33 @@ def limits_of(problem: Problem) -> Limits:
         tolerance = number(options.gradient_tolerance)  # may be beyond float32
     divergence_loss = number(options.divergence_loss)
     trains_w, trains_b, _, _ = problem.trained
-    most = np.finfo(problem.dtype).max
+    n, most = problem.x.size, np.finfo(problem.dtype).max
     return Limits(
         tolerance=tolerance,
         divergence_loss=divergence_loss,
         # 1.41 allows for rounding.
         largest_residual=np.sqrt(min(divergence_loss, most / 2)) * number(1.41),
         hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
-        largest_sum=min(divergence_loss, most / problem.x.size) * number(0.999 * problem.x.size),
+        largest_sum=min(divergence_loss, most / n) * number(0.999 * n),
         largest=most,
+        largest_mean=_largest_mean(problem),
         reach=number(most / 4 / MOST_STEPS / (1 + np.abs(problem.x).max())),
         ends=(problem.x.min(), problem.x.max()),
     )
+
+
+def _largest_mean(problem: Problem) -> Any:
+    """Return a size of c's mean residual at which the loss of a dead unit is surely bounded.
+
+    No residual is farther from the mean than the targets are from each other. The slack, and 1.41
+    for a root of 2, allow for the rounding of the sums.
+    """
+    n, info = problem.x.size, np.finfo(problem.dtype)
+    slack = 4 * n * float(info.eps)
+    largest = np.sqrt(min(problem.options.divergence_loss, float(info.max) / 2 / n)) * 1.41
+    with np.errstate(over="ignore"):
+        spread = float(problem.target.max()) - float(problem.target.min())
+    return problem.dtype.type(max(largest * (1 - slack) - spread * (1 + slack), -1))
 
 
 def integer_of(problem: Problem) -> Any:
@@ -192,6 +209,7 @@ def constants_of(problem: Problem) -> Constants:
     return Constants(
         number(0),
         number(0.5),
+        number(1),
         number(problem.x.size),
         inverses(np.array([problem.x.size]), problem.dtype)[0],
         splitter(number),
@@ -295,6 +313,18 @@ def maximum(a, b):
 def minimum(a, b):
     """Return the smaller number; b if either is NaN."""
     return select(a < b, a, b)
+
+
+@_kernel
+def larger(a, b):
+    """Return the larger number, NaN if either is."""
+    return a if a > b or a != a else b
+
+
+@_kernel
+def largest(gw, gb, gv, gc):
+    """Return the largest absolute gradient, NaN if any is."""
+    return larger(larger(abs(gw), abs(gb)), larger(abs(gv), abs(gc)))
 
 
 @_kernel
@@ -452,61 +482,6 @@ def take_step(p, r, seen, i, gw, gb, gv, gc, loss, trained, zero):
 
 
 @_kernel
-def larger(a, b):
-    """Return the larger number, NaN if either is."""
-    return a if a > b or a != a else b
-
-
-@_kernel
-def largest(gw, gb, gv, gc):
-    """Return the largest absolute gradient, NaN if any is."""
-    return larger(larger(abs(gw), abs(gb)), larger(abs(gv), abs(gc)))
-
-
-@_kernel
-def evaluate(p, lane, x, target, tables, slope, trained, constants):
-    """Return the gradients, loss, gradient norm, firing and finite of one lane's state."""
-    zero, half, n_samples = constants.zero, constants.half, constants.n_samples
-    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
-    if slope is None:
-        leak = None
-    else:
-        leak = slope[lane]
-    if tables is None:
-        gw = gb = gv = gc = loss = -zero  # adding to -0.0 changes no bit of the first term
-        fires, finite = False, True
-        for i in range(x.size):
-            pre, residual, sample_gw, sample_gb, sample_gv = sample(
-                w, b, v, c, leak, x[i], target[i], zero
-            )
-            gw += sample_gw
-            gb += sample_gb
-            gv += sample_gv
-            gc += residual
-            loss += half * (residual * residual)
-            fires = fires or pre > zero
-            finite = finite and np.isfinite(pre)
-    else:
-        sorted_x = tables.x
-        slot = _slot_of(w, b, sorted_x, tables.inverse_width, zero)
-        guess = _guess_split(slot, sorted_x, tables.guesses)
-        tables.splits[lane] = _find_split(w, b, sorted_x, guess, zero)
-        tables.rising[lane] = w >= zero
-        _load_sides(tables, lane)
-        gw, gb, gv, gc, loss = sums_by_tables(w, b, v, c, leak, tables.sides, lane, constants)
-        fires = tables.sides[N_FIRING, lane] > zero
-        low, high = w * sorted_x[0] + b, w * sorted_x[-1] + b
-        finite = np.isfinite(low) and np.isfinite(high) and np.isfinite(v)
-    loss /= n_samples
-    gw = gw / n_samples if trained[0] else zero
-    gb = gb / n_samples if trained[1] else zero
-    gv = gv / n_samples if trained[2] else zero
-    gc = gc / n_samples if trained[3] else zero
-    norm = largest(gw, gb, gv, gc)
-    return gw, gb, gv, gc, loss, norm, fires, finite and np.isfinite(loss)
-
-
-@_kernel
 def _two_product(a, b, splitter, zero):
     """Return the rounded product and its error (0 where halving the digits overflows)."""
     product = a * b
@@ -579,7 +554,7 @@ def _beyond(w, b, x, rises, zero):
 
 
 @_kernel
-def _slot_of(w, b, x, inverse_width, zero):
+def slot_of(w, b, x, inverse_width, zero):
     """Return the part of the range of x that contains the split."""
     part = (-b / w - x[0]) * inverse_width
     part = select(part > zero, part, zero)  # 0 also if it is NaN
@@ -587,13 +562,13 @@ def _slot_of(w, b, x, inverse_width, zero):
 
 
 @_kernel
-def _guess_split(slot, x, guesses):
+def guess_split(slot, x, guesses):
     """Return a sample shortly before the split."""
     return max(min(guesses[np.uintp(slot)] - 1, x.size - NEAR), 0)
 
 
 @_kernel
-def _find_split(w, b, x, guess, zero):
+def find_split(w, b, x, guess, zero):
     """Return the first sample beyond the split, searching outward from a guess."""
     n, rises = x.size, w >= zero
     if n >= NEAR:
@@ -634,7 +609,7 @@ def _find_split(w, b, x, guess, zero):
 
 
 @_kernel
-def _load_sides(tables, lane):
+def load_sides(tables, lane):
     """Copy the moments of both sides of a lane's split."""
     x, sides, split, side = tables.x, tables.sides, tables.splits[lane], tables.rising[lane]
     n, moments = x.size, tables.moments[np.uintp(split)]
@@ -666,22 +641,22 @@ def move_splits(w, b, tables, moved, todo, n_lanes, zero):
     # Numba tests whether signed ones count from the end. This and no branches saved a quarter.
     for k in range(n_moved):
         lane = np.uintp(todo[k])
-        splits[lane] = _slot_of(w[lane], b[lane], x, tables.inverse_width, zero)
+        splits[lane] = slot_of(w[lane], b[lane], x, tables.inverse_width, zero)
         prefetch(tables.guesses, splits[lane])
     last = min(NEAR, x.size) - 1
     for k in range(n_moved):
         lane = np.uintp(todo[k])
-        splits[lane] = _guess_split(splits[lane], x, tables.guesses)
+        splits[lane] = guess_split(splits[lane], x, tables.guesses)
         prefetch(x, splits[lane])
         prefetch(x, splits[lane] + last)
     for k in range(n_moved):
         lane = np.uintp(todo[k])
-        splits[lane] = _find_split(w[lane], b[lane], x, splits[lane], zero)
+        splits[lane] = find_split(w[lane], b[lane], x, splits[lane], zero)
         rising[lane] = w[lane] >= zero
         prefetch(moments, splits[lane] * (2 * N_COLUMNS))
         prefetch(moments, splits[lane] * (2 * N_COLUMNS) + N_COLUMNS)
     for k in range(n_moved):
-        _load_sides(tables, np.uintp(todo[k]))
+        load_sides(tables, np.uintp(todo[k]))
 
 
 @_kernel
@@ -698,82 +673,3 @@ def refresh_sides(w, b, tables, moved, todo, n_lanes, zero):
         same = (first_is & last_is & (rising[i] == rises)) | (w[i] != w[i])
         moved[i] = not same
     move_splits(w, b, tables, moved, todo, n_lanes, zero)
-
-
-_add_sample = _kernel(stability.add_sample)
-_sums_of_sides = _kernel(stability.sums_of_sides)
-_size_of = _kernel(stability.size_of)
-_surely_rests = _kernel(stability.surely_rests)
-_settles = _kernel(stability.settles)
-_decays_at = _kernel(stability.decays_at)
-_rests_inactive = _kernel(stability.rests_inactive)
-_valley = _kernel(stability.valley)
-_below = _kernel(stability.below)
-_definite = _kernel(stability.definite)
-
-
-@_kernel
-def rates_of(w, b, v, c, trained):
-    """Return the rates of w, b, v, c in float64, 0 for frozen parameters."""
-    return (
-        np.float64(w) if trained[0] else 0.0,
-        np.float64(b) if trained[1] else 0.0,
-        np.float64(v) if trained[2] else 0.0,
-        np.float64(c) if trained[3] else 0.0,
-    )
-
-
-@_kernel
-def rests(p, lane, rates, decay, edge, slope, x, target, tables, loss, gw, gb, norm, constants):
-    """Return whether descent rests at a lane's state; ``evaluate`` has loaded its sides."""
-    w, b, v, c = (
-        np.float64(p[0, lane]),
-        np.float64(p[1, lane]),
-        np.float64(p[2, lane]),
-        np.float64(p[3, lane]),
-    )
-    gw, gb, norm, loss = np.float64(gw), np.float64(gb), np.float64(norm), np.float64(loss)
-    size = _size_of(w, b, v, loss)
-    if not _decays_at(decay) and _surely_rests(
-        w, b, v, rates, edge, constants.x_moments, gw, gb, norm, size
-    ):
-        return True
-    if tables is None:
-        sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        for i in range(x.size):
-            active = np.float64(p[0, lane] * x[i] + p[1, lane] > constants.zero)
-            sums = _add_sample(
-                sums, active, w, b, v, c, slope, np.float64(x[i]), np.float64(target[i])
-            )
-    else:
-        n, mean_x, sxx, to_x, mean_target = _moments_of_side(tables.sides, lane, 0, N_FIRING)
-        n_others, others_x, others_sxx, others_to_x, others_target = _moments_of_side(
-            tables.sides, lane, SILENT, N_SILENT
-        )
-        sums = _sums_of_sides(
-            w, b, v, c, slope, n, mean_x, sxx, to_x, mean_target,
-            n_others, others_x, others_sxx, others_to_x, others_target,
-        )  # fmt: skip
-    n_samples = np.float64(x.size)
-    rounding = constants.resolution * np.sqrt(2.0 * loss)
-    settles, bound = _settles(sums, n_samples, w, b, v, rates, decay, rounding)
-    if not settles:
-        diagonal = _valley(rates, decay, norm, size)
-        settles = _definite(sums, n_samples, w, b, v, rates, 1.0, diagonal)
-    if settles and not bound <= edge:
-        diagonal = _below(edge, rates, decay)
-        settles = _definite(sums, n_samples, w, b, v, rates, -1.0, diagonal)
-    return settles or (sums[0] == 0.0 and _rests_inactive(rates, decay, edge))
-
-
-@_kernel
-def _moments_of_side(sides, lane, first, count):
-    """Return the moments of a side for ``stability``; ``first`` is its first column."""
-    return (
-        np.float64(sides[count, lane]),
-        np.float64(sides[first + MEAN_X, lane]) + np.float64(sides[first + MEAN_X_LOW, lane]),
-        np.float64(sides[first + SXX, lane]),
-        np.float64(sides[first + SLOPE, lane]) + np.float64(sides[first + SLOPE_LOW, lane]),
-        np.float64(sides[first + MEAN_TARGET, lane])
-        + np.float64(sides[first + MEAN_TARGET_LOW, lane]),
-    )
