@@ -39,7 +39,7 @@ PLANE = {"w": (-1.0, 5.0), "v": (-4.0, 4.0)}
 # Pairs of starts that are not born dead
 RATES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0)
 BORN_ALIVE = {"w": (0.1, 5.0), "v": (-4.0, 4.0)}
-SCALES = np.geomspace(10**-1.5, 1e-5, 8)
+SCALES = rl.geomspace(10**-1.5, 1e-5, 8)
 COAST, NULL = "training or dying", "dying in one step (smooth)"
 WHOLE = "any two fates, whole plane"
 SHOWN = (0.1, 0.3, 0.5)
@@ -64,8 +64,8 @@ MAP = rl.Sweep(
     w=1.0,
     b=1.0,
     v=-0.5,
-    hidden_learning_rate=np.geomspace(*MAP_RATES, 3),
-    output_learning_rate=np.geomspace(*MAP_RATES, 3),
+    hidden_learning_rate=rl.geomspace(*MAP_RATES, 3),
+    output_learning_rate=rl.geomspace(*MAP_RATES, 3),
     max_steps=MAP_STEPS,
 )
 

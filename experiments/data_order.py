@@ -16,7 +16,7 @@ import relulab as rl
 from relulab import figures, statistics, theory
 
 DATA = rl.TrainingSet([-2.0, 1.0, 2.0], [1.0, -1.0, 3.0])
-RATES = np.geomspace(0.005, 1.6, 16)
+RATES = rl.geomspace(0.005, 1.6, 16)
 ALL, IN_ORDER, SHUFFLED = "all samples", "one by one, in order", "one by one, shuffled"
 ORDERS = {ALL: (None, None), IN_ORDER: (1, None), SHUFFLED: (1, 0)}  # batch size, seed
 N_SHUFFLES = 100  # to find the range of c

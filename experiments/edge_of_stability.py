@@ -44,7 +44,7 @@ def sweep(data: rl.TrainingSet) -> rl.Sweep:
         data=data,
         **rl.standard_normal() | {"c": 0.0},
         draws=DRAWS,
-        learning_rate=np.geomspace(0.02, 2.5, 36),
+        learning_rate=rl.geomspace(0.02, 2.5, 36),
         max_steps=20_000,
     )
 

@@ -16,7 +16,7 @@ X, TARGET = 1.0, 3.0
 CURVE_RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
 
 # The rate just above 2 makes two cells of the figure join at 2, where stability ends.
-RATES = np.union1d(np.geomspace(1e-3, 10, 81), [2.005])
+RATES = np.union1d(rl.geomspace(1e-3, 10, 81), [2.005])
 
 SWEEP = rl.Sweep(
     data=rl.TrainingSet.point(X, TARGET),

@@ -32,7 +32,7 @@ MAPPED = {
     ),
 }
 START: dict[str, Any] = {"w": 0.5, "b": 0.2, "v": 0.3, "c": 0.1}
-MAP_RATES = np.geomspace(0.05, 5, 101)
+MAP_RATES = rl.geomspace(0.05, 5, 101)
 MAP_MOMENTA = np.linspace(0, 0.98, 50)
 
 # Which units die
@@ -50,7 +50,7 @@ MODELS: dict[str, dict[str, Any]] = {
     UNIT: {"w": rl.Normal(0, 1), "b": 0.0, "v": 1.0, "c": 0.0, "freeze": ("v", "c")},
     NETWORK: {**rl.standard_normal(), "b": 0.0, "c": 0.0},
 }
-RATES = np.geomspace(0.01, 0.1, 6)
+RATES = rl.geomspace(0.01, 0.1, 6)
 SLOW, FAST = RATES[0], RATES[-1]  # FAST is SLOW/(1 - 0.9)
 
 

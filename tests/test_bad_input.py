@@ -485,6 +485,7 @@ CALLS = {
     ),
     "Uniform": Call(rl.Uniform, {"low": 0, "high": 1}, named={"low": "high"}),
     "best_fit": Call(rl.best_fit, {"data": DATA, "negative_slope": 0.1}),
+    "geomspace": Call(rl.geomspace, {"start": 0.1, "stop": 2.0, "num": 5}),
     "broken_stick": Call(
         rl.broken_stick,
         {"data": DATA, "bootstrap": 100, "seed": 0},

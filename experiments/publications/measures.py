@@ -412,7 +412,7 @@ def sharpness_over_bound() -> float:
 
     g is the smaller of P^2*E|x - hinge|*sqrt(1 + E(x)^2) for the samples on the two sides.
     """
-    rates = np.geomspace(0.02, 2, 12)
+    rates = rl.geomspace(0.02, 2, 12)
     sweep = rl.Sweep(
         data=TEACHER, **rl.standard_normal(), draws=500, learning_rate=rates, max_steps=20_000
     )

@@ -19,6 +19,7 @@ Train networks
 Draw starts at random
 
 - ``Normal``, ``Uniform``, ``LogUniform``: distributions of one parameter.
+- ``geomspace``: the values of an axis, in equal ratios, with the same bits on every processor.
 - ``scheme``: a named initialization scheme; ``SCHEMES`` holds all of them, of type ``Scheme``.
 - ``he_normal``, ``he_uniform``, ``glorot_normal``, ``glorot_uniform``, ``lecun_normal``,
   ``torch_default``, ``standard_normal``: the schemes.
@@ -53,4 +54,4 @@ import lazy_loader
 # no engine. __init__.pyi lists the names and their modules.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

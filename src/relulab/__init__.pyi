@@ -4,6 +4,7 @@ from .analysis.relabeling import relabel
 from .experiment import Experiment, Report, main
 from .explorer import explore
 from .model.data import Scale, TrainingSet
+from .model.geometric import geomspace
 from .model.initialization import (
     SCHEMES,
     LogUniform,
@@ -57,6 +58,7 @@ __all__ = [
     "broken_stick",
     "explore",
     "figures",
+    "geomspace",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",

@@ -83,8 +83,8 @@ class View:
         ]
         many = sweep.data.n_samples > MOST_PRINTED
         why = f"# data: the {sweep.data.n_samples:,} samples of the map\n" if many else ""
-        head = f"import numpy as np\nimport relulab as rl\n\n{why}sweep = rl.Sweep(\n"
-        return head + "\n".join(lines) + "\n)"
+        code = f"import relulab as rl\n\n{why}sweep = rl.Sweep(\n" + "\n".join(lines) + "\n)"
+        return f"import numpy as np\n{code}" if "np." in code else code
 
     def _ends(self, name: str) -> Range:
         """Return the range of an axis, limited to the valid values of a setting."""
@@ -104,7 +104,7 @@ class View:
 
     def _axis_code(self, name: str, n: int) -> str:
         low, high, log = self._ends(name)
-        code = f"np.{'geomspace' if log else 'linspace'}({low!r}, {high!r}, {n})"
+        code = f"{'rl.geomspace' if log else 'np.linspace'}({low!r}, {high!r}, {n})"
         number = self.sweep.dtype
         if number != "float64":
             return f'np.unique({code}.astype("{number}")).astype(float)'

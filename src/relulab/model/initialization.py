@@ -7,6 +7,7 @@ from typing import Protocol, TypedDict, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from relulab.model.geometric import between
 from relulab.validation import Float64Array, finite_number, one_of, set_fields
 
 
@@ -70,14 +71,11 @@ class LogUniform:
 
     def sample(self, rng: np.random.Generator, n: int) -> Float64Array:
         """Return n independent values."""
-        log_low, log_high = np.log(self.low), np.log(self.high)
-        with np.errstate(over="ignore"):  # near the largest floats
-            values = np.exp(log_low + (log_high - log_low) * rng.random(n))
-        return _within(self.low, values, self.high)
+        return _within(self.low, between(self.low, self.high, rng.random(n)), self.high)
 
 
 def _within(low: float, values: Float64Array, high: float) -> Float64Array:
-    """Return draws in [low, high): rounding can reach ``high`` and, in logarithms, pass it."""
+    """Return draws in [low, high): rounding can reach ``high`` and, in ratios, pass it."""
     result: Float64Array = np.clip(values, low, np.nextafter(high, low))
     return result
 

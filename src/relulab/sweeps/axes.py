@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from relulab.model.geometric import geomspace
 from relulab.model.network import PARAMETERS
 from relulab.training.optimizers import setting_names, with_settings
 from relulab.training.settings import BOUNDS, RATES
@@ -116,12 +117,12 @@ def spaced(low: float, high: float, n: int, *, log: bool, dtype: str = "float64"
     If there are fewer floating-point numbers of the dtype between them, return those.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # sweeps refuse what is not finite
-        values = np.geomspace(low, high, n) if log else np.linspace(low, high, n)
+        values = geomspace(low, high, n) if log else np.linspace(low, high, n)
     return np.unique(values.astype(dtype)).astype(float)
 
 
 def is_geometric(axis: Float64Array | None) -> bool:
-    """Return whether an axis has equal ratios, such as those of ``np.geomspace``."""
+    """Return whether an axis has equal ratios, such as those of ``geomspace``."""
     if axis is None or axis.size < 3 or axis.min() <= 0:
         return False
     steps, ratios = np.diff(axis), np.diff(np.log(axis))

@@ -84,10 +84,10 @@ class Sweep(TrainingOptions):
 
     Examples
     --------
-    >>> import numpy as np, relulab as rl
+    >>> import relulab as rl
     >>> sweep = rl.Sweep(
     ...     data=rl.TrainingSet.point(1, 3), w=rl.Normal(0, 1), b=0.5, v=rl.Normal(0, 1),
-    ...     draws=1000, learning_rate=np.geomspace(0.01, 1, 5),
+    ...     draws=1000, learning_rate=rl.geomspace(0.01, 1, 5),
     ... )
     >>> sweep
     Sweep(5,000 runs: w=Normal(mean=0.0, std=1.0), b=0.5, v=Normal(mean=0.0, std=1.0), c=0.0, \

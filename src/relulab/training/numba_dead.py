@@ -53,13 +53,18 @@ class Dead(NamedTuple):
 
 
 @_kernel
-def is_surely_dead(w, b, v, limits, zero):
-    """Return whether a unit is dead, and nothing infinite ends the run."""
+def is_surely_dead(p, lane, target, limits, zero):
+    """Return whether a lane's unit is dead, and its loss and all else surely within the bounds.
+
+    ``target`` is that of any sample: no residual is larger than that one and the targets' range.
+    """
+    w, b, v, c = p[0, lane], p[1, lane], p[2, lane], p[3, lane]
     low, high = w * limits.ends[0] + b, w * limits.ends[1] + b
     return (
         (maximum(low, high) <= zero)
         & (minimum(low, high) >= -limits.largest)
         & (abs(v) <= limits.largest)
+        & (abs(c - target) <= limits.largest_mean)
     )
 
 

@@ -432,13 +432,11 @@ def _train(
                     for j in range(4):
                         p[j, lane] = parameters[j, n_loaded]
                     r[0, lane], r[1, lane] = rates[0, n_loaded], rates[1, n_loaded]
-                    born_dead = is_surely_dead(p[0, lane], p[1, lane], p[2, lane], limits, zero)
+                    born_dead = is_surely_dead(p, lane, target[0], limits, zero)
                     age[lane], death[lane], missing = 0, select(born_dead, 0, -1), 0
                     n_loaded += 1
                 i = run[lane]
-                if death[lane] >= 0 and is_surely_dead(
-                    p[0, lane], p[1, lane], p[2, lane], limits, zero
-                ):
+                if death[lane] >= 0 and is_surely_dead(p, lane, target[0], limits, zero):
                     outcome = TRAINING  # by ``train_dead``
                 elif missing > 0 or age[lane] == max_steps:
                     outcome, taken, death[lane], final_loss[i], final_norm[i] = alone(
