@@ -9,7 +9,8 @@ and the next waiting network gets the lane, or the lane catches up. So leaps and
 cheap tests, as long as these never miss a state that ends a run. When no network waits any more,
 the last ones move together and step in fewer vectors.
 
-This is for plain descent on the full batch; everything else is in ``numba_lockstep``.
+Networks whose unit is dead leave the lanes, and train afterwards: see ``numba_dead``. All this is
+for plain descent on the full batch; everything else is in ``numba_lockstep``.
 """
 
 from typing import Any, NamedTuple, Self
@@ -354,7 +355,7 @@ def _burst_sorted(p, r, tables, trained, limits, constants, counts, n_steps, n_l
 
 @_kernel
 def _note_burst(counts, age, death, max_steps, stopped, due, n_steps, n_lanes):
-    """Add a burst to the lanes' ages; list the lanes that cannot take another one as they are.
+    """Add a burst to the lanes' ages; list those that are dead or cannot take another one as is.
 
     Return how many these are.
     """
