@@ -276,7 +276,7 @@ def test_a_zoom_is_the_sweep_of_a_box():
 def test_a_zoom_keeps_equal_ratios():
     rates = plane(learning_rate=np.geomspace(1e-3, 10, 9))
     zoomed = rates.zoom(learning_rate=(0.01, 1), n=5).axes["learning_rate"]
-    np.testing.assert_array_equal(zoomed, np.geomspace(0.01, 1, 5))
+    np.testing.assert_array_equal(zoomed, rl.geomspace(0.01, 1, 5))
     with pytest.raises(rl.InputError, match="learning_rate: expected a finite number > 0, got 0"):
         rates.zoom(learning_rate=(0, 1))
 
