@@ -443,16 +443,24 @@ def bounds(options: Namespace) -> pd.DataFrame:
                 v[i] -= rate[i] * (residual * h)
                 c[i] -= rate[i] * residual
 
-    p, rate, n_steps = np.full((4, 128), 0.5), np.full(128, 1e-9), 200_000
-    bare(p, rate, X, TARGET, 1)
-    seconds = seconds_of(partial(bare, p, rate, X, TARGET, n_steps), options.repeats)
+    rate, n_steps = np.full(128, 1e-9), 2_000_000
+    tasks = [(np.full((4, 128), 0.5), rate, X, TARGET, n_steps) for _ in range(2)]
+    bare(*tasks[0][:-1], 1)
+    seconds = seconds_of(partial(bare, *tasks[0]), options.repeats)
+    both = seconds_of(
+        lambda: list(map_unordered(bare, tasks, n_jobs=2, threads=True)), options.repeats
+    )
     first = (
         "import time, relulab as rl\n"
         "def f(): return rl.train(rl.Networks(1, 1, 1, 1), rl.TrainingSet.point(1, 3), 0.1)\n"
         "t = time.perf_counter(); f(); t = time.perf_counter() - t\n"
         "u = time.perf_counter(); f(); print(t - (time.perf_counter() - u))"
     )
-    values: dict[str, float] = {"million bare steps per second": 128 * n_steps / seconds / 1e6}
+    values: dict[str, float] = {
+        "million bare steps per second": 128 * n_steps / seconds / 1e6,
+        # What two threads can give on this machine.
+        "million on two threads": 2 * 128 * n_steps / both / 1e6,
+    }
     with tempfile.TemporaryDirectory() as cache:
         names = ["seconds to compile", "seconds to load what was compiled"]
         # A quick run uses code that was compiled before.
