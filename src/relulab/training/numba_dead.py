@@ -26,8 +26,8 @@ from relulab.training.specification import Problem
 
 # The steps between two looks at the lanes; 32 to 128 are alike.
 BURST = 64
-# The lanes that step together in registers.
-CHUNK = 64
+# The lanes that step together in registers; all lanes, when only so few networks are left.
+CHUNK, FEW = 64, 16
 
 # The rows of the table: the state and the rates of a network; the steps it may still take in the
 # burst; its mean residual; and for sorted sums the mean target in twice the precision. They are one
@@ -77,7 +77,7 @@ def train_dead(
     final_steps, final_death, final_outcome = integers
     q, run, age, due = dead
     p, r = q[:HIDDEN], q[HIDDEN:LEFT]
-    n_due, n_seen, n_busy = LANES, 0, 0
+    n_due, n_seen, n_busy, n_lanes = LANES, 0, 0, LANES
     while True:
         for k in range(n_due):
             lane = due[k]
@@ -103,16 +103,24 @@ def train_dead(
                 n_busy += 1
         if n_busy == 0:
             break
-        for lane in range(LANES):
+        if n_busy <= FEW < n_lanes:  # no network waits
+            _pack(q, run, age)
+            n_lanes = FEW
+        for lane in range(n_lanes):
             q[LEFT, lane] = select(run[lane] >= 0, min(max_steps - age[lane], BURST), 0)
         if tables is not None:
-            _step_sorted(q, trained[3], limits, constants)
-        elif x.size == 1:
-            _step_on_one_sample(q, target[0], trained[3], limits, constants)
+            if n_lanes == FEW:
+                _step_sorted(q, trained[3], limits, constants, FEW, FEW)
+            else:
+                _step_sorted(q, trained[3], limits, constants, LANES, CHUNK)
+        elif x.size > 1:
+            _step_on_samples(q, target, trained[3], limits, constants, n_lanes)
+        elif n_lanes == FEW:
+            _step_on_one_sample(q, target[0], trained[3], limits, constants, FEW, FEW)
         else:
-            _step_on_samples(q, target, trained[3], limits, constants, run.size)
+            _step_on_one_sample(q, target[0], trained[3], limits, constants, LANES, CHUNK)
         n_due = 0
-        for lane in range(LANES):
+        for lane in range(n_lanes):
             most, left = min(max_steps - age[lane], BURST), np.int64(q[LEFT, lane])
             age[lane] += select(run[lane] >= 0, most - left, 0)
             due[n_due] = lane
@@ -133,6 +141,20 @@ def _load(q, lane, i, final_p, rates, x, tables, constants):
 
 
 @_kernel
+def _pack(q, run, age):
+    """Move the networks to the first lanes, and empty the others."""
+    to = 0
+    for lane in range(LANES):
+        if run[lane] >= 0:
+            for j in range(N_ROWS):
+                q[j, to] = q[j, lane]
+            run[to], age[to] = run[lane], age[lane]
+            to += 1
+    for lane in range(to, LANES):
+        run[lane] = -1
+
+
+@_kernel
 def _advance(q, i, mean, trains, limits, constants):
     """Take the step of one lane, unless its state may be the last."""
     size = abs(mean)
@@ -148,13 +170,16 @@ def _advance(q, i, mean, trains, limits, constants):
 
 
 @_kernel
-def _step_on_one_sample(q, target, trains, limits, constants):
-    """Take the steps of a burst in all lanes; a lane freezes if its state may be the last."""
+def _step_on_one_sample(q, target, trains, limits, constants, n_lanes, chunk):
+    """Take the steps of a burst in all lanes; a lane freezes if its state may be the last.
+
+    ``chunk`` must be known when this is compiled, or the lanes pass through memory.
+    """
     q = in_lanes(q)
     whole_vectors()
-    for first in range(0, LANES, CHUNK):
+    for first in range(0, n_lanes, chunk):
         for _ in range(BURST):
-            for i in range(first, first + CHUNK):
+            for i in range(first, first + chunk):
                 _advance(q, i, q[C, i] - target, trains, limits, constants)
 
 
@@ -179,13 +204,13 @@ def _step_on_samples(q, target, trains, limits, constants, n_lanes):
 
 
 @_kernel
-def _step_sorted(q, trains, limits, constants):
+def _step_sorted(q, trains, limits, constants, n_lanes, chunk):
     """As above, by the sums of ``sorted_sums`` with no firing sample."""
     q = in_lanes(q)
     whole_vectors()
     count = constants.n_samples
-    for first in range(0, LANES, CHUNK):
+    for first in range(0, n_lanes, chunk):
         for _ in range(BURST):
-            for i in range(first, first + CHUNK):
+            for i in range(first, first + chunk):
                 away = (q[C, i] - q[TARGET, i]) - q[TARGET_LOW, i]
                 _advance(q, i, (count * away) / count, trains, limits, constants)
