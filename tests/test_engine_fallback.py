@@ -558,10 +558,10 @@ def kernels_called(kernel):
     """Return the kernels that a kernel calls, and that these call."""
     from numba.core.dispatcher import Dispatcher
 
-    names, function = [*kernel.py_func.__code__.co_names], kernel.py_func
-    found = [function.__globals__.get(name) for name in names]
+    code, known = kernel.py_func.__code__, kernel.py_func.__globals__
+    found = [known.get(name) for name in code.co_names]
     called = {other for other in found if isinstance(other, Dispatcher)}
-    return called.union(*map(kernels_called, called)) if called else called
+    return called.union(*map(kernels_called, called))
 
 
 def test_every_kernel_is_compiled_anew_when_code_that_it_calls_changes():
