@@ -623,6 +623,73 @@ def test_a_disk_that_stays_full_is_told_in_one_line(results, undisturbed):
     assert_whole(results, undisturbed)
 
 
+@posix
+@pytest.mark.parametrize(
+    ("backend", "n_jobs", "kept"), [("loky", 1, False), ("loky", 2, False), ("threading", 4, True)]
+)
+def test_an_interrupt_leaves_nothing_half_written(results, undisturbed, backend, n_jobs, kept):
+    """It comes while a part is being written: by this process, by another, which is killed, or by a
+    thread, which cannot be killed and finishes the part."""
+    code = f"""
+    import joblib
+    from pathlib import Path
+    from threading import Event, current_thread, main_thread
+    from relulab.sweeps import planning
+    from relulab.sweeps.workers import Gate
+
+    parent, folder = os.getpid(), Path(sys.argv[1])
+
+    def close(gate, really=Gate.close):
+        Gate.ending.set()
+        really(gate)
+
+    Gate.ending, Gate.close = Event(), close
+
+    class Slow(rl.Sweep):
+        def train(self, start, stop, engine):
+            runs = super().train(start, stop, engine)
+            current_thread().start_of_shard, fsync = start, os.fsync
+
+            def slow(descriptor):
+                half, here = folder.with_suffix(".half"), current_thread()
+                if getattr(here, "start_of_shard", 0) >= 2000 and not half.exists():
+                    half.write_text(str(here.start_of_shard))
+                    os.kill(parent, signal.SIGINT)
+                    if os.getpid() != parent:
+                        Event().wait()  # to be killed
+                    if here is not main_thread():
+                        Gate.ending.wait(60)
+                return fsync(descriptor)
+
+            if start == 2000:
+                os.fsync = slow
+            return runs
+
+    Slow.__module__ = "__main__"
+    sweep = Slow(**{{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                     if name != "_values"}})
+    planned = planning.shards
+    planning.shards = lambda start, stop, *_: planned(start, stop, 400)
+    experiment = rl.Experiment(file="half.py", question="When?", sweeps={{"a": sweep}},
+                               report=lambda results: ())
+    with joblib.parallel_config("{backend}"):
+        sys.argv[1:] = ["--jobs", "{n_jobs}", "--engine", "numpy", "--results", str(folder)]
+        sys.exit(rl.main(experiment))
+    """
+    process = child(code, results.folder)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("interrupted: finished parts are kept in")
+    assert not list(results.folder.rglob("*.tmp"))
+    run = int(results.folder.with_suffix(".half").read_text())
+    assert (run in results.load(columns=["run"])["run"].to_numpy()) is kept
+    finished = stamps(results)
+    assert finished
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert finished.items() <= stamps(results).items()
+    assert_whole(results, undisturbed)
+
+
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("n_jobs", [1, 2])

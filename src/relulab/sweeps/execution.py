@@ -27,6 +27,7 @@ from relulab.sweeps.progress import progress_of
 from relulab.sweeps.results import Results
 from relulab.sweeps.sweep import Sweep
 from relulab.sweeps.workers import (
+    Gate,
     Turns,
     checked_client,
     checked_n_jobs,
@@ -139,7 +140,6 @@ def run_sweeps(
             workers = (n_jobs, 1) if n_missing > FEW_RUNS else (1, 0)
             _train(todo, whole, manifest, writer, *workers, engine, client, bar.update)
         writer.manifest(manifest)
-        remove_temporary_files(results.folder)  # left by workers that died
     return sum(part.shard.state == FAILED for part in todo)
 
 
@@ -213,16 +213,16 @@ def _train(
     todo.sort(key=lambda part: part.shard.start / part.entry.n_runs)
     for name in {part.sweep for part in todo}:
         _ = sweeps[name].best_loss  # once, before the sweep goes to the workers
-    turns = Turns(joblib.effective_n_jobs(n_jobs))
+    turns, gate = Turns(joblib.effective_n_jobs(n_jobs)), Gate()
     tasks = [
-        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine, turns)
+        (sweeps[part.sweep], part.shard.start, part.shard.stop, slot, engine, turns, gate)
         for part in todo
         for slot in [writer.slot(part, manifest, sweeps[part.sweep].repeating)]
     ]
     done = map_unordered(
         _run_shard, tasks, n_jobs=n_jobs, threads=threads, client=client, spare=spare
     )
-    with closing(done):  # before the lock is released
+    with closing(gate), closing(done):  # before the lock is released
         try:
             for shard in _noted(done, [part.shard for part in todo], manifest, writer):
                 advance(len(shard))
@@ -289,6 +289,7 @@ def _run_shard(
     slot: Slot,
     engine: str,
     turn: AbstractContextManager[Any],
+    gate: Gate,
 ) -> Ended | Unseen:
     """Train one shard, in its turn, and write its file; return how that ended.
 
@@ -305,9 +306,10 @@ def _run_shard(
     except Exception:
         return Ended(error=traceback.format_exc())
     try:
-        if not slot.ours.holds():
-            return unseen
-        slot.write(runs)
+        with gate.entered() as may_write:
+            if not may_write or not slot.ours.holds():
+                return unseen
+            slot.write(runs)
     except Exception as error:
         if not slot.ours.holds():
             return unseen

@@ -5,7 +5,7 @@ import re
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,8 +41,9 @@ def write_whole(folder: Path, file: Path, content: bytes) -> None:
 def remove_temporary_files(folder: Path) -> None:
     """Delete the half-written files that killed processes left in a results folder."""
     for file in folder.glob(".relulab-*.tmp"):
-        if _TEMPORARY.fullmatch(file.name) and is_regular(file):
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # a worker on another machine has just finished it
+            if _TEMPORARY.fullmatch(file.name) and is_regular(file):
+                file.unlink()
 
 
 def is_regular(file: Path) -> bool:

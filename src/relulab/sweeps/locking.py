@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from relulab.sweeps.files import write_whole
+from relulab.sweeps.files import remove_temporary_files, write_whole
 from relulab.validation import InputError, one_line, shortened
 
 LOCK, NOTE = ".lock", ".owner.json"
@@ -85,7 +85,8 @@ def locked(folder: Path) -> Iterator[Ownership]:
         yield ours
     finally:
         if ours.holds():  # otherwise the note is another's
-            note.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)  # first: a worker without it begins no further file
+            remove_temporary_files(folder)  # of workers that died or were killed
         lock.release()
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from importlib import import_module
-from threading import Semaphore, current_thread, main_thread
+from threading import Condition, Semaphore, current_thread, get_ident, main_thread
 from typing import Any
 
 import joblib
@@ -150,6 +150,43 @@ class Turns(Semaphore):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return nullcontext, ()
+
+
+class Gate:
+    """Lets threads of this process in until it is closed, which waits for those inside.
+
+    So none of them is left in the middle of a file when this process ends. A worker elsewhere has
+    a gate of its own, which stays open: it is killed instead.
+    """
+
+    def __init__(self) -> None:
+        self._open = True
+        self._inside: set[int] = set()
+        self._changed = Condition()
+
+    @contextmanager
+    def entered(self) -> Iterator[bool]:
+        """Enter if the gate is open, and yield whether it is."""
+        me = get_ident()
+        try:
+            with self._changed:
+                if self._open:
+                    self._inside.add(me)
+            yield me in self._inside
+        finally:
+            with self._changed:
+                self._inside.discard(me)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Close the gate; return when no other thread is inside."""
+        with self._changed:
+            self._open = False
+            # Ctrl-C may have come upon this thread inside.
+            self._changed.wait_for(lambda: self._inside <= {get_ident()})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gate, ()
 
 
 @contextmanager
