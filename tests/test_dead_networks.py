@@ -1,15 +1,12 @@
-"""Networks whose unit is dead, which the Numba engine trains by themselves: the oracle's bits."""
-
-from importlib.util import find_spec
+"""Networks whose unit is dead, which train by themselves: the oracle's bits."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from test_engines import both, needs_numba
 
 import relulab as rl
-from oracle import assert_same_bits, train_one
-
-pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="Numba (extra fast) missing")
+from oracle import ENGINES, assert_same_bits, train_one
 
 # The mean is a power of 2 away from the sum, or not; the sums are rounded.
 TARGETS = {n: np.round(np.linspace(-1, 2, n) ** 3 + 1 / 3, 9) for n in (1, 2, 3, 4, 7, 20)}
@@ -28,14 +25,6 @@ def samples(n):
     return rl.TrainingSet(x, TARGETS[n])
 
 
-def both(networks, data, rate, **options):
-    one, two = (
-        rl.train(networks, data, rate, engine=engine, **options) for engine in ("numpy", "numba")
-    )
-    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame(), check_exact=True)
-    return two
-
-
 # Slow and fast, around the edge of stability, beyond it.
 RATES = np.array([1e-3, 0.07, 0.5, 1.0, 1.7, 1.99, 2.0, 2.0000001, 2.1, 3.0] * 3)
 MAX_STEPS = [0, 1, 63, 64, 65, 300]
@@ -51,18 +40,20 @@ def test_every_step_is_the_oracles(n_samples, number, tolerance):
         options = {
             "max_steps": max_steps, "gradient_tolerance": tolerance, "divergence_loss": 50.0
         }  # fmt: skip
-        trained = rl.train(
-            networks, data, RATES, summation="direct", engine="numba",
-            dtype=np.dtype(number).name, **options,
-        )  # fmt: skip
         with np.errstate(all="ignore"):
             finals = [
                 train_one(start, data.x, data.target, rate, rate, number=number, **options)
                 for start, rate in zip(starts, RATES.tolist(), strict=True)
             ]
-        assert_same_bits(trained, finals)
+        for engine in ENGINES:
+            trained = rl.train(
+                networks, data, RATES, summation="direct", engine=engine,
+                dtype=np.dtype(number).name, **options,
+            )  # fmt: skip
+            assert_same_bits(trained, finals)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_samples", TARGETS)
 def test_every_step_by_sorted_sums_is_the_other_engines(n_samples, dtype):
@@ -73,6 +64,36 @@ def test_every_step_by_sorted_sums_is_the_other_engines(n_samples, dtype):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("summation", ["direct", "sorted"])
+@pytest.mark.parametrize("n_samples", TARGETS)
+def test_the_numpy_engine_gives_the_same_bits_without(n_samples, summation, dtype, monkeypatch):
+    """Every network in the window to its end, or in bursts of any length and lanes of any number.
+
+    Then more come and go than there are lanes.
+    """
+    rng = np.random.default_rng(2)
+    networks, rate = rl.Networks(*rng.standard_normal((4, 300))), rng.choice(RATES, 300)
+
+    def trained(max_steps):
+        return rl.train(
+            networks, samples(n_samples), rate, summation=summation, max_steps=max_steps,
+            dtype=dtype, divergence_loss=50.0, engine="numpy",
+        ).to_frame()  # fmt: skip
+
+    for max_steps in MAX_STEPS:
+        with monkeypatch.context() as without:
+            without.setattr("relulab.training.numpy_engine.step_dead", lambda *_: None)
+            plain = trained(max_steps)
+        assert (plain["death_step"] >= 0).any()
+        for window, bursts in ((7, (64, 8)), (100, (5, 1)), (1000, (1000,))):
+            with monkeypatch.context() as other:
+                other.setattr("relulab.training.numpy_dead.WINDOW", window)
+                other.setattr("relulab.training.numpy_dead.BURSTS", bursts)
+                pd.testing.assert_frame_equal(trained(max_steps), plain, check_exact=True)
+
+
+@needs_numba
 @pytest.mark.parametrize("n_samples", [1, 3, 20])
 def test_lanes_are_refilled_until_all_have_ended(n_samples):
     rng = np.random.default_rng(1)
@@ -83,11 +104,13 @@ def test_lanes_are_refilled_until_all_have_ended(n_samples):
     assert {"converged", "diverged", "unfinished"} <= set(trained.outcome)
 
 
+@needs_numba
 @pytest.mark.parametrize("frozen", ["c", "w", "b", "v"])
 def test_frozen_parameters(frozen):
     both(dead(300), samples(3), 0.1, freeze=(frozen,), max_steps=500)
 
 
+@needs_numba
 @pytest.mark.parametrize("spread", [1e-3, 1.0, 1e3, 1e8])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_losses_around_the_bound_of_divergence(dtype, spread):
@@ -105,6 +128,7 @@ def test_losses_around_the_bound_of_divergence(dtype, spread):
                 )  # fmt: skip
 
 
+@needs_numba
 @pytest.mark.parametrize("v", [1e308, 1e160, -1e308])
 @pytest.mark.parametrize("c", [0.0, 1e150, -1e153, 1e160])
 def test_the_ends_of_float64(v, c):

@@ -97,6 +97,47 @@ def test_what_is_read_without_looking_at_the_whole_is_right_or_refused(file):
             assert read.equals(TABLE), (place, bit)
 
 
+def test_damage_in_a_column_harms_no_other(file):
+    nested = [{"b": [k, k + 1]} for k in range(8)]
+    table = TABLE.append_column("a", pa.array(nested)).append_column("ab", pa.array(FRAME["w"]))
+    write_table(file.parent, file, table, {}, ["few", "word"])
+    content = file.read_bytes()
+    group = pq.read_metadata(file).row_group(0)
+    chunks = [group.column(k) for k in range(group.num_columns)]
+    assert [chunk.path_in_schema for chunk in chunks][-2:] == ["a.b.list.element", "ab"]
+    for chunk in chunks:
+        damaged = bytearray(content)
+        damaged[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+        file.write_bytes(damaged)
+        stored = StoredTable.open(file)
+        for name in table.column_names:
+            path = chunk.path_in_schema
+            if path == name or path.startswith(f"{name}."):
+                with pytest.raises(DamagedFileError):
+                    stored.read([name], [name])
+            else:
+                assert stored.read([name], ["few", "word"]).equals(table.select([name]))
+
+
+def test_all_groups_of_rows_are_looked_at(file):
+    table = pa.table({"w": np.arange(2.0**20 + 5)})
+    write_table(file.parent, file, table, {})
+    metadata, content = pq.read_metadata(file), file.read_bytes()
+    assert metadata.num_row_groups == 2
+    assert read_whole(file).read().equals(table)
+    for k in range(2):
+        damaged = bytearray(content)
+        damaged[metadata.row_group(k).column(0).data_page_offset + 40] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedFileError):
+            StoredTable.open(file).read(["w"])
+
+
+def test_a_table_may_have_no_rows(file):
+    write_table(file.parent, file, TABLE[:0], {}, ["few"])
+    assert read_whole(file).read(None, ["few"]).equals(TABLE[:0])
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 4, b"\xff" * 8 + b"PAR1", b"x" * 100])
 def test_what_is_no_parquet_file_is_refused(file, content):
     file.write_bytes(content)

@@ -172,24 +172,10 @@ def limits_of(problem: Problem) -> Limits:
         hidden_factor=number(max(trains_w * abs(problem.x[0]), trains_b)),  # to the bit
         largest_sum=min(divergence_loss, most / n) * number(0.999 * n),
         largest=most,
-        largest_mean=_largest_mean(problem),
+        largest_mean=problem.largest_mean,
         reach=number(most / 4 / MOST_STEPS / (1 + np.abs(problem.x).max())),
         ends=(problem.x.min(), problem.x.max()),
     )
-
-
-def _largest_mean(problem: Problem) -> Any:
-    """Return a size of c's mean residual at which the loss of a dead unit is surely bounded.
-
-    No residual is farther from the mean than the targets are from each other. The slack, and 1.41
-    for a root of 2, allow for the rounding of the sums.
-    """
-    n, info = problem.x.size, np.finfo(problem.dtype)
-    slack = 4 * n * float(info.eps)
-    largest = np.sqrt(min(problem.options.divergence_loss, float(info.max) / 2 / n)) * 1.41
-    with np.errstate(over="ignore"):
-        spread = float(problem.target.max()) - float(problem.target.min())
-    return problem.dtype.type(max(largest * (1 - slack) - spread * (1 + slack), -1))
 
 
 def integer_of(problem: Problem) -> Any:

@@ -2,6 +2,9 @@
 
 A network that finishes is written out, and the next waiting one gets its lane. So the window stays
 full although run lengths differ 1000-fold. When no network waits, the window shrinks.
+
+Under plain descent on the full batch a dead unit stays dead, and only c moves. So such networks
+leave the window, too, go most of their way by themselves (``numpy_dead``), and come back.
 """
 
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ import numpy.typing as npt
 from relulab.model.outcome import Outcome
 from relulab.training import orbits, sorted_sums, stability
 from relulab.training.batches import Batches
+from relulab.training.numpy_dead import step_dead
 from relulab.training.specification import FinalStates, Problem, States
 from relulab.training.update_rules import AdamRule, Rule, SGDRule, decayed
 from relulab.validation import FloatArray
@@ -55,10 +59,15 @@ class Lanes:
     start : ndarray of int64, shape (n_active,)
         The clock when it was loaded; its age is ``clock - start``.
     n_revivals : ndarray of int64, shape (n_active,)
+    begun : FinalStates, optional
+        Where networks go on whose unit is dead; otherwise they start as the problem says.
     """
 
-    def __init__(self, problem: Problem, window: int, first: int = 0) -> None:
-        self.problem = problem
+    def __init__(
+        self, problem: Problem, runs: npt.NDArray[np.intp], begun: FinalStates | None = None
+    ) -> None:
+        window = runs.size
+        self.problem, self.begun = problem, begun
         self.samples = list(zip(problem.x, problem.target, strict=True))
         self.x_min, self.x_max = problem.x.min(), problem.x.max()
         self.frozen = np.flatnonzero(np.logical_not(problem.trained))
@@ -74,7 +83,7 @@ class Lanes:
             lambda values: np.empty((*values.shape[:-1], window), problem.dtype)
         )
         self._view(window)
-        self.load(np.arange(window), np.arange(first, first + window))
+        self.load(np.arange(window), runs)
 
     def _view(self, n_active: int) -> None:
         """Bind the names to the first ``n_active`` lanes."""
@@ -92,14 +101,15 @@ class Lanes:
 
     def load(self, lanes: npt.NDArray[np.intp], runs: npt.NDArray[np.intp]) -> None:
         """Put networks of the problem into lanes."""
-        self.parameters[:, lanes] = self.problem.parameters[:, runs]
+        source = self.problem if self.begun is None else self.begun
+        self.parameters[:, lanes] = source.parameters[:, runs]
         self.rates[:, lanes] = self.problem.rates[:, runs]
         for here, there in self._pairs(self.problem.slope, self.problem.rule):
             here[..., lanes] = there[..., runs]
-        self.dead[lanes] = False
+        self.dead[lanes] = self.begun is not None
         self.run[lanes] = runs
         self.n_revivals[lanes] = 0
-        self.start[lanes] = self.clock
+        self.start[lanes] = self.clock - (0 if self.begun is None else self.begun.steps_taken[runs])
 
     def _pairs(
         self, slope: FloatArray | None, rule: Rule | None
@@ -294,11 +304,15 @@ def run(problem: Problem) -> FinalStates:
     final = FinalStates.unfilled(problem)
     with np.errstate(all="ignore"):
         if problem.batches is None:
-            _run_full_batch(problem, final)
+            _run_full_batch(problem, np.arange(problem.n_nets), final)
+            dead = np.flatnonzero(final.outcome < 0)
+            if dead.size:
+                step_dead(problem, dead, final)
+                _run_full_batch(problem, dead, final, begun=final)
         else:
             for first in range(0, problem.n_nets, WINDOW):
-                window = min(WINDOW, problem.n_nets - first)
-                _run_batches(problem.batches, Lanes(problem, window, first), final)
+                runs = np.arange(first, min(first + WINDOW, problem.n_nets))
+                _run_batches(problem.batches, Lanes(problem, runs), final)
     return final
 
 
@@ -313,7 +327,7 @@ def periods(problem: Problem) -> npt.NDArray[np.int64]:
 
 def _follow(problem: Problem) -> FloatArray:
     """Return the next states, stepped without judging; shape (FOLLOWED + 1, 4, n_nets)."""
-    lanes, batches = Lanes(problem, problem.n_nets), problem.batches
+    lanes, batches = Lanes(problem, np.arange(problem.n_nets)), problem.batches
     steps = batches.steps(problem.options.max_steps) if batches else repeat(None)
     states = np.empty((orbits.FOLLOWED + 1, 4, problem.n_nets), problem.dtype)
     with np.errstate(all="ignore"):
@@ -327,11 +341,17 @@ def _follow(problem: Problem) -> FloatArray:
     return states
 
 
-def _run_full_batch(problem: Problem, final: FinalStates) -> None:
-    window = min(WINDOW, problem.n_nets)
-    lanes = Lanes(problem, window)
+def _run_full_batch(
+    problem: Problem,
+    runs: npt.NDArray[np.intp],
+    final: FinalStates,
+    begun: FinalStates | None = None,
+) -> None:
+    """Train some networks; but under plain descent, those whose unit is dead only if ``begun``."""
+    lanes = Lanes(problem, runs[:WINDOW], begun)
     judge = _Judge(lanes, final)
-    n_loaded, patience, n_waited = window, 0, 0
+    dead_leave = begun is None and not problem.is_general
+    n_loaded, patience, n_waited = lanes.n_active, 0, 0
     while lanes.n_active:
         lanes.evaluate()
         candidates, norm = judge.candidates()
@@ -339,7 +359,9 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
             lanes.update(held=candidates)
             n_waited += 1
             continue
-        finished = judge.finish(candidates, norm)
+        free = finished = judge.finish(candidates, norm)
+        if dead_leave and (finished.size or lanes.clock % MOST_PATIENCE == 0):
+            free = np.union1d(finished, judge.leave())
         lanes.update()
         # A run near a saddle, or in chaos, may be a candidate many times, and waits in vain: then
         # the next ones do not wait, until candidates finish again.
@@ -348,12 +370,12 @@ def _run_full_batch(problem: Problem, final: FinalStates) -> None:
         elif finished.size:
             patience = min(2 * patience + 1, MOST_PATIENCE)
         n_waited = 0
-        if finished.size:
-            n_new = min(finished.size, problem.n_nets - n_loaded)
-            lanes.load(finished[:n_new], np.arange(n_loaded, n_loaded + n_new))
+        if free.size:
+            n_new = min(free.size, runs.size - n_loaded)
+            lanes.load(free[:n_new], runs[n_loaded : n_loaded + n_new])
             n_loaded += n_new
-            if n_new < finished.size:
-                lanes.drop(finished[n_new:])
+            if n_new < free.size:
+                lanes.drop(free[n_new:])
 
 
 def _run_batches(batches: Batches, lanes: Lanes, final: FinalStates) -> None:
@@ -386,7 +408,7 @@ class _Judge:
         self.lanes = lanes
         self.final = final
         self.options = lanes.problem.options
-        # No lane can reach max_steps before this clock.
+        # No lane can reach max_steps before this clock, if all began at step 0.
         self.deadline = self.options.max_steps
         self._newly = np.empty(lanes.n_active, bool)
         self._bounded = np.empty(lanes.n_active, bool)
@@ -418,6 +440,16 @@ class _Judge:
         ended = outcome >= 0
         self.write(candidates[ended], outcome[ended])
         return candidates[ended]
+
+    def leave(self) -> npt.NDArray[np.intp]:
+        """Write out where lanes are whose unit is dead; return those that have not finished."""
+        of, final = self.lanes, self.final
+        dead: npt.NDArray[np.intp] = np.flatnonzero(of.dead)
+        dead = dead[final.outcome[of.run[dead]] < 0]
+        runs = of.run[dead]
+        final.parameters[:, runs] = of.parameters[:, dead]
+        final.steps_taken[runs] = of.clock - of.start[dead]
+        return dead
 
     def diverged(self) -> npt.NDArray[np.intp]:
         """Record deaths; return the lanes that break a bound, ascending."""
@@ -458,7 +490,7 @@ class _Judge:
             size[:] = lanes.gradient_norm(np.arange(n))
         np.less_equal(size, self.options.gradient_tolerance, out=small)
         ends = np.logical_not(bounded, out=self._ends[:n])
-        if lanes.clock >= self.deadline:
+        if lanes.clock >= self.deadline or lanes.begun is not None:
             left = self.options.max_steps - (lanes.clock - lanes.start)
             np.logical_or(ends, left <= 0, out=ends)
             self.deadline = lanes.clock + max(int(left.min()), 1)

@@ -127,6 +127,20 @@ class Problem:
         with np.errstate(over="ignore"):
             return float(np.mean(x)), float(np.mean(x * x))
 
+    @cached_property
+    def largest_mean(self) -> Any:
+        """A size of c's mean residual at which the loss of a dead unit is surely bounded.
+
+        No residual is farther from the mean than the targets are from each other. The slack, and
+        1.41 for a root of 2, allow for the rounding of the sums.
+        """
+        n, info = self.x.size, np.finfo(self.dtype)
+        slack = 4 * n * float(info.eps)
+        largest = np.sqrt(min(self.options.divergence_loss, float(info.max) / 2 / n)) * 1.41
+        with np.errstate(over="ignore"):
+            spread = float(self.target.max()) - float(self.target.min())
+        return self.dtype.type(max(largest * (1 - slack) - spread * (1 + slack), -1))
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The floating-point type of the arithmetic."""

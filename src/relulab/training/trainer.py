@@ -396,7 +396,7 @@ def _history(problem: Problem, n_steps: int) -> FloatArray:
 
     From the first state that is not finite on they are NaN.
     """
-    lanes = Lanes(problem, problem.n_nets)
+    lanes = Lanes(problem, np.arange(problem.n_nets))
     history = np.full((n_steps + 1, 5, problem.n_nets), np.nan, problem.dtype)
     finite = np.ones(problem.n_nets, bool)
     batches = problem.batches
@@ -440,7 +440,7 @@ def evaluated(
 
     Shapes are as in ``descend``. Velocities are 0.
     """
-    lanes = Lanes(_problem(networks, data, settings, options), len(networks))
+    lanes = Lanes(_problem(networks, data, settings, options), np.arange(len(networks)))
     with np.errstate(all="ignore"):
         lanes.evaluate()
     return lanes
