@@ -168,8 +168,8 @@ ODD = {
         "wide distribution": lambda: rl.Normal(0, 1e308),
         "constant distribution": lambda: rl.Normal(1, 0),
         "SGD": lambda: rl.SGD(momentum=0.5, weight_decay={"w": 0.1}, max_norm=0.1),
-        "SGD of arrays": lambda: rl.SGD([0.0, 0.9], weight_decay=[0.0, 1.0]),
-        "SGD of draws": lambda: rl.SGD(rl.Normal(0, 1)),
+        "SGD of arrays": lambda: rl.SGD(momentum=[0.0, 0.9], weight_decay=[0.0, 1.0]),
+        "SGD of draws": lambda: rl.SGD(momentum=rl.Normal(0, 1)),
         "Adam": rl.Adam,
         "dict of odd decays": lambda: {"w": "1", "q": 2.0},
         "distribution type": lambda: rl.Normal,
@@ -948,6 +948,12 @@ def takes_arguments(method: Any) -> bool:
 
 
 PUBLIC = public_callables()
+
+
+@pytest.mark.parametrize("optimizer", [rl.SGD, rl.Adam])
+def test_no_learning_rate_is_taken_for_a_momentum(optimizer):
+    with pytest.raises(TypeError):
+        optimizer(0.01)
 
 
 def test_the_table_has_every_public_callable():

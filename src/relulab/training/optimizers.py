@@ -9,7 +9,7 @@ from relulab.training.settings import BOUNDS, checked_setting, is_plain
 from relulab.validation import InputError, instance_of, one_of, set_fields, shown
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SGD:
     """Gradient descent: plain by default, or with momentum, weight decay or clipping.
 
@@ -79,7 +79,7 @@ class SGD:
         return any(name != "max_norm" for name in self.settings)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Adam:
     """The update of torch.optim.Adam; the numbers may be given as in ``SGD``.
 
