@@ -175,6 +175,29 @@ def test_two_free_slopes_break_elsewhere():
     assert "would hardly be better: R² 0.99" in hardly
 
 
+def test_numbers_are_written_out():
+    """Of many samples, and of breakpoints far from 0."""
+    x, target = noisy_hinge(1, 1, 100_000, 0.1, seed=0)
+    assert "n_samples   100,000\n" in str(rl.broken_stick(rl.TrainingSet(x, target)))
+    x, target = noisy_hinge(1, 1, 60, 0.1, seed=0)
+    words = str(
+        rl.broken_stick(
+            rl.TrainingSet.from_frame(
+                pd.DataFrame({"x": x + 1e6, "y": target}), x="x", target="y", standardize=True
+            )
+        )
+    )
+    assert "breaking at 1000000.411: R²" in words
+
+
+def test_targets_whose_squares_are_no_float_are_refused():
+    x, target = noisy_hinge(1, 1, 60, 0.1, seed=0)
+    frame = pd.DataFrame({"x": x, "y": target * 1e200})
+    data = rl.TrainingSet.from_frame(frame, x="x", target="y", standardize=True)
+    with pytest.raises(rl.InputError, match="within the range of float64"):
+        rl.broken_stick(data)
+
+
 def test_few_samples_and_perfect_fits():
     stick = rl.broken_stick(rl.TrainingSet([0, 1, 2], [2, 1.9, 5]))
     assert stick.kind == "hinge"

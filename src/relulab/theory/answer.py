@@ -135,7 +135,7 @@ class BrokenStick:
         own, free = self.estimates["R2"].value, self.estimates["free_R2"].value
         if bend is None or free - own <= ROUNDING:
             return f"{words} Two free slopes would be no better."
-        where = f"breaking at {bend.remark or _digits(bend)}"
+        where = f"breaking at {self._place(bend)}"
         if free - own < HARDLY * (1 - own):
             return f"{words} Two free slopes, {where}, would hardly be better: R² {free:.4f}."
         losses = [f"{self.estimates[name].value:.4g}" for name in ("free_loss", "loss")]
@@ -152,9 +152,16 @@ class BrokenStick:
         words = f"A straight line: R² {self.estimates['line_R2'].value:.4f}."
         if "other_R2" in self.estimates:
             bend, of = self.estimates["other_breakpoint"], self.estimates["other_R2"].value
-            where = bend.remark or _digits(bend)
+            where = self._place(bend)
             words = f"Flat on the other side, breaking at {where}: R² {of:.4f}. {words}"
         return words
+
+    def _place(self, bend: Estimate) -> str:
+        """Return the breakpoint of another model, to the error of the fit's own."""
+        short, error = _digits(bend), _error_of(self.estimates.get("breakpoint", bend))
+        if abs(float(short) - bend.value) > error:
+            short = _rounded(bend.value, error)
+        return bend.remark or short
 
 
 def _digits(found: Estimate) -> str:
@@ -175,7 +182,8 @@ def _rounded(value: float, error: float) -> str:
 
 def _in_words(found: Estimate) -> str:
     error, about, remark = found.standard_error, _error_of(found), found.remark
-    words = _digits(found) if found.unit else f"{found.value:.4g}"
+    plain = f"{found.value:,.0f}" if found.value.is_integer() else f"{found.value:.4g}"
+    words = _digits(found) if found.unit else plain
     if error == error:
         words += f" ± {_rounded(error, error)}"
     if found.lower == found.lower:

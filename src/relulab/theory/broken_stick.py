@@ -172,7 +172,8 @@ class _Units:
         return Estimate(value, error, unit=self.target, remark=remark)
 
     def loss(self, loss: float) -> Estimate:
-        return Estimate(loss * self.target_scale.std**2, unit=f"({self.target}) squared")
+        square = self.target_scale.std * self.target_scale.std  # where std**2 raises: infinite
+        return Estimate(loss * square, unit=f"({self.target}) squared")
 
 
 Told = tuple[dict[str, Estimate], list[str]]
