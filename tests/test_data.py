@@ -697,6 +697,15 @@ def test_a_file_that_is_separated_otherwise(csv, sep, what):
             csv(f"{header}\n1{sep}2,5{sep}3\n", sep=given)
 
 
+def test_a_first_line_for_excel_is_left_out(csv):
+    text = "sep=;\r\nsize;price\r\n1,5;2\r\n"
+    assert_samples(csv(text, sep=";", decimal=","), [1.5], [2])
+    with pytest.raises(rl.InputError, match=r"separated by semicolons; sep=';'$"):
+        csv(text)
+    with pytest.raises(rl.InputError, match="'a' in line 4"):
+        csv(text + "2;a\r\n", sep=";", decimal=",")
+
+
 def test_a_name_may_look_separated(csv):
     assert_samples(csv("size; in m,price\n1,2\n", x="size; in m"), [1], [2])
     with pytest.raises(rl.InputError, match=r"^x: expected a column of .*\('a;b', 'price'\), got"):
@@ -721,7 +730,7 @@ def test_a_name_may_look_separated(csv):
           for sep in ("", ";;", r"\t", None, b";")),
         *(("sep: expected no letter, digit, quotation mark or line break, got", "absent.csv",
            {"sep": sep}) for sep in '5e"\r\n\0'),
-        *(("decimal: expected one of ., ,, got", "absent.csv", {"decimal": decimal})
+        *((r"decimal: expected '\.' or ',', got", "absent.csv", {"decimal": decimal})
           for decimal in ("", ";", None, "..")),
         ("sep: expected another character than the decimal mark, got ',' for both", "absent.csv",
          {"decimal": ","}),
@@ -961,7 +970,7 @@ def test_messages_name_options_on_the_command_line_and_arguments_in_python(csv, 
     ("message", "options"),
     [
         ("--sep: expected one character, got ';;'", ["--sep", ";;"]),
-        ("--decimal: expected one of", ["--decimal", ""]),
+        ("--decimal: expected '.' or ','", ["--decimal", ""]),
         ("--thousands: expected another mark than --decimal, got '.'", ["--thousands", "."]),
         ("--encoding: expected an encoding", ["--encoding", "hex"]),
         ("--missing: expected one of refuse, drop, got 'keep'", ["--missing", "keep"]),

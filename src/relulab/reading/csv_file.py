@@ -116,14 +116,18 @@ def csv_table(
 
 
 def _rows(source: str, text: str, sep: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of each row that is not blank, and the line on which it begins."""
+    """Yield the fields of each row that is not blank, and the line on which it begins.
+
+    A first line such as ``sep=;``, by which files tell Excel their separator, is left out.
+    """
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=sep, skipinitialspace=sep != " ", strict=True
     )
     line = 1
     try:
         while (fields := next(reader, None)) is not None:
-            if len(fields) > 1 or (fields and fields[0].strip()):
+            for_excel = line == 1 and re.fullmatch("sep=.", sep.join(fields))
+            if not for_excel and (len(fields) > 1 or (fields and fields[0].strip())):
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:

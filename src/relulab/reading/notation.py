@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from relulab.validation import InputError, argument, one_of, shown
+from relulab.validation import InputError, argument, shown
 
 # The texts that pandas.read_csv takes as missing.
 MISSING = frozenset(
@@ -62,7 +62,9 @@ class Notation:
     thousands: str | None = None
 
     def __post_init__(self) -> None:
-        one_of(argument("decimal"), self.decimal, (".", ","))
+        if not isinstance(self.decimal, str) or self.decimal not in (".", ","):
+            name, value = argument("decimal"), shown(self.decimal)
+            raise InputError(f"{name}: expected '.' or ',', got {value}")
         if self.thousands is None:
             return
         if not isinstance(self.thousands, str) or self.thousands not in THOUSANDS:
