@@ -35,8 +35,8 @@ def lasts(
     options = problem.options
     later = np.abs(mean) * np.abs(1 - rate.astype(np.float64)) ** LONG
     result: npt.NDArray[np.bool_] = later > options.gradient_tolerance
-    result &= later <= problem.largest_mean
     result |= been_dead >= LONG
+    result &= later <= problem.largest_mean
     result &= age <= options.max_steps - LONG
     return result
 

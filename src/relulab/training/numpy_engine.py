@@ -454,6 +454,8 @@ class _Judge:
         free = of.dead.copy()
         free[finished] = False
         dead = np.flatnonzero(free)
+        if not dead.size:
+            return finished
         runs, age = of.run[dead], of.clock - of.start[dead]
         been_dead = age - final.death_step[runs]
         leaves = lasts(of.problem, of.gradients[3, dead], of.rates[1, dead], age, been_dead)
