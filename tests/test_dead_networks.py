@@ -70,7 +70,7 @@ def test_every_step_by_sorted_sums_is_the_other_engines(n_samples, dtype):
 def test_the_numpy_engine_gives_the_same_bits_without(n_samples, summation, dtype, monkeypatch):
     """Every network in the window to its end, or in bursts of any length and lanes of any number.
 
-    Then more come and go than there are lanes.
+    Then more come and go than there are lanes. However few steps it has left, a network may leave.
     """
     rng = np.random.default_rng(2)
     networks, rate = rl.Networks(*rng.standard_normal((4, 300))), rng.choice(RATES, 300)
@@ -86,10 +86,11 @@ def test_the_numpy_engine_gives_the_same_bits_without(n_samples, summation, dtyp
             without.setattr("relulab.training.numpy_engine.step_dead", lambda *_: None)
             plain = trained(max_steps)
         assert (plain["death_step"] >= 0).any()
-        for window, bursts in ((7, (64, 8)), (100, (5, 1)), (1000, (1000,))):
+        for window, burst, long in ((7, 32, 64), (7, 8, 1), (100, 5, 0), (1000, 64, 16)):
             with monkeypatch.context() as other:
                 other.setattr("relulab.training.numpy_dead.WINDOW", window)
-                other.setattr("relulab.training.numpy_dead.BURSTS", bursts)
+                other.setattr("relulab.training.numpy_dead.BURST", burst)
+                other.setattr("relulab.training.numpy_dead.LONG", long)
                 pd.testing.assert_frame_equal(trained(max_steps), plain, check_exact=True)
 
 
@@ -135,3 +136,15 @@ def test_the_ends_of_float64(v, c):
     networks = rl.Networks([-1.0, -1e308, 1e308, 0.0], [-1.0, -1e308, -1e308, 0.0], v, c)
     for data in (samples(1), rl.TrainingSet([-2.0, 1.0], [0.0, 1e150])):
         both(networks, data, 0.5, max_steps=70, divergence_loss=1e308)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_too_small_for_float32_has_no_sign(engine):
+    """Else the sign of a zero gradient, which dead networks do not keep, decides bits."""
+    networks = rl.Networks([-1e-300, 1, -1], [-1, -1e-300, -1], [1, -1, -1e-300], [0, 4, 1])
+    for max_steps in (0, 1, 200):
+        trained = rl.train(
+            networks, rl.TrainingSet.point(-1, 3), 0.001, max_steps=max_steps, dtype="float32",
+            engine=engine,
+        )  # fmt: skip
+        assert not np.signbit(np.diag(trained.networks.stack()[:3])).any()

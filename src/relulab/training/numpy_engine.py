@@ -4,7 +4,8 @@ A network that finishes is written out, and the next waiting one gets its lane. 
 full although run lengths differ 1000-fold. When no network waits, the window shrinks.
 
 Under plain descent on the full batch a dead unit stays dead, and only c moves. So such networks
-leave the window, too, go most of their way by themselves (``numpy_dead``), and come back.
+leave the window, too, if they last, go most of their way by themselves (``numpy_dead``), and come
+back.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from relulab.model.outcome import Outcome
 from relulab.training import orbits, sorted_sums, stability
 from relulab.training.batches import Batches
-from relulab.training.numpy_dead import step_dead
+from relulab.training.numpy_dead import lasts, step_dead
 from relulab.training.specification import FinalStates, Problem, States
 from relulab.training.update_rules import AdamRule, Rule, SGDRule, decayed
 from relulab.validation import FloatArray
@@ -35,6 +36,9 @@ NO_LANES = np.empty(0, np.intp)
 # judging costs as much as several steps of the window, however few are judged; but they are judged
 # at once if they are more than this fraction of all.
 MOST_PATIENCE, MOST_HELD = 16, 0.25
+
+# The steps between two looks at which lanes have a dead unit and may leave.
+LOOK_EVERY = 16
 
 
 class Lanes:
@@ -347,11 +351,11 @@ def _run_full_batch(
     final: FinalStates,
     begun: FinalStates | None = None,
 ) -> None:
-    """Train some networks; but under plain descent, those whose unit is dead only if ``begun``."""
+    """Train some networks; but those that may ``leave`` to the end only if ``begun``."""
     lanes = Lanes(problem, runs[:WINDOW], begun)
     judge = _Judge(lanes, final)
-    dead_leave = begun is None and not problem.is_general
-    n_loaded, patience, n_waited = lanes.n_active, 0, 0
+    dead_leave = begun is None and not problem.is_general and problem.trained[3]
+    n_loaded, patience, n_waited, next_look = lanes.n_active, 0, 0, 0
     while lanes.n_active:
         lanes.evaluate()
         candidates, norm = judge.candidates()
@@ -360,8 +364,8 @@ def _run_full_batch(
             n_waited += 1
             continue
         free = finished = judge.finish(candidates, norm)
-        if dead_leave and (finished.size or lanes.clock % MOST_PATIENCE == 0):
-            free = np.union1d(finished, judge.leave())
+        if dead_leave and lanes.clock >= next_look:
+            free, next_look = judge.leave(finished), lanes.clock + LOOK_EVERY
         lanes.update()
         # A run near a saddle, or in chaos, may be a candidate many times, and waits in vain: then
         # the next ones do not wait, until candidates finish again.
@@ -441,15 +445,24 @@ class _Judge:
         self.write(candidates[ended], outcome[ended])
         return candidates[ended]
 
-    def leave(self) -> npt.NDArray[np.intp]:
-        """Write out where lanes are whose unit is dead; return those that have not finished."""
+    def leave(self, finished: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Write out where lanes with a dead unit are, if they last; return these and the finished.
+
+        Ascending.
+        """
         of, final = self.lanes, self.final
-        dead: npt.NDArray[np.intp] = np.flatnonzero(of.dead)
-        dead = dead[final.outcome[of.run[dead]] < 0]
-        runs = of.run[dead]
-        final.parameters[:, runs] = of.parameters[:, dead]
-        final.steps_taken[runs] = of.clock - of.start[dead]
-        return dead
+        free = of.dead.copy()
+        free[finished] = False
+        dead = np.flatnonzero(free)
+        if not dead.size:
+            return finished
+        runs, age = of.run[dead], of.clock - of.start[dead]
+        been_dead = age - final.death_step[runs]
+        leaves = lasts(of.problem, of.gradients[3, dead], of.rates[1, dead], age, been_dead)
+        final.parameters[:, runs[leaves]] = of.parameters[:, dead[leaves]]
+        final.steps_taken[runs[leaves]] = age[leaves]
+        free[dead], free[finished] = leaves, True
+        return np.flatnonzero(free)
 
     def diverged(self) -> npt.NDArray[np.intp]:
         """Record deaths; return the lanes that break a bound, ascending."""

@@ -479,10 +479,12 @@ def _problem(
     both = [given[name if name in given else "learning_rate"] for name in RATES[1:]]
     w, b, v, c = (p not in options.freeze for p in PARAMETERS)
     x, target = in_dtype("data", data.x, dtype), in_dtype("data", data.target, dtype)
+    parameters = in_dtype("networks", networks.stack(), dtype)
+    parameters += 0.0  # as in Networks: what is too small for float32 may be -0.0 now
     by_tables = options.summation_of(data) == "sorted"
     slope = given.get("negative_slope")
     return Problem(
-        parameters=in_dtype("networks", networks.stack(), dtype),
+        parameters=parameters,
         rates=np.stack(both),
         trained=(w, b, v, c),
         x=x,
