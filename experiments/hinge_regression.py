@@ -63,7 +63,14 @@ def n_draws(text: str) -> int:
 
 
 def answer(results: rl.Results, options: Namespace) -> rl.Report:
-    """Return the best fit in words and as a table."""
+    """Return the best fit in words and as a table.
+
+    A redrawing without --bootstrap leaves the answer as it is, which may have intervals.
+    """
+    told = results.folder / "answer.txt"
+    if options.figures and not options.bootstrap and told.is_file():
+        print(told.read_text(encoding="utf-8"))
+        return
     stick = rl.broken_stick(results.data(), options.bootstrap)
     yield "answer", str(stick)
     yield "answer", stick.table

@@ -11,7 +11,7 @@ import pandas as pd
 
 from relulab.experiment.definition import Experiment, Report
 from relulab.experiment.interrupts import first_interrupt_only
-from relulab.experiment.options import adapted, check_by, check_use, option_parser
+from relulab.experiment.options import adapted, check_by, check_use, columns_of, option_parser
 from relulab.experiment.report import TABLES_BY, print_outcomes, tables_by, write_report
 from relulab.figures.backend import drawing_files
 from relulab.sweeps.dask_client import dask_client
@@ -91,6 +91,7 @@ def _run(experiment: Experiment, options: argparse.Namespace, results: Results) 
             write_report(_entries("answer", experiment.answer(results, options)), *kinds)
 
     if options.figures:
+        _check_folder(experiment, options, results)
         _say_what_is_wrong(results)
         answer()
     else:
@@ -126,6 +127,21 @@ def _entries(name: str, told: Report) -> Report:
     return told
 
 
+def _check_folder(experiment: Experiment, options: argparse.Namespace, results: Results) -> None:
+    """Refuse the folder of another experiment, and columns by which its runs cannot be grouped."""
+    manifest = results.layout.manifest()
+    if manifest is None or not manifest.sweeps:
+        return
+    known = experiment.sweeps
+    if not callable(known) and not set(known) & set(manifest.sweeps):
+        raise InputError(
+            f"{results.folder}: expected results of {experiment.name}, found those of another"
+            f" experiment, with {counted(len(manifest.sweeps), 'sweep')}:"
+            f" {shown(list(manifest.sweeps))}"
+        )
+    check_by(options.by, manifest.columns)
+
+
 def _say_what_is_wrong(results: Results) -> None:
     """Warn of files that other programs would read differently, when nothing is trained."""
     manifest = results.layout.manifest()
@@ -145,7 +161,7 @@ def _sweeps(experiment: Experiment, options: argparse.Namespace) -> dict[str, Sw
     asked = experiment.sweeps
     described = asked(options) if callable(asked) else asked
     sweeps = adapted(checked_sweeps(described), options)
-    check_by(options.by, sweeps)
+    check_by(options.by, columns_of(sweeps))
     return sweeps
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -13,9 +13,12 @@ from relulab import figures
 from relulab.analysis import tables
 from relulab.experiment.definition import Experiment
 from relulab.model.data import MISSING, TrainingSet
+from relulab.model.network import PARAMETERS
 from relulab.sweeps.axes import thinned
+from relulab.sweeps.schema import SWEEP
 from relulab.sweeps.sweep import Sweep
 from relulab.training.engines import ENGINES
+from relulab.training.settings import BOUNDS
 from relulab.validation import InputError, named_as_options
 
 # --quick keeps every QUICK-th value of an axis and one draw in QUICK.
@@ -89,7 +92,7 @@ def _columns(experiment: Experiment) -> str:
     """Return the help text for the columns of --by, if the sweeps are known."""
     if callable(experiment.sweeps) or not experiment.sweeps:
         return ""
-    return ": " + ", ".join(grouping_columns(experiment.sweeps))
+    return ": " + ", ".join(grouping_columns(columns_of(experiment.sweeps)))
 
 
 def check_use(
@@ -171,22 +174,24 @@ def adapted(sweeps: Mapping[str, Sweep], options: argparse.Namespace) -> dict[st
     return adapted
 
 
-def check_by(by: Sequence[str], sweeps: Mapping[str, Sweep]) -> None:
-    """Refuse columns that runs cannot be grouped by, before anything is trained."""
-    known = grouping_columns(sweeps)
+def check_by(by: Sequence[str], columns: Iterable[str]) -> None:
+    """Refuse columns that runs with these columns cannot be grouped by, before any work."""
+    known = grouping_columns(columns)
     if wrong := [name for k, name in enumerate(by) if name not in known or name in by[:k]]:
         raise InputError(
             f"--by: expected each once of the columns {', '.join(known)}, got {wrong[0]!r}"
         )
 
 
-def grouping_columns(sweeps: Mapping[str, Sweep]) -> list[str]:
-    """Return the columns known before training, by which runs can be grouped."""
-    known = ["sweep"]
-    for sweep in sweeps.values():
-        columns = map(str, sweep.parameters(0, 0))
-        known += [name for name in columns if name not in (*known, "run", "draw")]
-    return known
+def columns_of(sweeps: Mapping[str, Sweep]) -> list[str]:
+    """Return the columns of stored runs of the sweeps."""
+    return [SWEEP, *(name for sweep in sweeps.values() for name in sweep.columns)]
+
+
+def grouping_columns(columns: Iterable[str]) -> list[str]:
+    """Return those of some columns that are known before training: runs can be grouped by these."""
+    starts = {SWEEP, *(f"{name}0" for name in PARAMETERS), *BOUNDS}
+    return [name for name in dict.fromkeys(columns) if name in starts]
 
 
 def _path(text: str) -> Path:

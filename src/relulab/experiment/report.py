@@ -13,7 +13,7 @@ from relulab.figures.films import Film
 from relulab.figures.style import Axes
 from relulab.sweeps.names import checked_name, slug
 from relulab.sweeps.results import Results
-from relulab.validation import InputError, counted, named_as_options, shown
+from relulab.validation import InputError, counted, shown
 
 # Prefixes of the names of the tables of --by.
 TABLES_BY = ("summary_by_", "survival_by_")
@@ -111,22 +111,13 @@ def print_outcomes(results: Results) -> None:
 def tables_by(results: Results, by: Sequence[str]) -> Report:
     """Print what became of the runs for each value of some columns, and yield it as tables."""
     if by:
-        with named_as_options(by="by"):
-            summary, survival = statistics.in_one_pass(
-                results.frames(_columns(results, by)),
-                partial(statistics.summary, by=by),
-                partial(statistics.survival, by=by),
-            )
+        manifest = results.layout.manifest()
+        columns = [n for n in (manifest.columns if manifest else ()) if n in (*by, *COLUMNS_BY)]
+        summary, survival = statistics.in_one_pass(
+            results.frames(columns),
+            partial(statistics.summary, by=by),
+            partial(statistics.survival, by=by),
+        )
         print(f"\n{tables.text(summary)}")
         yield f"{TABLES_BY[0]}{'_'.join(by)}", summary
         yield f"{TABLES_BY[1]}{'_'.join(by)}", survival
-
-
-def _columns(results: Results, by: Sequence[str]) -> list[str] | None:
-    """Return the columns that the tables need; None, for all, if ``by`` has an unknown one.
-
-    The counting then reports the unknown one and lists all columns.
-    """
-    manifest = results.layout.manifest()
-    there = manifest.columns if manifest else {}
-    return [name for name in there if name in (*by, *COLUMNS_BY)] if {*by} <= {*there} else None
