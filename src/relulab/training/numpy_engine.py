@@ -123,7 +123,9 @@ class Lanes:
     def drop(self, holes: npt.NDArray[np.intp]) -> None:
         """Drop lanes (ascending); lanes from the end move into the holes."""
         n_left = self.n_active - holes.size
-        movers = np.setdiff1d(np.arange(n_left, self.n_active), holes)
+        # Without np.unique, as everywhere in training: in a thread that still trains when the
+        # process ends, as after Ctrl-C, it would abort the process.
+        movers = np.setdiff1d(np.arange(n_left, self.n_active), holes, assume_unique=True)
         holes = holes[holes < n_left]
         # Only the state moves (parameters, rates, dead); the rest lasts for one step only.
         self._floats[:6, holes] = self._floats[:6, movers]
@@ -361,7 +363,7 @@ def _run_full_batch(
             continue
         free = finished = judge.finish(candidates, norm)
         if dead_leave and (finished.size or lanes.clock % MOST_PATIENCE == 0):
-            free = np.union1d(finished, judge.leave())
+            free = np.sort(np.concatenate([finished, judge.leave()]))
         lanes.update()
         # A run near a saddle, or in chaos, may be a candidate many times, and waits in vain: then
         # the next ones do not wait, until candidates finish again.
