@@ -295,3 +295,17 @@ def test_a_small_integer_type_for_max_steps(engine):
     networks = rl.Networks(np.linspace(-1, 1, 20_000), 0.2, 0.3, 0.1)
     trained = rl.train(networks, POINT, 0.001, max_steps=np.uint8(100), engine=engine)
     assert trained.steps_taken.max() == 100
+
+
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=needs_numba)])
+def test_training_does_not_call_what_aborts_a_process_that_ends(engine):
+    """``np.unique`` does in a thread, and threads still train when Ctrl-C ends the process."""
+    sweep = rl.Sweep(data=POINT, w=rl.Normal(0, 1), b=rl.Normal(0, 1), v=rl.Normal(0, 1),
+                     learning_rate=np.linspace(0.1, 1, 10), draws=300, max_steps=2000)  # fmt: skip
+    called = set()
+    sys.setprofile(lambda frame, *_: called.add(frame.f_code))
+    try:
+        sweep.train(0, len(sweep), engine)
+    finally:
+        sys.setprofile(None)
+    assert not [code for code in called if code.co_name == "unique" and "numpy" in code.co_filename]

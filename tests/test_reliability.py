@@ -690,6 +690,55 @@ def test_an_interrupt_leaves_nothing_half_written(results, undisturbed, backend,
     assert_whole(results, undisturbed)
 
 
+def test_half_written_files_that_are_open_elsewhere_stay(results, undisturbed, monkeypatch):
+    """Windows deletes no file that is open, as by a worker on another machine."""
+    results.folder.mkdir()
+    half = results.folder / f".relulab-{'0' * 32}.tmp"
+    half.touch()
+
+    def unlink(file, *, missing_ok=False, quiet=Path.unlink):
+        if file == half:
+            raise PermissionError("it is open")
+        quiet(file, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        run_sweeps({"a": SWEEP}, results, progress=False)
+    assert half.exists()
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert_whole(results, undisturbed)
+
+
+@posix
+def test_an_interrupt_while_the_lock_is_released_comes_after_that(results, undisturbed, capsys):
+    code = """
+    from relulab.sweeps.locking import Ownership
+
+    class Last(rl.Sweep):
+        def train(self, start, stop, engine):
+            Ownership.holds = holds
+            return super().train(start, stop, engine)
+
+    def holds(self, quiet=Ownership.holds):
+        if sys._getframe(1).f_code.co_name == "locked":
+            os.kill(os.getpid(), signal.SIGINT)
+        return quiet(self)
+
+    last = Last(**{name: getattr(SWEEP, name) for name in SWEEP.__dataclass_fields__
+                   if name != "_values"})
+    experiment = rl.Experiment(file="last.py", question="When?", sweeps={"a": last},
+                               report=lambda results: ())
+    sys.exit(rl.main(experiment, ["--jobs", "1", "--engine", "numpy", "--results", sys.argv[1]]))
+    """
+    process = child(code, results.folder)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "interrupted: finished parts are kept" in errors
+    assert_whole(results, undisturbed)
+    run_sweeps({"a": SWEEP}, results, progress=False)
+    assert capsys.readouterr().err == ""  # not that the process before did not finish
+
+
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -41,7 +41,9 @@ def write_whole(folder: Path, file: Path, content: bytes) -> None:
 def remove_temporary_files(folder: Path) -> None:
     """Delete the half-written files that killed processes left in a results folder."""
     for file in folder.glob(".relulab-*.tmp"):
-        with suppress(FileNotFoundError):  # a worker on another machine has just finished it
+        # A worker on another machine has just finished it, or is writing it, and Windows deletes no
+        # file that is open.
+        with suppress(FileNotFoundError, PermissionError):
             if _TEMPORARY.fullmatch(file.name) and is_regular(file):
                 file.unlink()
 

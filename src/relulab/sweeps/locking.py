@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from relulab.sweeps.files import remove_temporary_files, write_whole
+from relulab.sweeps.interrupts import interrupts_wait
 from relulab.validation import InputError, one_line, shortened
 
 LOCK, NOTE = ".lock", ".owner.json"
@@ -84,10 +85,11 @@ def locked(folder: Path) -> Iterator[Ownership]:
         write_whole(folder, note, ours.text.encode())
         yield ours
     finally:
-        if ours.holds():  # otherwise the note is another's
-            note.unlink(missing_ok=True)  # first: a worker without it begins no further file
-            remove_temporary_files(folder)  # of workers that died or were killed
-        lock.release()
+        with interrupts_wait():  # or the next process would hear that this one did not finish
+            if ours.holds():  # otherwise the note is another's
+                note.unlink(missing_ok=True)  # first: a worker without it begins no further file
+                remove_temporary_files(folder)  # of workers that died or were killed
+            lock.release()
 
 
 def _refuse_links(folder: Path) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from importlib import import_module
-from threading import Condition, Semaphore, current_thread, get_ident, main_thread
+from threading import Condition, Semaphore, get_ident
 from typing import Any
 
 import joblib
@@ -16,6 +16,7 @@ from joblib.parallel import get_active_backend
 
 from relulab.sweeps.attempts import Done, Lost, Tasks, attempt
 from relulab.sweeps.dask import by_dask
+from relulab.sweeps.interrupts import interrupts_wait
 from relulab.training.engines import ENGINES, resolved_engine
 from relulab.validation import InputError, one_of, shown
 
@@ -201,20 +202,13 @@ def _deaf_children() -> Iterator[None]:
         yield
         return
     _start_trackers()
-    handler, taken = signal.getsignal(signal.SIGINT), []
     # Other threads, such as those of linear algebra, do not block it, so blocking is not enough.
-    deferred = current_thread() is main_thread() and callable(handler)
-    if deferred:
-        signal.signal(signal.SIGINT, lambda *came: taken.append(came))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if deferred:
-            signal.signal(signal.SIGINT, handler)
-            if taken and callable(handler):
-                handler(*taken[0])
+    with interrupts_wait():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -127,7 +127,9 @@ class Lanes:
     def drop(self, holes: npt.NDArray[np.intp]) -> None:
         """Drop lanes (ascending); lanes from the end move into the holes."""
         n_left = self.n_active - holes.size
-        movers = np.setdiff1d(np.arange(n_left, self.n_active), holes)
+        # Without np.unique, as everywhere in training: in a thread that still trains when the
+        # process ends, as after Ctrl-C, it would abort the process.
+        movers = np.setdiff1d(np.arange(n_left, self.n_active), holes, assume_unique=True)
         holes = holes[holes < n_left]
         # Only the state moves (parameters, rates, dead); the rest lasts for one step only.
         self._floats[:6, holes] = self._floats[:6, movers]

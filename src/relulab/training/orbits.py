@@ -78,7 +78,7 @@ def periods(states: FloatArray) -> npt.NDArray[np.int64]:
         distance = np.abs(some[q:] - some[:-q]).max(axis=(0, 1))
         period[runs[distance <= near[runs]]] = q
         decided[runs[distance <= seen[runs]]] = True
-    for q in np.unique(period[period > 1]):
+    for q in np.flatnonzero(np.bincount(period[period > 1])).tolist():  # see Lanes.drop
         runs = np.flatnonzero(period == q)
         some = states[:, :, runs]
         steady = np.ones(runs.size, bool)
