@@ -1225,6 +1225,7 @@ def shop(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @settings(
     SEARCH, max_examples=200, suppress_health_check=list(HealthCheck)
 )  # the folder is restored each time

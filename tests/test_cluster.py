@@ -178,6 +178,7 @@ def test_a_worker_killed_half_way_costs_at_most_what_it_had(cluster, undisturbed
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [3], indirect=True)
 def test_a_worker_killed_half_way_costs_nothing_where_dask_tries_again(
     cluster, undisturbed, tmp_path
@@ -201,6 +202,7 @@ def test_a_worker_killed_half_way_costs_nothing_where_dask_tries_again(
     assert_whole(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_given_up(cluster, undisturbed, tmp_path):
     """With joblib's own Dask backend this would wait for ever."""
     code = """

@@ -23,6 +23,7 @@ def coasts(w, b, velocity_w, velocity_b, x, rate, momentum, nesterov, n_steps=30
     return math.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_units_wake_when_a_loop_says(nesterov):
     rng = np.random.default_rng(0)

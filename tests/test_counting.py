@@ -72,6 +72,7 @@ def told(parts, by, measure):
     return Counter(dict(zip(keys, tally["count"].tolist(), strict=True)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)  # most of the time goes into pandas
 @given(tables(), st.sampled_from([[], ["a"], ["b", "a"]]))
 def test_counts_are_those_of_a_plain_counter(parts, by):
@@ -84,6 +85,7 @@ def test_counts_are_those_of_a_plain_counter(parts, by):
     assert told(parts, by, measure) == expected
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9000), min_size=1, max_size=30),
     st.lists(st.floats(width=16) | st.floats(), min_size=1, max_size=30),
@@ -368,6 +370,7 @@ class Cell:
     """What is in all rows of a part, and tells how long the part lives."""
 
 
+@pytest.mark.slow
 def test_few_parts_are_held_at_once():
     alive = weakref.WeakSet()
     numbers = []

@@ -8,6 +8,8 @@ from test_engines import both, needs_numba
 import relulab as rl
 from oracle import ENGINES, assert_same_bits, train_one
 
+pytestmark = pytest.mark.slow
+
 # The mean is a power of 2 away from the sum, or not; the sums are rounded.
 TARGETS = {n: np.round(np.linspace(-1, 2, n) ** 3 + 1 / 3, 9) for n in (1, 2, 3, 4, 7, 20)}
 # The side of the samples on which each unit is dead, so that w rises, falls, or is 0.

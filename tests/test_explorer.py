@@ -94,6 +94,7 @@ def test_the_map_is_what_training_gives(window):
     assert_shows(window().explorer, ISLAND.zoom(w=(-1, 5), v=(-4, 4), n=N))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sweep", "x", "y"),
     [
@@ -334,6 +335,7 @@ def test_fates_in_words(outcome, unit, death, period, words):
     assert fate_in_words(run | {"steps_taken": 1200, "loss": 0.5}) == words
 
 
+@pytest.mark.slow
 def test_keys_store_the_picture_and_the_runs(window, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     at = window(n=12)

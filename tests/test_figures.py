@@ -1080,6 +1080,7 @@ def test_a_name_is_shown_as_it_is():
     assert legend(ax)[-1] == r"\$\nonsense\$"
 
 
+@pytest.mark.slow
 def test_a_legend_of_very_many_says_how_many_it_leaves_out():
     table = pd.DataFrame({"x": 1.0, "y": 1.0, "of": [f"name {i:03}" for i in range(500)]})
     ax = figures.lines(table, "x", "y", "of")

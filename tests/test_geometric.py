@@ -30,6 +30,7 @@ def exactly_at(low, high, i, num):
         return exactly(low, high, Decimal(i) / Decimal(num - 1))
 
 
+@pytest.mark.slow
 @given(POSITIVE, POSITIVE, st.integers(2, 40))
 @example(1e-3, 10.0, 9)
 @example(1.0, 4.0, 3)

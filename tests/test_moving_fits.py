@@ -193,6 +193,7 @@ def test_a_film_shows_every_early_step_and_ends_with_a_pause(trace, tmp_path):
     assert not plt.get_fignums()
 
 
+@pytest.mark.slow
 def test_a_film_can_be_of_a_run_that_is_nowhere_finite(tmp_path):
     never = rl.trace(rl.Networks(1e308, 1e308, 1e308, 0), DATA, 1.0, 3)
     assert never["loss"].isna().all()

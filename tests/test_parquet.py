@@ -82,6 +82,7 @@ def test_every_flipped_bit_of_a_file_is_found(file):
             read_whole(file)
 
 
+@pytest.mark.slow
 def test_what_is_read_without_looking_at_the_whole_is_right_or_refused(file):
     """Of a footer every bit is looked at; of the pages, those that are read."""
     content = file.read_bytes()

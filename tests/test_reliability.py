@@ -158,6 +158,7 @@ DEADLY = """
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("always", [False, True])
 def test_a_killed_worker_costs_at_most_its_own_shard(results, undisturbed, always):

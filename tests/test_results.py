@@ -188,6 +188,7 @@ def test_statistics_take_results_as_they_take_tables(results):
         pd.testing.assert_frame_equal(function(results, by), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [None, ["learning_rate", "outcome", "unit", *STEPS]])
 def test_stored_runs_that_repeat_are_counted_as_each_for_itself(results, columns):
     kinds = ("one sample", "three samples")

@@ -37,6 +37,7 @@ def test_wilson_interval_published_values():
         assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats() | st.sampled_from([0.3, 1, 7, 2e9]), min_size=1).map(np.array),
     st.integers(0, 30),
@@ -386,6 +387,7 @@ RUN = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)  # most of the time goes into pandas
 @given(st.lists(RUN, min_size=1, max_size=25), st.integers(0, 25))
 def test_survival_is_that_of_kaplan_and_meier(rows, cut):
@@ -490,6 +492,7 @@ def test_summary_tells_the_fraction_at_the_global_optimum():
     assert fractions[1:].tolist() == table["global_optimum"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [100, 1000])
 @pytest.mark.parametrize("table", [statistics.summary, statistics.survival])
 def test_missing_and_many_death_steps_count_alike_in_parts_and_whole(n, table):

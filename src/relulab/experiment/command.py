@@ -136,8 +136,7 @@ def _check_folder(experiment: Experiment, options: argparse.Namespace, results: 
     if not callable(known) and not set(known) & set(manifest.sweeps):
         raise InputError(
             f"{results.folder}: expected results of {experiment.name}, found those of another"
-            f" experiment, with {counted(len(manifest.sweeps), 'sweep')}:"
-            f" {shown(list(manifest.sweeps))}"
+            f" experiment, with the sweep {shown(next(iter(manifest.sweeps)))}"
         )
     check_by(options.by, manifest.columns)
 

@@ -53,6 +53,8 @@ def plan(
         If the folder holds other runs.
     """
     sweeps = checked_sweeps(sweeps)
+    if layout.folder.exists() and not layout.folder.is_dir():
+        raise InputError(f"{layout.folder}: expected a folder, found a file")
     _refuse_files_of_others(layout, sweeps, records)
     old = None if restart else layout.manifest()
     there = old.sweeps if old else {}
