@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -428,3 +429,14 @@ def test_the_gradients_are_those_of_the_loss_and_relu_has_slope_0_at_0():
         np.testing.assert_allclose(row, slope, atol=1e-7)
     at_hinge = rl.Networks(w=1, b=-2, v=3, c=0.5).gradients([2.0], [1.0])
     np.testing.assert_array_equal(at_hinge, [[0], [0], [0], [-0.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), np.float32(1).dtype])
+def test_numpys_types_stand_for_their_names(dtype):
+    sweep = rl.Sweep(data=POINT, w=1, v=0.5, learning_rate=0.1, dtype=dtype)
+    named = replace(sweep, dtype="float32")
+    assert sweep.specification() == named.specification()
+    assert json.dumps(sweep.specification())
+    assert sweep.run()["w"].dtype == np.float32
+    with pytest.raises(rl.InputError, match=r"^dtype: expected one of"):
+        replace(sweep, dtype=np.float16)

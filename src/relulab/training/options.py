@@ -77,7 +77,8 @@ class TrainingOptions:
         The two agree to rounding, not bit for bit. "auto" is "direct" up to 16 samples, and if sums
         of squares are beyond the range of the arithmetic.
     dtype : {"float64", "float32"}
-        The arithmetic; initial values, rates and data are first rounded to it.
+        The arithmetic; initial values, rates and data are first rounded to it. NumPy's types of
+        these names will do.
 
     Raises
     ------
@@ -97,16 +98,17 @@ class TrainingOptions:
     batch_size: int | None = None
     shuffle_seed: int | None = None
     summation: str = "auto"
-    dtype: str = "float64"
+    dtype: Any = "float64"
 
     def __post_init__(self) -> None:
         self._check_rate_names()
         one_of("summation", self.summation, SUMMATIONS)
-        number = np.dtype(one_of("dtype", self.dtype, DTYPES))
+        number = np.dtype(one_of("dtype", _name_of(self.dtype), DTYPES))
         # Plain numbers from here on: with a float64 scalar NumPy would compare float32 networks in
         # float64, and the engines would differ. A manifest can hold them, too.
         set_fields(
             self,
+            dtype=number.name,
             negative_slope=checked_setting("negative_slope", self.negative_slope),
             optimizer=checked_optimizer(self.optimizer),
             freeze=checked_freeze(self.freeze),
@@ -133,8 +135,8 @@ class TrainingOptions:
             )
         if "learning_rate" not in self.rate_names and len(separate) < 2:
             raise InputError(
-                "learning_rate: expected it, or both hidden_learning_rate and output_learning_rate,"
-                f" got {separate[0] + ' only' if separate else 'none'}"
+                "learning_rate: expected a value, or both hidden_learning_rate and"
+                f" output_learning_rate, got {separate[0] + ' only' if separate else 'none'}"
             )
 
     def _check_batches(self) -> None:
@@ -204,7 +206,7 @@ class UpdateKeywords(TypedDict, total=False):
     batch_size: int | None
     shuffle_seed: int | None
     summation: str
-    dtype: str
+    dtype: Any
 
 
 class TrainingKeywords(UpdateKeywords, total=False):
@@ -254,6 +256,13 @@ def _described(names: Collection[str]) -> str:
     attributes = re.split(r"-{3,}\n|\n    Raises", str(TrainingOptions.__doc__))[1]
     entries = re.split(r"(?m)^(?=    \w)", attributes)
     return "".join(e for e in entries if set(re.findall(r"\w+", e.split(":")[0])) & set(names))
+
+
+def _name_of(dtype: object) -> object:
+    """Return the name of a NumPy type; anything else as it is."""
+    is_type = isinstance(dtype, type) and issubclass(dtype, np.generic)
+    is_type |= isinstance(dtype, np.dtype)
+    return np.dtype(dtype).name if is_type else dtype  # type: ignore[call-overload]
 
 
 def checked_freeze(freeze: object) -> tuple[str, ...]:
