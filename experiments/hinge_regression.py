@@ -8,9 +8,11 @@ that is (--bootstrap 2000 resamples the data). Then comes the result of gradient
 columns are standardized for training; answer and figures are in the units of the data.
 """
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,17 +65,19 @@ def n_draws(text: str) -> int:
 
 
 def answer(results: rl.Results, options: Namespace) -> rl.Report:
-    """Return the best fit in words and as a table.
-
-    A redrawing without --bootstrap leaves the answer as it is, which may have intervals.
-    """
-    told = results.folder / "answer.txt"
-    if options.figures and not options.bootstrap and told.is_file():
-        print(told.read_text(encoding="utf-8"))
-        return
-    stick = rl.broken_stick(results.data(), options.bootstrap)
+    """Return the best fit in words and as a table."""
+    draws = options.bootstrap or (draws_told(results.folder) if options.figures else 0)
+    stick = rl.broken_stick(results.data(), draws)
     yield "answer", str(stick)
     yield "answer", stick.table
+
+
+def draws_told(folder: Path) -> int:
+    """Return the draws of the intervals in a folder's answer, so that a redrawing has them, too."""
+    told = folder / "answer.txt"
+    text = told.read_text(encoding="utf-8") if told.is_file() else ""
+    draws = re.search(r"percentiles of ([0-9][0-9,]*)\s+bootstrap", text)
+    return int(draws[1].replace(",", "")) if draws else 0
 
 
 def sweeps(options: Namespace) -> dict[str, rl.Sweep]:

@@ -350,8 +350,10 @@ def test_a_redrawing_keeps_the_intervals_of_an_answer(tmp_path, capsys):
     answer, table = (tmp_path / "answer.txt").read_text(), (tmp_path / "answer.csv").read_bytes()
     assert "bootstrap draws" in answer
     capsys.readouterr()
+    (tmp_path / "answer.csv").unlink()
     assert rl.main(experiment, ["--figures", *folder]) == 0
     assert capsys.readouterr().out.startswith(answer)
+    assert (tmp_path / "answer.txt").read_text() == answer
     assert (tmp_path / "answer.csv").read_bytes() == table
     assert rl.main(experiment, ["--figures", "--bootstrap", "200", *folder]) == 0
     assert "200 bootstrap draws" in (tmp_path / "answer.txt").read_text()

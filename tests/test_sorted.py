@@ -52,7 +52,7 @@ def totals(networks, x, target, summation, dtype="float64"):
         options=TrainingOptions(learning_rate=0.0),
     )
     with np.errstate(all="ignore"):
-        lanes = Lanes(problem, len(networks))
+        lanes = Lanes(problem, np.arange(len(networks)))
         lanes.evaluate()
     return np.vstack([lanes.gradients, lanes.loss])
 

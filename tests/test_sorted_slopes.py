@@ -36,7 +36,7 @@ def totals(networks, x, target, slope, summation):
         rule=None,
     )
     with np.errstate(all="ignore"):
-        lanes = Lanes(problem, len(networks))
+        lanes = Lanes(problem, np.arange(len(networks)))
         lanes.evaluate()
     return np.vstack([lanes.gradients, lanes.loss])
 

@@ -159,7 +159,7 @@ BAD = {
     "draws: expected None": {"w": 1.0, "v": 1.0},
     "learning_rate: expected at least one value": {"learning_rate": []},
     "learning_rate: expected values >= 0": {"learning_rate": [0.1, -0.1]},
-    "learning_rate: expected it": {"learning_rate": None},
+    "learning_rate: expected a value": {"learning_rate": None},
     "c: expected an axis of distinct": {"c": [1.0, 1.0]},
     "c: expected one dimension": {"c": [[1.0], [2.0]]},
     "c: expected numbers": {"c": "zero"},

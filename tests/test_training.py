@@ -367,7 +367,7 @@ BAD = {
     "learning_rate: expected values >= 0": lambda: rl.train(random_networks(2), POINT, -0.1),
     "learning_rate: expected finite": lambda: rl.train(random_networks(2), POINT, [0.1, np.nan]),
     "learning_rate: expected 1 or 2": lambda: rl.train(random_networks(2), POINT, [0.1] * 3),
-    "learning_rate: expected it": lambda: rl.train(random_networks(2), POINT),
+    "learning_rate: expected a value": lambda: rl.train(random_networks(2), POINT),
     "learning_rate: expected none": lambda: rl.train(
         random_networks(2), POINT, 1, hidden_learning_rate=1, output_learning_rate=1
     ),
